@@ -1,0 +1,109 @@
+import type { Scope } from './action.ts'
+import type { Json, JsonObject } from './json.ts'
+
+export type AuditKind =
+  | 'dispatch'
+  | 'release'
+  | 'flush'
+  | 'copy'
+  | 'occurrence'
+  | 'chain'
+  | 'chain_step'
+  | 'redrive'
+  | 'hold'
+  | 'admin'
+
+/** One record per dispatch, chain step, release, occurrence, copy and administrative change, in its wire names. Redacted before it is one. */
+export interface AuditRecord {
+  /** UUIDv7 fixed at admission: it sorts by `received_at`, and writing it twice is once. */
+  readonly id: string
+  readonly kind: AuditKind
+  readonly namespace: string
+  readonly tenant: string
+  readonly action_id: string
+  readonly run_id: string
+  readonly parent_id?: string
+  readonly chain_id?: string
+  /** Where it went. */
+  readonly provider?: string
+  readonly requested_provider?: string
+  readonly action_type: string
+  readonly outcome: string
+  readonly rule?: string
+  readonly rules_version?: string
+  /** Names of the rules that matched, in order. */
+  readonly matched?: readonly string[]
+  readonly payload?: JsonObject
+  readonly metadata?: { readonly [key: string]: string }
+  readonly details?: Json
+  readonly caller?: string
+  readonly received_at: string
+  readonly completed_at: string
+  readonly duration_ms: number
+}
+
+/** A record as the `record` op carries it: the columns a query filters by, and the whole as JSON text. */
+export interface AuditRow {
+  readonly id: string
+  readonly scope: Scope
+  readonly actionId: string
+  readonly chainId: string | undefined
+  readonly kind: string
+  readonly outcome: string
+  readonly provider: string | undefined
+  readonly requestedProvider: string | undefined
+  readonly actionType: string
+  readonly rule: string | undefined
+  readonly caller: string | undefined
+  readonly json: string
+}
+export const auditRow = (r: AuditRecord): AuditRow => ({
+  id: r.id,
+  scope: [r.namespace, r.tenant],
+  actionId: r.action_id,
+  chainId: r.chain_id,
+  kind: r.kind,
+  outcome: r.outcome,
+  provider: r.provider,
+  requestedProvider: r.requested_provider,
+  actionType: r.action_type,
+  rule: r.rule,
+  caller: r.caller,
+  json: JSON.stringify(r),
+})
+
+export interface AuditFilter {
+  /** Matches where it went or what was asked for. */
+  readonly provider?: string
+  readonly actionType?: string
+  readonly outcome?: string
+  readonly rule?: string
+  readonly kind?: string
+  readonly caller?: string
+  readonly chainId?: string
+  readonly actionId?: string
+  /** Milliseconds, inclusive / exclusive, on received_at. */
+  readonly from?: number
+  readonly to?: number
+}
+export interface AuditPage {
+  readonly records: readonly AuditRecord[]
+  /**
+   * Opaque; pass back for the next page; absent at the end. A page may be short, even empty, and have one: filters that are no
+   * index scan the scope's time range in bounded pages.
+   */
+  readonly nextCursor?: string
+}
+/** Queries, newest first. Records arrive by the `record` op of the state port, or by `append` from its outbox. */
+export interface AuditStore {
+  query(
+    scope: Scope,
+    filter: AuditFilter,
+    page: { readonly limit: number; readonly cursor?: string },
+  ): Promise<AuditPage>
+  /** Deletes up to `limit` records of the scope received before `before` (ms); answers how many. */
+  purge(scope: Scope, before: number, limit: number): Promise<number>
+  /** Scopes that have records, for the retention reaper; paged by the last scope. */
+  scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
+  close(): Promise<void>
+}

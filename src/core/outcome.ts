@@ -1,0 +1,123 @@
+import type { Json, JsonObject } from './json.ts'
+
+/** What became of an action: a closed list. Fields are the wire's, so an outcome is stored and answered as it is. */
+export type Outcome = Common & End
+interface Common {
+  readonly action_id: string
+  readonly run_id: string
+  readonly rule?: string
+  readonly reason?: string
+  /** Ids of the actions that copy rules added. */
+  readonly copies?: readonly string[]
+  /** Executions started by `then: continue` rules on the way. */
+  readonly chains?: readonly { readonly chain_id: string; readonly chain_name: string }[]
+  readonly warnings?: readonly string[]
+  readonly trace?: Json
+}
+export type Guarantee = 'exactly_once' | 'at_least_once'
+interface Answered {
+  readonly provider: string
+  readonly attempts: number
+  readonly guarantee: Guarantee
+  readonly response: { readonly status: number; readonly body: Json }
+  /** Set when this run was first admitted for another action with the same dedup key. */
+  readonly first_action_id?: string
+}
+export type End =
+  | ({ readonly outcome: 'executed' } & Answered)
+  | ({ readonly outcome: 'rerouted'; readonly original_provider?: string } & Answered)
+  | { readonly outcome: 'suppressed' | 'denied' }
+  | {
+      readonly outcome: 'deduplicated'
+      readonly dedup_key: string
+      readonly first_action_id: string
+      readonly first_outcome: string
+      readonly expires_at: string
+    }
+  | {
+      readonly outcome: 'throttled'
+      readonly retry_after_ms: number
+      readonly limit: number
+      readonly window_seconds: number
+      readonly message?: string
+    }
+  | {
+      readonly outcome: 'quota_exceeded'
+      readonly retry_after_ms: number
+      readonly quota: string
+      readonly limit: number
+      readonly used: number
+      readonly resets_at: string
+    }
+  | {
+      readonly outcome: 'grouped'
+      readonly group_id: string
+      readonly group_size?: number
+      readonly notify_at?: string
+    }
+  | { readonly outcome: 'scheduled'; readonly hold_id: string; readonly scheduled_for: string }
+  | {
+      readonly outcome: 'chain_started'
+      readonly chain_id: string
+      readonly chain_name: string
+      readonly total_steps: number
+      readonly first_step: string
+    }
+  | { readonly outcome: 'accepted' }
+  | {
+      readonly outcome: 'circuit_open'
+      readonly provider: string
+      readonly tried: readonly string[]
+      readonly retry_after_ms: number
+      readonly dead_letter_id?: string
+    }
+  | {
+      readonly outcome: 'failed'
+      readonly provider?: string
+      readonly code: string
+      readonly message: string
+      readonly retryable: boolean
+      /** The other side may have acted. */
+      readonly unknown?: boolean
+      readonly timeout?: boolean
+      readonly attempts: number
+      readonly retry_after_ms?: number
+      readonly response?: { readonly status: number; readonly body: Json }
+      readonly dead_letter_id?: string
+      readonly first_action_id?: string
+    }
+  | { readonly outcome: 'dry_run'; readonly verdict: string; readonly provider?: string; readonly plan: JsonObject }
+
+export type OutcomeTag = End['outcome']
+
+const STATUS: { readonly [T in OutcomeTag]: number } = {
+  executed: 200,
+  rerouted: 200,
+  suppressed: 200,
+  denied: 403,
+  deduplicated: 200,
+  throttled: 429,
+  quota_exceeded: 429,
+  grouped: 202,
+  scheduled: 202,
+  chain_started: 202,
+  accepted: 202,
+  circuit_open: 503,
+  failed: 502,
+  dry_run: 200,
+}
+export const outcomeTags = Object.keys(STATUS) as readonly OutcomeTag[]
+
+/** Tags that stand in the audit only: a hold that ended without an effect of its own, and work of other kinds. */
+export const auditOnlyTags = [
+  'cancelled',
+  'replaced',
+  'discarded',
+  'flushed',
+  'completed',
+  'step_completed',
+  'timed_out',
+  'changed',
+] as const
+
+export const httpStatus = (o: Outcome): number => (o.outcome === 'failed' && o.timeout ? 504 : STATUS[o.outcome])

@@ -1,0 +1,74 @@
+import { follow, isObject, type Json, own, setOwn } from './json.ts'
+
+/** One `{{ … }}` reference: the path as written, cut at dots. */
+export interface Reference {
+  readonly text: string
+  readonly path: readonly string[]
+}
+/** The names a template may begin with, each with its value; `follow` walks on from there. */
+export type Variables = { readonly [root: string]: Json | undefined }
+
+/** A JSON value with references, parsed once. Rendering is one pass: text that came from data is never expanded again. */
+export interface Template {
+  readonly references: readonly Reference[]
+  /** Paths that are not there are null as a whole value, empty inside text, and pushed to `missing`; never an error. */
+  render(variables: Variables, missing?: string[]): Json
+}
+
+type Part = string | Reference
+type Node = (variables: Variables, missing: string[] | undefined) => Json
+
+const REFERENCE = /\{\{\s*([^{}]*?)\s*\}\}/g
+
+export function compileTemplate(source: Json): Template {
+  const references: Reference[] = []
+  const node = compile(source, references)
+  return { references, render: (variables, missing) => node(variables, missing) }
+}
+
+function compile(source: Json, references: Reference[]): Node {
+  if (typeof source === 'string') return compileText(source, references)
+  if (Array.isArray(source)) {
+    const nodes = source.map((s: Json) => compile(s, references))
+    return (v, m) => nodes.map((n) => n(v, m))
+  }
+  if (isObject(source)) {
+    const entries = Object.keys(source).map((k) => [k, compile(own(source, k)!, references)] as const)
+    return (v, m) => {
+      const out: Record<string, Json> = {}
+      for (const [k, n] of entries) setOwn(out, k, n(v, m))
+      return out
+    }
+  }
+  return () => source
+}
+
+function compileText(source: string, references: Reference[]): Node {
+  const parts: Part[] = []
+  let at = 0
+  for (const m of source.matchAll(REFERENCE)) {
+    if (m.index > at) parts.push(source.slice(at, m.index))
+    const text = m[1]!
+    const reference = { text, path: text.split('.') }
+    references.push(reference)
+    parts.push(reference)
+    at = m.index + m[0].length
+  }
+  if (at < source.length || parts.length === 0) parts.push(source.slice(at))
+  const only = parts.length === 1 ? parts[0]! : undefined
+  if (typeof only === 'string') return () => only
+  // A string that is one reference keeps the value's JSON type.
+  if (only) return (v, m) => resolve(only, v, m) ?? null
+  return (v, m) => parts.map((p) => (typeof p === 'string' ? p : asText(resolve(p, v, m)))).join('')
+}
+
+function resolve(r: Reference, variables: Variables, missing: string[] | undefined): Json | undefined {
+  const [root, ...rest] = r.path
+  const start = root !== undefined && Object.hasOwn(variables, root) ? variables[root] : undefined
+  const value = follow(start, rest)
+  if (value === undefined) missing?.push(r.text)
+  return value
+}
+
+const asText = (v: Json | undefined): string =>
+  v === undefined || v === null ? '' : typeof v === 'string' ? v : JSON.stringify(v)
