@@ -86,6 +86,14 @@ export function uuidv7Floor(ms: number): string {
   return `${t.slice(0, 8)}-${t.slice(8)}-7000-8000-000000000000`
 }
 
+/** A UUIDv7 that is a function of a moment and a name: an audit id that two nodes, or one before and after a crash, make alike. */
+export function uuidv7Of(ms: number, ...name: readonly string[]): string {
+  const h = createHash('sha1').update(joinParts(name)).digest()
+  h[0] = (h[0]! & 0x0f) | 0x70
+  h[2] = (h[2]! & 0x3f) | 0x80
+  return `${uuidv7Floor(ms).slice(0, 13)}-${hex(h, 0, 2)}-${hex(h, 2, 4)}-${hex(h, 4, 10)}`
+}
+
 export const uuidv7Time = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 
 /** UUIDv5 (RFC 9562 §5.5): the same parts always give the same id. Parts are length-prefixed, so no two lists collide. */

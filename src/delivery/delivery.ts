@@ -53,7 +53,14 @@ export type DeliveryEnd =
       readonly retryAfterMs?: number
       readonly response?: { readonly status: number; readonly body: Json }
     }
-  | { readonly kind: 'circuit_open'; readonly provider: string; readonly tried: readonly string[]; readonly retryAfterMs: number; readonly unknown: boolean; readonly attempts: number }
+  | {
+      readonly kind: 'circuit_open'
+      readonly provider: string
+      readonly tried: readonly string[]
+      readonly retryAfterMs: number
+      readonly unknown: boolean
+      readonly attempts: number
+    }
   /** Stopped while waiting: nothing is under way; go on at `dueAt`. */
   | { readonly kind: 'handed_back'; readonly dueAt: number; readonly attempts: number; readonly unknown: boolean }
   | { readonly kind: 'lost' }

@@ -1,0 +1,51 @@
+import type { Action } from './action.ts'
+import type { Resume } from './plan.ts'
+
+/** The kinds of entries in the state store, so that no two parts use one name for two things. */
+export const kinds = {
+  /** Holds, by what holds them: each kind has its own loop, none waits for another. */
+  scheduled: 'scheduled',
+  copy: 'copy',
+  occurrence: 'occurrence',
+  /** A sealed group buffer, as the `seal` op writes it. */
+  flush: 'flush',
+  /** An admitted action on its way out: what must be sent, and under which token. */
+  intent: 'intent',
+  /** Points from a schedule key to its holds. */
+  scheduleKey: 'schedule_key',
+  /** A recurring definition; due at its next occurrence. */
+  recurring: 'recurring',
+  /** An occurrence that was made: outlives the hold by 24 h, so that none is made twice. */
+  occurred: 'occurred',
+  dedup: 'dedup',
+  idempotency: 'idempotency',
+  deadLetter: 'dead_letter',
+  /** Chain executions, their stored step results, and messages to them. */
+  run: 'run',
+  step: 'step',
+  inbox: 'inbox',
+} as const
+
+/** An action the gateway keeps for later: the value of `scheduled`, `copy` and `occurrence` entries, whose id is the run id. */
+export interface Hold {
+  readonly kind: 'scheduled' | 'copy' | 'occurrence'
+  readonly runId: string
+  /** The audit record its end will write: fixed now, so that writing it twice is once. */
+  readonly auditId: string
+  readonly action: Action
+  readonly heldAt: number
+  /** The due time it began with; the entry's own moves when it is put back. */
+  readonly firstDueAt: number
+  /** Where it continues in the rules. Absent: a copy (asks none), an occurrence (from the top). */
+  readonly resume?: Resume
+  readonly parentId?: string
+  readonly rule?: string
+  /** State id of the schedule key that points here. */
+  readonly keyId?: string
+  /** Its quota was counted already (a copy's counts when it is first released). */
+  readonly counted: boolean
+  /** Why it was last put back. */
+  readonly lastRefusal?: string
+}
+
+export const actionTag = (actionId: string): string => `action:${actionId}`
