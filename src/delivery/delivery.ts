@@ -74,6 +74,11 @@ export interface Deliver {
   has(provider: string): boolean
   /** False for providers that need no intent. */
   hasEffect(provider: string): boolean
+  /**
+   * Sending to this provider now cannot fail or wait: it has no effect outside, no rate limit, and its breaker is closed. The
+   * gateway may then record `executed` in the admitting commit itself.
+   */
+  certain(provider: string): boolean
   /** The window in which a re-send of this request under its token is deduplicated; 0 = none. */
   dedupWindowMs(provider: string, request: Json): number
 }
