@@ -81,7 +81,7 @@ export class ProviderError extends Error {
   }
 }
 
-/** A place in a file an operator wrote. Lines and columns count from 1. */
+/** A place in a file an operator wrote. Lines and columns count from 1; line 0: `file` names a flag or a variable instead. */
 export interface Position {
   readonly file: string
   readonly line: number
@@ -92,4 +92,5 @@ export interface Finding extends Position {
   readonly severity: 'error' | 'warning'
   readonly message: string
 }
-export const showFinding = (f: Finding): string => `${f.file}:${f.line}:${f.column}: ${f.severity}: ${f.message}`
+export const showFinding = (f: Finding): string =>
+  `${f.line === 0 ? f.file : `${f.file}:${f.line}:${f.column}`}: ${f.severity}: ${f.message}`
