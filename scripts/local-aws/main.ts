@@ -1,0 +1,27 @@
+/** `npm run local-aws`: serves on `PORT`, else 4566, until SIGINT or SIGTERM. */
+import { startLocalAws } from './server.ts'
+
+const wanted = process.env.PORT || '4566'
+const port = Number(wanted)
+if (!Number.isInteger(port) || port < 0 || port > 65535) {
+  console.error(`PORT must be a port number, not ${wanted}`)
+  process.exit(1)
+}
+
+try {
+  const local = await startLocalAws({ port })
+  let stopping = false
+  const stop = async () => {
+    if (stopping) process.exit(1)
+    stopping = true
+    await local.close()
+    process.exit(0)
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  console.log(`Local AWS listening on ${local.url}`)
+} catch (error) {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  console.error(code === 'EADDRINUSE' ? `Port ${port} is in use; choose another with PORT=<port>` : error)
+  process.exit(1)
+}
