@@ -1,0 +1,76 @@
+import { didYouMean } from './nearest.ts'
+
+/**
+ * Wall clocks. A "wall" is a local date and time written as the milliseconds it would be in UTC, so that calendar
+ * arithmetic on it is plain UTC arithmetic.
+ */
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+function formatOf(zone: string): Intl.DateTimeFormat {
+  let f = formats.get(zone)
+  if (!f) {
+    f = new Intl.DateTimeFormat('en-US', {
+      timeZone: zone,
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    })
+    // Names differ in case at will, so that callers could fill the memory.
+    if (formats.size >= 1000) formats.clear()
+    formats.set(zone, f)
+  }
+  return f
+}
+
+/** What is wrong with a time zone name, with the nearest one that exists; undefined when it is fine. */
+export function zoneError(zone: string): string | undefined {
+  try {
+    formatOf(zone)
+    return undefined
+  } catch {
+    return `"${zone}" is no time zone, expected an IANA name such as Europe/Berlin${didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')])}`
+  }
+}
+
+/** Local minus UTC at an instant, in milliseconds. The zone must be a valid one. */
+export function zoneOffset(zone: string, at: number): number {
+  if (zone === 'UTC') return 0
+  const whole = Math.floor(at / 1000) * 1000
+  let year = 0
+  let month = 0
+  let day = 0
+  let hour = 0
+  let minute = 0
+  let second = 0
+  for (const { type, value } of formatOf(zone).formatToParts(whole)) {
+    if (type === 'year') year = Number(value)
+    else if (type === 'month') month = Number(value)
+    else if (type === 'day') day = Number(value)
+    else if (type === 'hour') hour = Number(value)
+    else if (type === 'minute') minute = Number(value)
+    else if (type === 'second') second = Number(value)
+  }
+  return Date.UTC(year, month - 1, day, hour, minute, second) - whole
+}
+
+export const wallOf = (zone: string, at: number): number => at + zoneOffset(zone, at)
+
+/**
+ * The instant a wall time names. One that comes twice (clocks set back) is its first passage; one that never comes
+ * (clocks set forward) is as long after the gap as it stood after the gap's begin: the rule RFC 5545 §3.3.5 gives.
+ */
+export function instantOf(zone: string, wall: number): { readonly at: number; readonly inGap: boolean } {
+  const before = zoneOffset(zone, wall - DAY)
+  const after = zoneOffset(zone, wall + DAY)
+  const first = wall - before
+  if (zoneOffset(zone, first) === before) return { at: first, inGap: false }
+  const second = wall - after
+  return zoneOffset(zone, second) === after ? { at: second, inGap: false } : { at: first, inGap: true }
+}
