@@ -1,0 +1,110 @@
+import type { Action, Scope } from '../core/action.ts'
+import type { Json, JsonObject } from '../core/json.ts'
+import type { ClaimRef, Entry, Op } from '../core/state.ts'
+import type { ChainDefinition, DefinitionIssue } from './definition.ts'
+
+export interface StartChain {
+  readonly chain: string
+  readonly scope: Scope
+  /** The execution's origin. */
+  readonly action: Action
+  /** Of the admission that starts it. */
+  readonly runId: string
+  /** UUIDv7 of the admission's audit record: its moment is the start of the chain id. */
+  readonly auditId: string
+  /** Milliseconds. */
+  readonly now: number
+  /** Name of the rule: one admission may start several executions, each by its own rule. */
+  readonly rule: string
+}
+export interface Started {
+  /** For the admitting commit. The first is the execution, born claimed: its result carries the claim's number. */
+  readonly ops: readonly Op[]
+  readonly claim: { readonly owner: string; readonly until: number }
+  readonly chainId: string
+  readonly chainName: string
+  readonly totalSteps: number
+  readonly firstStep: string
+}
+export type Held = ClaimRef & { readonly until: number }
+
+export interface ChainsPage {
+  readonly chains: readonly JsonObject[]
+  readonly next?: string
+}
+
+/** A step of an execution that failed for good: what a dead letter keeps to find it again. */
+export interface FailedStep {
+  readonly scope: Scope
+  readonly chainId: string
+  readonly step: string
+  readonly iteration: number
+}
+
+/** Chain executions and their definitions. Views are redacted JSON in wire names. */
+export interface Chains {
+  /** Undefined: this node knows no such chain (a held action is then handed back). Pure but for ids: nothing happens until the ops are committed. */
+  startOps(start: StartChain): Started | undefined
+  /** Drives an execution whose start was committed; never awaited by the request, waited for by `stop`. Never rejects. */
+  begin(scope: Scope, chainId: string, claim: Held): Promise<void>
+  /** Claims what is due, as far as there is room, and drives it; resolves to how many were taken, before they have ended. */
+  pull(): Promise<number>
+  /** The loop's handler of one claimed execution. Resolves when it has ended, waits, or was handed back. Never rejects. */
+  claimed(entry: Entry & { readonly claim: Held }): Promise<void>
+  /** Executions this node may still take. */
+  room(): number
+  /** Ends back-off at once, lets attempts under way finish, hands the rest back. */
+  stop(): Promise<void>
+
+  /** With every step. */
+  get(scope: Scope, id: string): Promise<JsonObject | undefined>
+  /** Newest first, without steps; `after` is the last page's `next`. */
+  list(
+    scope: Scope,
+    filter: { readonly status?: string; readonly name?: string; readonly limit: number; readonly after?: string },
+  ): Promise<ChainsPage>
+  /** The executions an action started, sub-chains included. */
+  byAction(scope: Scope, actionId: string): Promise<readonly JsonObject[]>
+  /** Leaves a message; the execution's owner ends it. Problem 404, or 409 `chain_ended`. */
+  cancel(scope: Scope, id: string, by: string): Promise<JsonObject>
+  /**
+   * Continues an execution that ended `failed` at this step, under a new iteration and so a new token; its failed parents go on
+   * waiting for it. `ops` (the letter's end) are part of the same commit. Problem 404, or 409 `chain_moved_on`.
+   */
+  resumeFromDeadLetter(failed: FailedStep, ops: readonly Op[]): Promise<void>
+  /** Deletes up to `limit` executions that ended before `endedBefore` (ms), with their steps; answers how many. */
+  purge(scope: Scope, endedBefore: number, limit: number): Promise<number>
+
+  /** Every chain that can be started here, sorted. */
+  names(): readonly string[]
+  has(name: string): boolean
+  /** What the file's definitions would change: errors mean that `setDefinitions` refuses them all. */
+  checkDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
+  /** The file's definitions, whole or not at all; errors mean nothing changed. Executions under way keep theirs. */
+  setDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
+  definitions(): readonly DefinitionView[]
+  definition(name: string): DefinitionView | undefined
+  /** Problem 422 with pointers, 409 `chain_in_file`, 412 where `ifVersion` does not hold. */
+  putDefinition(
+    name: string,
+    body: Json,
+    by: string,
+    ifVersion?: string,
+  ): Promise<{
+    readonly view: DefinitionView
+    readonly created: boolean
+    readonly warnings: readonly DefinitionIssue[]
+  }>
+  /** Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain), 412. */
+  deleteDefinition(name: string, by: string, ifVersion?: string): Promise<void>
+}
+
+export interface DefinitionView {
+  readonly name: string
+  /** Of the content: equal definitions have equal versions. */
+  readonly version: string
+  readonly source: 'file' | 'api'
+  readonly definition: ChainDefinition
+  readonly updated_at?: string
+  readonly updated_by?: string
+}
