@@ -18,6 +18,8 @@ export interface Delivery {
   readonly firstAttemptAt?: number
   /** An earlier attempt at another provider ended unknown, so nothing after it can be exactly once. */
   readonly unknownElsewhere?: boolean
+  /** An earlier attempt under this token ended unknown, or a crash may have cut one short. */
+  readonly unknown?: boolean
   /** No attempt begins after this moment, and none outlives it. Milliseconds. */
   readonly deadline: number
 }
@@ -50,6 +52,8 @@ export type DeliveryEnd =
       readonly unknown: boolean
       readonly timeout: boolean
       readonly attempts: number
+      /** When the first attempt at `provider` began. */
+      readonly firstAttemptAt?: number
       readonly retryAfterMs?: number
       readonly response?: { readonly status: number; readonly body: Json }
     }
@@ -61,8 +65,17 @@ export type DeliveryEnd =
       readonly unknown: boolean
       readonly attempts: number
     }
-  /** Stopped while waiting: nothing is under way; go on at `dueAt`. */
-  | { readonly kind: 'handed_back'; readonly dueAt: number; readonly attempts: number; readonly unknown: boolean }
+  /** Stopped while waiting: nothing is under way; go on at `dueAt`, at the provider last stored. */
+  | {
+      readonly kind: 'handed_back'
+      readonly dueAt: number
+      readonly provider: string
+      readonly attempts: number
+      readonly unknown: boolean
+      readonly unknownElsewhere: boolean
+      readonly firstAttemptAt?: number
+    }
+  /** The claim is lost, or the store did not confirm a fallback's request: write nothing, whoever claims it next goes on. */
   | { readonly kind: 'lost' }
 
 /** The one way out: breaker → bulkhead → rate limit → attempt with timeout → retry → fallback. */

@@ -1,0 +1,299 @@
+import type { AuditRow } from '../core/audit.ts'
+import { isoTime } from '../core/clock.ts'
+import type { Env } from '../core/env.ts'
+import { ProviderError, StateUnavailable, StateUnknown } from '../core/errors.ts'
+import type { Control } from '../core/state.ts'
+import { type AttemptEnd, admit, type Breaker, type BreakerConfig, CLOSED, settle, shownState } from './breaker.ts'
+import { type Circuit, type CircuitStats, createCircuit } from './circuit.ts'
+
+export interface BreakerSettings extends BreakerConfig {
+  /** Shown only; the route decides. */
+  readonly fallback?: string
+}
+/** A provider without settings has no breaker: always admitted. */
+export type BreakerTable = ReadonlyMap<string, BreakerSettings>
+
+export type Admission =
+  | { readonly admitted: true; readonly probe?: { readonly id: string; readonly until: number } }
+  | { readonly admitted: false; readonly retryAt: number }
+
+export interface BreakerChange {
+  readonly provider: string
+  readonly from: Breaker['is']
+  readonly to: Breaker['is']
+  readonly at: number
+  readonly by?: string
+  readonly why?: string
+}
+
+/** One row of `GET /v1/circuit-breakers`, in wire names. */
+export interface BreakerView {
+  readonly provider: string
+  readonly state: Breaker['is']
+  /** Consecutive, on this node; once open, those that opened it. */
+  readonly failures: number
+  readonly opened_at?: string
+  readonly retry_at?: string
+  readonly failure_threshold: number
+  readonly success_threshold: number
+  readonly recovery_timeout_seconds: number
+  readonly fallback_provider?: string
+  /** Who tripped or reset it last, and why; absent when it moved by itself. */
+  readonly by?: string
+  readonly why?: string
+  readonly stats: CircuitStats
+}
+
+export interface ByHand {
+  readonly by: string
+  readonly why?: string
+  /** Audited in the same commit. */
+  readonly record?: AuditRow
+}
+
+/**
+ * Keeps the breakers. The count of a closed one is this node's, in memory; opening, each probe and closing are compare-and-set
+ * documents of the topic `breakers`, so every node has them within a second and a restart finds them.
+ */
+export interface Breakers {
+  /** Would an attempt be admitted now? Takes nothing. */
+  look(provider: string): Admission
+  /** Admits one attempt of at most `attemptMs`. A probe's attempt must be over by `probe.until`. Every admission ends in `run` or `release`. */
+  admit(provider: string, attemptMs: number): Promise<Admission>
+  /** Makes an admitted attempt and counts how it ended. Rejects with what the attempt rejects with. */
+  run<T>(provider: string, admission: Admission, attempt: () => Promise<T>): Promise<T>
+  /** An admitted attempt that is not made after all. */
+  release(provider: string, admission: Admission): Promise<void>
+  /** Counts a delivery that was turned away, for the stats. */
+  refused(provider: string): void
+  /** Opens it; it recovers as from failures. False: there is no such breaker. Rejects as the store does. */
+  trip(provider: string, hand: ByHand): Promise<boolean>
+  /** Closes it and forgets the failures, on every node. */
+  reset(provider: string, hand: ByHand): Promise<boolean>
+  list(): readonly BreakerView[]
+  get(provider: string): BreakerView | undefined
+  /** Called after every change of state, wherever it came from; returns the way to stop. */
+  onChange(listener: (change: BreakerChange) => void): () => void
+  /** Settings after a reload. States stay. */
+  update(table: BreakerTable): void
+  close(): void
+}
+
+/** The topic its documents live under: `createBreakers({ control: await state.control(BREAKERS_TOPIC), … })`. */
+export const BREAKERS_TOPIC = 'breakers'
+
+/** What a probe's slot lasts beyond its attempt: time for the commit that takes it. */
+const PROBE_MARGIN_MS = 5_000
+/** When a node that could not reach the store may ask again. */
+const STORE_RETRY_MS = 1_000
+const CAS_TRIES = 5
+
+interface Stored {
+  readonly breaker: Breaker
+  readonly by?: string
+  readonly why?: string
+}
+/** What this node holds of one breaker: the stored state of `version`, and what it has seen since. */
+interface Cell {
+  version: string | null
+  breaker: Breaker
+  by?: string | undefined
+  why?: string | undefined
+  /** A probe's slot is being asked for by this node: others here need not ask. */
+  asking: boolean
+}
+
+export function createBreakers(deps: {
+  readonly control: Control
+  readonly env: Env
+  readonly breakers: BreakerTable
+}): Breakers {
+  const { control, env } = deps
+  const { clock } = env
+  let table = deps.breakers
+  const cells = new Map<string, Cell>()
+  const circuits = new Map<string, Circuit>()
+  const listeners = new Set<(change: BreakerChange) => void>()
+
+  const circuitOf = (name: string): Circuit => {
+    const known = circuits.get(name)
+    if (known) return known
+    const made = createCircuit(name, clock)
+    circuits.set(name, made)
+    return made
+  }
+
+  /** The state in force: the stored document when it is newer than what this node has, with the count begun again. */
+  function cellOf(name: string): Cell {
+    const cell: Cell = cells.get(name) ?? { version: null, breaker: CLOSED, asking: false }
+    cells.set(name, cell)
+    const doc = control.get(name)
+    if (doc && doc.version !== cell.version) {
+      const stored = JSON.parse(doc.value) as Stored
+      cell.version = doc.version
+      cell.by = stored.by
+      cell.why = stored.why
+      become(name, cell, stored.breaker)
+    }
+    return cell
+  }
+
+  function become(name: string, cell: Cell, next: Breaker): void {
+    const from = cell.breaker.is
+    cell.breaker = next
+    if (from === next.is) return
+    circuitOf(name).show(next.is === 'closed' ? 'closed' : 'open')
+    const { by, why } = cell
+    const hand = { ...(by === undefined ? {} : { by }), ...(why === undefined ? {} : { why }) }
+    const change = { provider: name, from, to: next.is, at: clock.now(), ...hand }
+    for (const l of listeners) l(change)
+  }
+
+  const write = (name: string, cell: Cell, stored: Stored): Promise<boolean> =>
+    control.put(name, JSON.stringify(stored), { ifVersion: cell.version })
+
+  function storeFailed(e: unknown, name: string, what: string): void {
+    if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
+    env.log.warn({ provider: name, err: e.message }, what)
+  }
+
+  /**
+   * Counts an attempt's end. A change of state is in force here at once, so that the next attempt on this node obeys it, and is
+   * then written; if the store cannot be reached it stays this node's own, and the next change is written over it.
+   */
+  async function count(name: string, end: AttemptEnd, probe: string | undefined): Promise<void> {
+    const config = table.get(name)
+    if (!config) return
+    for (let i = 0; i < CAS_TRIES; i++) {
+      const cell = cellOf(name)
+      const next = settle(cell.breaker, end, clock.now(), config, probe)
+      if (next === cell.breaker) return
+      const stays = next.is === 'closed' && cell.breaker.is === 'closed'
+      if (stays) {
+        cell.breaker = next
+        return
+      }
+      cell.by = undefined
+      cell.why = undefined
+      become(name, cell, next)
+      try {
+        if (await write(name, cell, { breaker: next })) return
+      } catch (e) {
+        return storeFailed(e, name, 'a change of the circuit breaker is not stored; it holds on this node')
+      }
+      await clock.sleep(STORE_RETRY_MS / CAS_TRIES)
+    }
+  }
+
+  function look(name: string): Admission {
+    const config = table.get(name)
+    if (!config) return { admitted: true }
+    const now = clock.now()
+    const cell = cellOf(name)
+    const v = admit(cell.breaker, now, config, { id: '', until: now })
+    if (!v.admitted) return v
+    return cell.asking ? { admitted: false, retryAt: now + STORE_RETRY_MS } : { admitted: true }
+  }
+
+  async function take(name: string, attemptMs: number): Promise<Admission> {
+    const config = table.get(name)
+    if (!config) return { admitted: true }
+    const cell = cellOf(name)
+    const now = clock.now()
+    const probe = { id: env.newId(), until: now + attemptMs + PROBE_MARGIN_MS }
+    const v = admit(cell.breaker, now, config, probe)
+    if (!v.admitted) return v
+    if (v.next.is === 'closed') return { admitted: true }
+    const refused: Admission = { admitted: false, retryAt: now + STORE_RETRY_MS }
+    if (cell.asking) return refused
+    cell.asking = true
+    try {
+      // Only who has stored the slot has it: another node may be asking too.
+      if (!(await write(name, cell, { breaker: v.next }))) return refused
+    } catch (e) {
+      storeFailed(e, name, 'a probe of the circuit breaker is not begun')
+      return refused
+    } finally {
+      cell.asking = false
+    }
+    const held = cellOf(name).breaker
+    if (held.is !== 'half_open' || held.probe?.id !== probe.id) return refused
+    return clock.now() < probe.until ? { admitted: true, probe } : refused
+  }
+
+  async function byHand(name: string, breaker: Breaker, hand: ByHand): Promise<boolean> {
+    if (!table.has(name)) return false
+    const { by, why, record } = hand
+    const stored: Stored = { breaker, by, ...(why === undefined ? {} : { why }) }
+    await control.put(name, JSON.stringify(stored), record === undefined ? {} : { record })
+    cellOf(name)
+    return true
+  }
+
+  function view(name: string, config: BreakerSettings): BreakerView {
+    const { breaker, by, why } = cellOf(name)
+    const now = clock.now()
+    const recovery = { since: 'since' in breaker ? breaker.since : undefined }
+    const retryAt =
+      breaker.is === 'open'
+        ? breaker.since + config.recoveryMs
+        : breaker.is === 'half_open'
+          ? (breaker.probe?.until ?? now)
+          : undefined
+    return {
+      provider: name,
+      state: shownState(breaker, now, config),
+      failures: breaker.failures,
+      ...(recovery.since === undefined ? {} : { opened_at: isoTime(recovery.since) }),
+      ...(retryAt === undefined ? {} : { retry_at: isoTime(retryAt) }),
+      failure_threshold: config.failureThreshold,
+      success_threshold: config.successThreshold,
+      recovery_timeout_seconds: config.recoveryMs / 1000,
+      ...(config.fallback === undefined ? {} : { fallback_provider: config.fallback }),
+      ...(by === undefined ? {} : { by }),
+      ...(why === undefined ? {} : { why }),
+      stats: circuitOf(name).stats(),
+    }
+  }
+
+  const unsubscribe = control.subscribe((name) => void cellOf(name))
+  for (const doc of control.all()) cellOf(doc.id)
+
+  return {
+    look,
+    admit: take,
+    async run(name, admission, attempt) {
+      const probe = admission.admitted ? admission.probe?.id : undefined
+      try {
+        const got = await circuitOf(name).fire(attempt)
+        await count(name, 'success', probe)
+        return got
+      } catch (e) {
+        await count(name, e instanceof ProviderError && e.retryable ? 'failure' : 'neither', probe)
+        throw e
+      }
+    },
+    release: (name, admission) =>
+      admission.admitted && admission.probe ? count(name, 'neither', admission.probe.id) : Promise.resolve(),
+    refused: (name) => circuitOf(name).refused(),
+    trip: (name, hand) => byHand(name, { is: 'open', since: clock.now(), failures: 0 }, hand),
+    reset: (name, hand) => byHand(name, CLOSED, hand),
+    list: () => [...table].map(([name, config]) => view(name, config)),
+    get(name) {
+      const config = table.get(name)
+      return config && view(name, config)
+    },
+    onChange(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    update(next) {
+      table = next
+    },
+    close() {
+      unsubscribe()
+      listeners.clear()
+      for (const c of circuits.values()) c.close()
+    },
+  }
+}
