@@ -1,0 +1,139 @@
+import { z } from 'zod'
+import { backendNames } from './config.ts'
+
+/** The sections of gateway.toml, strict, with their defaults. The types of `[[providers]]` bring their own keys. */
+
+const count = z.number().int().min(1)
+const seconds = z.number().positive()
+const wholeSeconds = z.number().int().min(1)
+const name = z.string().min(1).max(128)
+
+const server = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1'),
+  port: z.number().int().min(0).max(65535).default(8080),
+  allowed_hosts: z.array(z.string().min(1)).min(1).optional(),
+  body_limit_bytes: count.default(2_097_152),
+  shutdown_timeout_seconds: z.number().min(0).default(30),
+  approval_secret: z.string().optional(),
+})
+
+/** Where records are kept: the keys of every backend; which of them a backend reads is said in backends.ts. */
+const backendKeys = {
+  backend: z.enum(backendNames).optional(),
+  path: z.string().min(1).optional(),
+  url: z.string().min(1).optional(),
+  region: z.string().min(1).optional(),
+  aws_region: z.string().min(1).optional(),
+  table_name: z.string().min(1).optional(),
+}
+const state = z.strictObject({
+  ...backendKeys,
+  prefix: z.string().min(1).optional(),
+  synchronous: z.enum(['full', 'normal']).default('full'),
+  durability: z.enum(['always', 'everysec', 'none', 'managed']).optional(),
+})
+const audit = z.strictObject({
+  enabled: z.boolean().default(true),
+  ...backendKeys,
+  store_payload: z.boolean().default(true),
+  ttl_seconds: wholeSeconds.optional(),
+  redact: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      fields: z.array(z.string().min(1)).default([]),
+      placeholder: z.string().default('[REDACTED]'),
+    })
+    .prefault({}),
+})
+
+/** The keys every provider has, beside those of its type. */
+export const providerCommon = z.strictObject({
+  name,
+  type: z.string().min(1),
+  timeout_seconds: seconds.optional(),
+  max_retries: z.number().int().min(0).max(100).optional(),
+  max_concurrent: count.optional(),
+  rate_limit: z
+    .strictObject({
+      per_second: z.number().positive(),
+      burst: z.number().min(1).optional(),
+      shared: z.boolean().default(false),
+    })
+    .optional(),
+})
+
+const rules = z.strictObject({
+  directory: z.string().min(1).default('./rules'),
+  default_timezone: z.string().min(1).default('UTC'),
+  default_provider: name.optional(),
+  env: z.array(z.string().min(1)).default([]),
+})
+const executor = z.strictObject({
+  max_retries: z.number().int().min(0).max(100).default(3),
+  timeout_seconds: seconds.default(30),
+  deadline_seconds: seconds.default(60),
+  max_concurrent: count.default(64),
+  backoff_initial_ms: z.number().min(1).default(200),
+  backoff_max_ms: z.number().min(1).default(10_000),
+})
+
+const circuitBreaker = z.strictObject({
+  enabled: z.boolean().default(true),
+  failure_threshold: count.default(5),
+  success_threshold: count.default(1),
+  recovery_timeout_seconds: seconds.default(60),
+  providers: z
+    .record(
+      z.string(),
+      z.strictObject({
+        failure_threshold: count.optional(),
+        success_threshold: count.optional(),
+        recovery_timeout_seconds: seconds.optional(),
+        fallback_provider: name.optional(),
+      }),
+    )
+    .default({}),
+})
+
+const chains = z.strictObject({
+  definitions: z.array(z.unknown()).default([]),
+  default_timeout_seconds: seconds.default(300),
+  max_concurrent_advances: count.default(64),
+  completed_chain_ttl_seconds: wholeSeconds.default(604_800),
+})
+
+const on = z.boolean().default(true)
+const background = z.strictObject({
+  enabled: on,
+  enable_group_flush: on,
+  enable_scheduled_actions: on,
+  enable_timeout_processing: on,
+  enable_recurring_actions: on,
+  enable_retention_reaper: on,
+  group_flush_interval_seconds: seconds.default(1),
+  scheduled_check_interval_seconds: seconds.default(1),
+  timeout_check_interval_seconds: seconds.default(10),
+  recurring_check_interval_seconds: seconds.default(1),
+  cleanup_interval_seconds: seconds.default(60),
+  retention_check_interval_seconds: seconds.default(60),
+  max_recurring_actions_per_tenant: count.default(100),
+  hold_max_attempts: count.default(20),
+  hold_max_age_seconds: wholeSeconds.default(86_400),
+  namespace: z.string().optional(),
+  tenant: z.string().optional(),
+})
+
+export const sections = z.strictObject({
+  server: server.prefault({}),
+  state: state.prefault({}),
+  audit: audit.prefault({}),
+  providers: z.array(z.unknown()).default([]),
+  rules: rules.prefault({}),
+  executor: executor.prefault({}),
+  circuit_breaker: circuitBreaker.prefault({}),
+  chains: chains.prefault({}),
+  background: background.prefault({}),
+  quotas: z.strictObject({ enabled: on }).prefault({}),
+  dead_letters: z.strictObject({ forward_to: name.optional(), ttl_seconds: wholeSeconds.optional() }).prefault({}),
+})
+export type Sections = z.output<typeof sections>
