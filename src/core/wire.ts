@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import { type FieldError, Problem } from './errors.ts'
+import { didYouMean } from './nearest.ts'
+
+/** A name as callers may choose it: 1 to 128 characters, none of them a control character. */
+export const wireName = z
+  .string()
+  .min(1, 'must not be empty')
+  .max(128, 'longer than 128 characters')
+  .refine((s) => !/[\u0000-\u001f\u007f-\u009f]/.test(s), 'holds a control character')
+  .refine((s) => s.isWellFormed(), 'is not well-formed Unicode')
+
+/** A count or a length of time in whole seconds, from 1 up. */
+export const wireCount = z.int('expected a whole number').min(1, 'must be at least 1')
+
+const pointer = (path: readonly PropertyKey[]): string =>
+  path.map((p) => `/${String(p).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+
+/** Reads a request body; throws Problem 400 `invalid_<what>` that names every field at fault, unknown ones with the nearest known. */
+export function parseWire<S extends z.ZodObject>(schema: S, body: unknown, what: string): z.output<S> {
+  const read = schema.safeParse(body)
+  if (read.success) return read.data
+  const known = Object.keys(schema.shape)
+  const errors = read.error.issues.flatMap((issue): FieldError[] =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({
+          pointer: pointer([...issue.path, key]),
+          message: `unknown field${issue.path.length === 0 ? didYouMean(key, known) : ''}`,
+        }))
+      : [{ pointer: pointer(issue.path), message: missing(issue) ? 'is required' : issue.message }],
+  )
+  throw invalid(what, errors)
+}
+
+export const invalid = (what: string, errors: readonly FieldError[]): Problem =>
+  new Problem(400, `invalid_${what}`, errors.length === 1 ? 'a field is wrong' : 'fields are wrong', { errors })
+
+const missing = (issue: z.core.$ZodIssue): boolean =>
+  issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+
+/** An edit whose `If-Match` names another version than the one in force. */
+export const preconditionFailed = (what: string): Problem =>
+  new Problem(412, 'precondition_failed', `the ${what} has changed since it was read; read it again`)
