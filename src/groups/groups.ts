@@ -1,0 +1,154 @@
+import type { Action, Scope } from '../core/action.ts'
+import { isoTime } from '../core/clock.ts'
+import { kinds } from '../core/hold.ts'
+import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
+import type { Redact } from '../core/redact.ts'
+import type { Entry, Op, Peeked, StateStore } from '../core/state.ts'
+import { flushAction, groupTag, readItem, readValue, sealInto } from './group.ts'
+
+/** The kind under which open buffers are listed and claimed. */
+export const BUFFER = 'buffer'
+
+export interface GroupsDeps {
+  readonly state: StateStore
+  readonly now: () => number
+  readonly redact: Redact
+  /** The audit record of a discard: redacted, and none where audit is off. */
+  readonly record: (r: Discarded) => readonly Op[]
+}
+export interface Discarded {
+  readonly id: string
+  readonly kind: 'flush'
+  readonly action: Action
+  readonly runId: string
+  readonly outcome: 'discarded'
+  readonly rule: string
+  readonly receivedAt: number
+  readonly completedAt: number
+  readonly caller: string
+  readonly details: Json
+}
+
+/** Open groups as people see and steer them. */
+export interface Groups {
+  list(scope: Scope, page: { readonly limit: number; readonly after?: string }): Promise<GroupPage>
+  /** With the sealed flushes that are still on their way out. */
+  get(scope: Scope, id: string): Promise<JsonObject | undefined>
+  /** Seals the group now; undefined when nothing is open. */
+  flushNow(scope: Scope, id: string): Promise<{ readonly flushIds: readonly string[] } | undefined>
+  /** Drops the open events, naming them in the audit. `being_released`: they were sealed and are on their way out. */
+  discard(scope: Scope, id: string, by: string): Promise<'discarded' | 'being_released' | 'not_found'>
+}
+export interface GroupPage {
+  readonly groups: readonly JsonObject[]
+  readonly next?: string
+}
+
+export function groups(deps: GroupsDeps): Groups {
+  const { state, now, redact } = deps
+
+  async function flushesOf(scope: Scope, id: string): Promise<readonly Entry[]> {
+    return (await state.list(kinds.flush, scope, { tag: groupTag(id), limit: 100 })).entries
+  }
+
+  async function seal(scope: Scope, id: string): Promise<readonly string[]> {
+    const done = await state.commit(scope, [{ op: 'seal', id, into: sealInto(id) }])
+    return done.ok ? (done.results[0]?.sealed ?? []) : []
+  }
+
+  return {
+    async list(scope, page) {
+      const found = await state.list(BUFFER, scope, page)
+      const ids = found.entries.map((e) => e.key.id)
+      const buffers = await state.peek('buffer', scope, ids)
+      const shown = ids.flatMap((id, i) => {
+        const b = buffers[i]
+        return b && b.n > 0 ? [groupView(id, b, redact)] : []
+      })
+      return { groups: shown, ...(found.next !== undefined && { next: found.next }) }
+    },
+    async get(scope, id) {
+      const [[buffer], flushes] = await Promise.all([state.peek('buffer', scope, [id]), flushesOf(scope, id)])
+      const pending = flushes.map(flushView)
+      if (buffer && buffer.n > 0) return { ...groupView(id, buffer, redact), pending_flushes: pending }
+      const sealed = flushes[0]
+      if (!sealed) return undefined
+      const { action } = flushAction(sealed.value)
+      const { group_key, labels } = action.payload
+      const head = shownKey(String(group_key), isObject(labels) ? labels : {}, redact)
+      return { group_id: id, ...head, size: 0, bytes: 0, events: [], pending_flushes: pending }
+    },
+    async flushNow(scope, id) {
+      const flushIds = await seal(scope, id)
+      return flushIds.length === 0 ? undefined : { flushIds }
+    },
+    // Sealed first, so that the record names exactly what goes; a crash in between leaves a flush, which is sent.
+    async discard(scope, id, by) {
+      const [sealed] = await seal(scope, id)
+      if (sealed === undefined) return (await flushesOf(scope, id)).length > 0 ? 'being_released' : 'not_found'
+      const [entry] = await state.get([{ kind: kinds.flush, scope, id: sealed }])
+      if (!entry) return 'being_released'
+      const flush = flushAction(entry.value)
+      const record = deps.record({
+        id: flush.auditId,
+        kind: 'flush',
+        action: flush.action,
+        runId: flush.runId,
+        outcome: 'discarded',
+        rule: flush.resume.rule,
+        receivedAt: flush.sealedAt,
+        completedAt: now(),
+        caller: by,
+        details: { group_id: id, flush_id: sealed, action_ids: flush.events.map((e) => e.action_id) },
+      })
+      const done = await state.commit(scope, [
+        { op: 'delete', kind: kinds.flush, id: sealed, ifVersion: entry.version, ifUnclaimed: true },
+        ...record,
+      ])
+      return done.ok ? 'discarded' : 'being_released'
+    },
+  }
+}
+
+function groupView(id: string, buffer: Peeked, redact: Redact): JsonObject {
+  const value = buffer.value === undefined ? undefined : readValue(buffer.value)
+  const events = (buffer.items ?? []).map((i) => {
+    const { run_id: _run, ...event } = readItem(i.item)
+    return event
+  })
+  return {
+    group_id: id,
+    ...shownKey(value?.group_key ?? '', value?.labels ?? {}, redact),
+    rule: value?.rule ?? null,
+    size: buffer.n,
+    bytes: buffer.bytes ?? 0,
+    ...(buffer.dueAt !== undefined && { notify_at: isoTime(buffer.dueAt) }),
+    events: redact<readonly Json[]>(events),
+  }
+}
+
+function flushView(entry: Entry): JsonObject {
+  const flush = flushAction(entry.value)
+  return {
+    flush_id: entry.key.id,
+    sealed_at: isoTime(flush.sealedAt),
+    event_count: flush.events.length,
+    attempts: entry.attempts,
+    ...(entry.dueAt !== undefined && { due: isoTime(entry.dueAt) }),
+    ...(entry.claim && { claimed_until: isoTime(entry.claim.until) }),
+  }
+}
+
+/** Labels are payload values under the names of their fields: what is hidden there is hidden here, and in the key made of them. */
+function shownKey(key: string, labels: JsonObject, redact: Redact): JsonObject {
+  const shown: Record<string, Json> = {}
+  let hidden = false
+  for (const field of Object.keys(labels)) {
+    const path = field.split('.')
+    const value = own(labels, field)!
+    const seen = follow(redact<Json>(path.reduceRight<Json>((inner, name) => ({ [name]: inner }), value)), path) ?? null
+    hidden ||= seen !== value
+    setOwn(shown, field, seen)
+  }
+  return { group_key: hidden ? null : key, labels: shown }
+}

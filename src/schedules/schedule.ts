@@ -1,0 +1,166 @@
+import { isoTime } from '../core/clock.ts'
+import { actionTag, type Hold, kinds } from '../core/hold.ts'
+import type { End } from '../core/plan.ts'
+import type { Entry, Op } from '../core/state.ts'
+
+/**
+ * A schedule key is an entry that points at the holds under it. Every commit that changes what a key points at is guarded
+ * by the key entry's version, and every hold it ends by that hold's, so that of two nodes one is refused, reads again and
+ * decides again (`movedOn`).
+ */
+
+export type ScheduleEnd = Extract<End, { kind: 'schedule' }>
+
+/** A key as read: its entry, and those of its holds that are still there. */
+export interface KeyState {
+  readonly id: string
+  readonly entry: Entry | undefined
+  readonly holds: readonly Entry[]
+}
+export const emptyKey = (id: string): KeyState => ({ id, entry: undefined, holds: [] })
+
+/** A hold that ended without an effect: to be audited under `hold.auditId` in the same commit. */
+export interface EndedHold {
+  readonly hold: Hold
+  readonly outcome: 'cancelled' | 'replaced'
+}
+
+export interface ScheduleOps {
+  readonly ops: readonly Op[]
+  readonly ended: readonly EndedHold[]
+  /** What the caller is told. */
+  readonly holdId: string
+  readonly scheduledFor: string
+  /** `keep` found a hold: nothing was added, and this action is audited `deduplicated`. */
+  readonly kept: boolean
+  readonly warnings: readonly string[]
+  /** The key as it is after these ops, for the next part of the same plan; undefined without a key. */
+  readonly key: KeyState | undefined
+}
+
+/**
+ * Puts a hold, and minds its key. `hold.firstDueAt` is the due time; `version` is a new id. `key` is as `Schedules.keys` read it.
+ */
+export function scheduleOps(input: {
+  readonly hold: Hold
+  readonly onRepeat: ScheduleEnd['onRepeat']
+  readonly key: KeyState | undefined
+  readonly version: string
+}): ScheduleOps {
+  const { hold, onRepeat, key, version } = input
+  const kept = onRepeat === 'keep' ? key?.holds[0] : undefined
+  if (kept) {
+    const first = readHold(kept)
+    return {
+      ops: [],
+      ended: [],
+      holdId: first.runId,
+      scheduledFor: isoTime(kept.claim ? first.firstDueAt : (kept.dueAt ?? first.firstDueAt)),
+      kept: true,
+      warnings: [],
+      key,
+    }
+  }
+  const put = putHold(hold, version)
+  const told = { holdId: hold.runId, scheduledFor: isoTime(hold.firstDueAt), kept: false }
+  if (!key) return { ...told, ops: [put], ended: [], warnings: [], key }
+  const ended = onRepeat === 'restart' ? endAll(key, 'replaced') : { ops: [], ended: [], warnings: [] }
+  const others = onRepeat === 'add' ? key.holds.map((h) => h.key.id) : []
+  const pointer = putKey(key, [...others, hold.runId], version)
+  return {
+    ...told,
+    ops: [...ended.ops, put, pointer.op],
+    ended: ended.ended,
+    warnings: ended.warnings,
+    key: { id: key.id, entry: pointer.entry(hold), holds: [...(onRepeat === 'add' ? key.holds : []), born(put, hold)] },
+  }
+}
+
+/** Ends the holds under a key, except those already claimed (warning `too_late`). */
+export function cancelOps(key: KeyState): {
+  readonly ops: readonly Op[]
+  readonly ended: readonly EndedHold[]
+  readonly warnings: readonly string[]
+  readonly key: KeyState
+} {
+  const all = endAll(key, 'cancelled')
+  const pointer: Op[] = key.entry
+    ? [{ op: 'delete', kind: kinds.scheduleKey, id: key.id, ifVersion: key.entry.version }]
+    : []
+  return { ops: [...all.ops, ...pointer], ended: all.ended, warnings: all.warnings, key: emptyKey(key.id) }
+}
+
+/**
+ * Takes an ended hold off its key: part of the commit that ends it. `key` is the key's entry as it stood; if it has moved
+ * on meanwhile the op is skipped, and the stale pointer is passed over when the key is next read.
+ */
+export function unlinkOps(hold: Hold, key: Entry | undefined, version: string): readonly Op[] {
+  if (!key) return []
+  const left = readKey(key).filter((id) => id !== hold.runId)
+  const guard = { kind: kinds.scheduleKey, id: key.key.id, ifVersion: key.version, orSkip: true } as const
+  if (left.length === 0) return [{ op: 'delete', ...guard }]
+  return [{ op: 'put', ...guard, value: keyValue(left), version }]
+}
+
+/** Whether a refused op means that a key or its holds have moved on: read the keys and plan again. */
+export const movedOn = (op: Op): boolean =>
+  'kind' in op && (op.kind === kinds.scheduleKey || (op.op === 'delete' && op.kind === kinds.scheduled))
+
+export function putHold(hold: Hold, version: string): Extract<Op, { op: 'put' }> {
+  return {
+    op: 'put',
+    kind: hold.kind,
+    id: hold.runId,
+    value: JSON.stringify(hold),
+    version,
+    ifVersion: null,
+    tags: [actionTag(hold.action.id)],
+    dueAt: hold.firstDueAt,
+  }
+}
+
+export const readHold = (entry: Entry): Hold => JSON.parse(entry.value) as Hold
+export const readKey = (entry: Entry): readonly string[] => (JSON.parse(entry.value) as { holds: string[] }).holds
+const keyValue = (holds: readonly string[]): string => JSON.stringify({ holds })
+
+function endAll(key: KeyState, outcome: EndedHold['outcome']) {
+  const open = key.holds.filter((h) => !h.claim)
+  const late = key.holds.filter((h) => h.claim)
+  return {
+    ops: open.map(
+      (h): Op => ({ op: 'delete', kind: kinds.scheduled, id: h.key.id, ifVersion: h.version, ifUnclaimed: true }),
+    ),
+    ended: open.map((h): EndedHold => ({ hold: readHold(h), outcome })),
+    warnings: late.map((h) => `too_late: hold ${h.key.id} is already being released`),
+  }
+}
+
+function putKey(key: KeyState, holds: readonly string[], version: string) {
+  const value = keyValue(holds)
+  const op: Op = {
+    op: 'put',
+    kind: kinds.scheduleKey,
+    id: key.id,
+    value,
+    version,
+    ifVersion: key.entry?.version ?? null,
+  }
+  const entry = (hold: Hold): Entry => ({
+    key: { kind: kinds.scheduleKey, scope: [hold.action.namespace, hold.action.tenant], id: key.id },
+    value,
+    version,
+    tags: [],
+    attempts: 0,
+  })
+  return { op, entry }
+}
+
+/** The entry a put will make, as a later part of the same plan sees it. */
+const born = (put: Extract<Op, { op: 'put' }>, hold: Hold): Entry => ({
+  key: { kind: put.kind, scope: [hold.action.namespace, hold.action.tenant], id: put.id },
+  value: put.value,
+  version: put.version,
+  tags: put.tags ?? [],
+  dueAt: hold.firstDueAt,
+  attempts: 0,
+})
