@@ -4,7 +4,7 @@ import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import type { ProviderType } from '../../core/provider.ts'
 import { type Path, type Places, readPlaces } from './places.ts'
-import { providerCommon, sections } from './schema.ts'
+import { chainShape, providerCommon, sections } from './schema.ts'
 import { childOf } from './shape.ts'
 
 /** A table as smol-toml makes them: no prototype, so that a key named `constructor` is just a key. */
@@ -74,13 +74,15 @@ export function report(draft: Draft, severity: Finding['severity'], path: Path, 
 
 /** The schema of what stands at a path; a provider's keys are those of its type. Undefined where nothing is known. */
 export function schemaAt(draft: Pick<Draft, 'root' | 'types'>, path: Path): z.core.$ZodType | undefined {
-  const isProvider = path[0] === 'providers' && path.length > 1
-  let schema: z.core.$ZodType | undefined = sections
-  if (isProvider) {
+  const [schema, rest] = rootOf(draft, path)
+  return rest.reduce<z.core.$ZodType | undefined>(childOf, schema)
+}
+function rootOf(draft: Pick<Draft, 'root' | 'types'>, path: Path): [z.core.$ZodType, Path] {
+  if (path[0] === 'providers' && path.length > 1) {
     const written = follow(draft.root, [...path.slice(0, 2), 'type'])
     const type = draft.types.find((t) => t.type === written)
-    schema = type ? z.union([providerCommon, type.config]) : providerCommon
+    return [type ? z.union([providerCommon, type.config]) : providerCommon, path.slice(2)]
   }
-  for (const key of isProvider ? path.slice(2) : path) schema = childOf(schema, key)
-  return schema
+  if (path[0] === 'chains' && path[1] === 'definitions' && path.length > 2) return [chainShape, path.slice(3)]
+  return [sections, path]
 }

@@ -123,6 +123,13 @@ const background = z.strictObject({
   tenant: z.string().optional(),
 })
 
+/**
+ * What kinds of values a chain's keys hold, for references (`timeout_seconds = "${WAIT:-300}"`) alone: whether a definition is right
+ * is said by chains/definition.ts.
+ */
+const timed = { timeout_seconds: z.number().optional() }
+export const chainShape = z.looseObject({ ...timed, steps: z.array(z.looseObject(timed)) })
+
 export const sections = z.strictObject({
   server: server.prefault({}),
   state: state.prefault({}),

@@ -1,0 +1,94 @@
+import { join, resolve } from 'node:path'
+import { backendOf } from './backends.ts'
+import { camelKeys } from './camel.ts'
+import type { AuditConfig, CircuitBreakerConfig, Config, ProviderConfig, StateConfig } from './config.ts'
+import type { Draft } from './draft.ts'
+import { readProviders } from './providers.ts'
+import { type Sections, sections } from './schema.ts'
+
+const DEFAULT_DATABASE = join('data', 'signalbox.db')
+
+/**
+ * The sections as the rest of the gateway knows them. Without `parsed` (some section is wrong) the providers are still read, for
+ * their findings, over the default executor.
+ */
+export function buildConfig(draft: Draft, parsed: Sections | undefined, file: string | undefined): Config | undefined {
+  const executor = camelKeys((parsed ?? sections.parse({})).executor)
+  const providers = readProviders(draft, executor)
+  if (!parsed) return undefined
+  const under = (path: string) => resolve(draft.directory, path)
+  const state = stateConfig(draft, parsed, under)
+  return {
+    file,
+    directory: draft.directory,
+    server: {
+      host: parsed.server.host,
+      port: parsed.server.port,
+      allowedHosts: parsed.server.allowed_hosts,
+      bodyLimitBytes: parsed.server.body_limit_bytes,
+      shutdownTimeoutSeconds: parsed.server.shutdown_timeout_seconds,
+    },
+    state,
+    audit: auditConfig(draft, parsed, state, under),
+    providers,
+    rules: {
+      directory: under(parsed.rules.directory),
+      defaultTimezone: parsed.rules.default_timezone,
+      defaultProvider: parsed.rules.default_provider,
+      env: parsed.rules.env,
+    },
+    executor,
+    circuitBreaker: breakerConfig(parsed, providers),
+    chains: camelKeys(parsed.chains),
+    background: camelKeys(parsed.background),
+    quotas: parsed.quotas,
+    deadLetters: { forwardTo: parsed.dead_letters.forward_to, ttlSeconds: parsed.dead_letters.ttl_seconds },
+  }
+}
+
+function stateConfig(draft: Draft, { state }: Sections, under: (path: string) => string): StateConfig {
+  return {
+    backend: backendOf(draft, 'state'),
+    path: under(state.path ?? DEFAULT_DATABASE),
+    synchronous: state.synchronous,
+    url: state.url,
+    region: state.region ?? state.aws_region,
+    tableName: state.table_name,
+    prefix: state.prefix,
+    durability: state.durability,
+  }
+}
+
+function auditConfig(
+  draft: Draft,
+  { audit }: Sections,
+  state: StateConfig,
+  under: (path: string) => string,
+): AuditConfig {
+  return {
+    enabled: audit.enabled,
+    backend: backendOf(draft, 'audit'),
+    path: audit.path === undefined ? state.path : under(audit.path),
+    url: audit.url,
+    region: audit.region ?? audit.aws_region,
+    tableName: audit.table_name,
+    storePayload: audit.store_payload,
+    ttlSeconds: audit.ttl_seconds,
+    redact: audit.redact,
+  }
+}
+
+function breakerConfig({ circuit_breaker: own }: Sections, providers: readonly ProviderConfig[]): CircuitBreakerConfig {
+  const { enabled, failureThreshold, successThreshold, recoveryTimeoutSeconds } = camelKeys(own)
+  const settings = providers.map((p) => {
+    const of = Object.hasOwn(own.providers, p.name) ? own.providers[p.name] : undefined
+    const breaker = {
+      failureThreshold: of?.failure_threshold ?? failureThreshold,
+      successThreshold: of?.success_threshold ?? successThreshold,
+      recoveryTimeoutSeconds: of?.recovery_timeout_seconds ?? recoveryTimeoutSeconds,
+      fallbackProvider: of?.fallback_provider,
+    }
+    return [p.name, breaker] as const
+  })
+  return { enabled, failureThreshold, successThreshold, recoveryTimeoutSeconds, providers: new Map(settings) }
+}

@@ -1,0 +1,20 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Config } from './config.ts'
+
+/**
+ * The sections an edit has changed that only a start reads. `providers`, `circuit_breaker`, `chains`, `background` and
+ * `audit.redact` are taken over by a reload and never named.
+ */
+export function needsRestart(running: Config, edited: Config): readonly string[] {
+  const fixed = (c: Config): { readonly [section: string]: unknown } => ({
+    server: c.server,
+    state: c.state,
+    audit: { ...c.audit, redact: undefined },
+    rules: c.rules,
+    executor: c.executor,
+    quotas: c.quotas,
+    dead_letters: c.deadLetters,
+  })
+  const [a, b] = [fixed(running), fixed(edited)]
+  return Object.keys(a).filter((section) => !isDeepStrictEqual(a[section], b[section]))
+}
