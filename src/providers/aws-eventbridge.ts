@@ -1,17 +1,91 @@
 import { z } from 'zod'
-import type { Provider } from '../core/provider.ts'
+import type { Action } from '../core/action.ts'
+import { isObject } from '../core/json.ts'
 import { defineProvider } from '../core/provider.ts'
+import { awsCalls } from './aws/client.ts'
 import { awsConfig } from './aws/config.ts'
+import { codeOfName } from './aws/errors.ts'
+import { parsed, stored } from './wire/data.ts'
+import { failure, invalidPayload, type ProviderErrorCode } from './wire/errors.ts'
+import { kindOf, pointerTo, textAt, valueAt } from './wire/payload.ts'
 
+const VERB = 'put_event'
+
+type Entry = {
+  readonly EventBusName: string
+  readonly Source: string
+  readonly DetailType: string
+  /** JSON text. */
+  readonly Detail: string
+  readonly Resources: readonly string[]
+}
+
+/** Puts one event on one bus. The token is the event's only resource, for rules and targets to read. */
 export const awsEventbridge = defineProvider({
   type: 'aws-eventbridge',
-  verbs: ['put_event'],
+  verbs: [VERB],
   config: awsConfig({
     event_bus_name: z.string().min(1),
     source: z.string().min(1).optional(),
     detail_type: z.string().min(1).optional(),
   }),
-  open(name): Provider {
-    throw new Error(`provider ${name}: being built`)
+  open(name, config, env) {
+    const aws = awsCalls(
+      config,
+      env,
+      () => import('@aws-sdk/client-eventbridge'),
+      (sdk, settings) => new sdk.EventBridgeClient(settings),
+    )
+    return {
+      name,
+      type: 'aws-eventbridge',
+      hasEffect: true,
+      render(action, { token }): Entry {
+        const payload = action.action_type === VERB ? action.payload : {}
+        return {
+          EventBusName: config.event_bus_name,
+          Source: textAt(payload, 'source') ?? config.source ?? `signalbox.${action.namespace}`,
+          DetailType: textAt(payload, 'detail_type') ?? config.detail_type ?? action.action_type,
+          Detail: detailOf(action),
+          Resources: [token],
+        }
+      },
+      dedupWindowMs: () => 0,
+      async send(request, { signal }) {
+        const entry = stored<Entry>(request)
+        const answer = await aws.call(signal, (client, sdk, options) =>
+          client.send(new sdk.PutEventsCommand({ Entries: [{ ...entry, Resources: [...entry.Resources] }] }), options),
+        )
+        const result = answer.Entries?.[0]
+        if ((answer.FailedEntryCount ?? 0) > 0 || result?.ErrorCode !== undefined) {
+          const error = result?.ErrorCode
+          throw failure(codeOfEntry(error), `the bus refused the event (${error ?? 'no reason given'})`, {
+            response: { status: 200, body: { error: error ?? null, message: result?.ErrorMessage ?? null } },
+          })
+        }
+        return { status: 200, body: { event_id: result?.EventId ?? null, event_bus: entry.EventBusName } }
+      },
+      async check(signal) {
+        await aws.call(signal, (client, sdk, options) =>
+          client.send(new sdk.DescribeEventBusCommand({ Name: config.event_bus_name }), options),
+        )
+      },
+      close: aws.close,
+    }
   },
 })
+
+/** `detail` of the verb: an object, or text that is the JSON of one. Otherwise the payload. */
+function detailOf(action: Action): string {
+  const detail = action.action_type === VERB ? valueAt(action.payload, 'detail') : undefined
+  if (detail === undefined) return JSON.stringify(action.payload)
+  if (isObject(detail)) return JSON.stringify(detail)
+  if (typeof detail === 'string' && isObject(parsed(detail))) return detail
+  throw invalidPayload(pointerTo('detail'), `expected an object or the JSON text of one, got ${kindOf(detail)}`)
+}
+
+/** A refused entry was not taken, so its end is definite whatever the reason. */
+function codeOfEntry(error: string | undefined): ProviderErrorCode {
+  if (error === 'InternalFailure' || error === 'InternalException') return 'unavailable'
+  return codeOfName(error) ?? 'rejected'
+}
