@@ -1,17 +1,10 @@
 import type { AuditRow } from '../core/audit.ts'
-import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import { ProviderError, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { Control } from '../core/state.ts'
-import { type AttemptEnd, admit, type Breaker, type BreakerConfig, CLOSED, settle, shownState } from './breaker.ts'
-import { type Circuit, type CircuitStats, createCircuit } from './circuit.ts'
-
-export interface BreakerSettings extends BreakerConfig {
-  /** Shown only; the route decides. */
-  readonly fallback?: string
-}
-/** A provider without settings has no breaker: always admitted. */
-export type BreakerTable = ReadonlyMap<string, BreakerSettings>
+import { type AttemptEnd, admit, type Breaker, CLOSED, settle } from './breaker.ts'
+import { type BreakerSettings, type BreakerTable, type BreakerView, breakerView } from './breaker-view.ts'
+import { type Circuit, createCircuit } from './circuit.ts'
 
 export type Admission =
   | { readonly admitted: true; readonly probe?: { readonly id: string; readonly until: number } }
@@ -24,24 +17,6 @@ export interface BreakerChange {
   readonly at: number
   readonly by?: string
   readonly why?: string
-}
-
-/** One row of `GET /v1/circuit-breakers`, in wire names. */
-export interface BreakerView {
-  readonly provider: string
-  readonly state: Breaker['is']
-  /** Consecutive, on this node; once open, those that opened it. */
-  readonly failures: number
-  readonly opened_at?: string
-  readonly retry_at?: string
-  readonly failure_threshold: number
-  readonly success_threshold: number
-  readonly recovery_timeout_seconds: number
-  readonly fallback_provider?: string
-  /** Who tripped or reset it last, and why; absent when it moved by itself. */
-  readonly by?: string
-  readonly why?: string
-  readonly stats: CircuitStats
 }
 
 export interface ByHand {
@@ -58,6 +33,8 @@ export interface ByHand {
 export interface Breakers {
   /** Would an attempt be admitted now? Takes nothing. */
   look(provider: string): Admission
+  /** Closed, or there is none. */
+  closed(provider: string): boolean
   /** Admits one attempt of at most `attemptMs`. A probe's attempt must be over by `probe.until`. Every admission ends in `run` or `release`. */
   admit(provider: string, attemptMs: number): Promise<Admission>
   /** Makes an admitted attempt and counts how it ended. Rejects with what the attempt rejects with. */
@@ -141,8 +118,8 @@ export function createBreakers(deps: {
   function become(name: string, cell: Cell, next: Breaker): void {
     const from = cell.breaker.is
     cell.breaker = next
-    if (from === next.is) return
     circuitOf(name).show(next.is === 'closed' ? 'closed' : 'open')
+    if (from === next.is) return
     const { by, why } = cell
     const hand = { ...(by === undefined ? {} : { by }), ...(why === undefined ? {} : { why }) }
     const change = { provider: name, from, to: next.is, at: clock.now(), ...hand }
@@ -168,8 +145,7 @@ export function createBreakers(deps: {
       const cell = cellOf(name)
       const next = settle(cell.breaker, end, clock.now(), config, probe)
       if (next === cell.breaker) return
-      const stays = next.is === 'closed' && cell.breaker.is === 'closed'
-      if (stays) {
+      if (next.is === 'closed' && cell.breaker.is === 'closed') {
         cell.breaker = next
         return
       }
@@ -181,7 +157,7 @@ export function createBreakers(deps: {
       } catch (e) {
         return storeFailed(e, name, 'a change of the circuit breaker is not stored; it holds on this node')
       }
-      await clock.sleep(STORE_RETRY_MS / CAS_TRIES)
+      // Somebody else moved it meanwhile: count this end against what they left.
     }
   }
 
@@ -230,48 +206,27 @@ export function createBreakers(deps: {
     return true
   }
 
-  function view(name: string, config: BreakerSettings): BreakerView {
-    const { breaker, by, why } = cellOf(name)
-    const now = clock.now()
-    const recovery = { since: 'since' in breaker ? breaker.since : undefined }
-    const retryAt =
-      breaker.is === 'open'
-        ? breaker.since + config.recoveryMs
-        : breaker.is === 'half_open'
-          ? (breaker.probe?.until ?? now)
-          : undefined
-    return {
-      provider: name,
-      state: shownState(breaker, now, config),
-      failures: breaker.failures,
-      ...(recovery.since === undefined ? {} : { opened_at: isoTime(recovery.since) }),
-      ...(retryAt === undefined ? {} : { retry_at: isoTime(retryAt) }),
-      failure_threshold: config.failureThreshold,
-      success_threshold: config.successThreshold,
-      recovery_timeout_seconds: config.recoveryMs / 1000,
-      ...(config.fallback === undefined ? {} : { fallback_provider: config.fallback }),
-      ...(by === undefined ? {} : { by }),
-      ...(why === undefined ? {} : { why }),
-      stats: circuitOf(name).stats(),
-    }
-  }
+  const view = (name: string, config: BreakerSettings): BreakerView =>
+    breakerView(name, config, cellOf(name), clock.now(), circuitOf(name).stats())
 
   const unsubscribe = control.subscribe((name) => void cellOf(name))
   for (const doc of control.all()) cellOf(doc.id)
 
   return {
     look,
+    closed: (name) => !table.has(name) || cellOf(name).breaker.is === 'closed',
     admit: take,
     async run(name, admission, attempt) {
       const probe = admission.admitted ? admission.probe?.id : undefined
+      let got: Awaited<ReturnType<typeof attempt>>
       try {
-        const got = await circuitOf(name).fire(attempt)
-        await count(name, 'success', probe)
-        return got
+        got = await circuitOf(name).fire(attempt)
       } catch (e) {
         await count(name, e instanceof ProviderError && e.retryable ? 'failure' : 'neither', probe)
         throw e
       }
+      await count(name, 'success', probe)
+      return got
     },
     release: (name, admission) =>
       admission.admitted && admission.probe ? count(name, 'neither', admission.probe.id) : Promise.resolve(),

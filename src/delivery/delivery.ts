@@ -26,7 +26,12 @@ export interface Delivery {
 
 export interface DeliveryHooks {
   /** Stores that `request` goes to `provider` next. False: the claim is lost, nothing may be sent. */
-  readonly store: (to: { readonly provider: string; readonly request: Json }) => Promise<boolean>
+  readonly store: (to: {
+    readonly provider: string
+    readonly request: Json
+    /** An attempt elsewhere ended unknown before: to be given back as `Delivery.unknownElsewhere`. */
+    readonly unknownElsewhere: boolean
+  }) => Promise<boolean>
   /** Aborts when the claim is lost or the process stops: an attempt under way is let finish on a stop, back-off ends at once. */
   readonly lost: AbortSignal
   readonly stopping: AbortSignal

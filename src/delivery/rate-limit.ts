@@ -1,0 +1,98 @@
+import type { Clock, Timer } from '../core/clock.ts'
+import type { RateLimit } from './route.ts'
+
+/** A token bucket: `burst` at once, `perSecond` over time; and a block, for a provider that has said when to come back. */
+export interface RateLimiter {
+  /** A token at once, or false when there is none, others wait, or it is blocked. */
+  take(): boolean
+  /** True with a token, first come first served; false when the signal aborted first. */
+  wait(signal: AbortSignal): Promise<boolean>
+  /** No token before `until` (milliseconds), at most BLOCK_MAX_MS from now. */
+  block(until: number): void
+  /** When the next token is there for whoever stands first. Milliseconds. */
+  nextAt(): number
+  readonly blockedUntil: number
+  /** A changed limit; undefined: none. Who waits goes on waiting under the new one. */
+  configure(limit: RateLimit | undefined): void
+  readonly waiting: number
+}
+
+/** One wrong `Retry-After` must not silence a provider for a day. */
+export const BLOCK_MAX_MS = 300_000
+/** Sums of fractions come out a hair under a whole token. */
+const WHOLE = 1 - 1e-9
+
+export function createRateLimiter(clock: Clock, initial: RateLimit | undefined): RateLimiter {
+  let limit = initial
+  let tokens = initial?.burst ?? 0
+  let filledAt = clock.now()
+  let blockedUntil = 0
+  let timer: Timer | undefined
+  const queue = new Set<() => void>()
+
+  function nextAt(): number {
+    const now = clock.now()
+    if (limit) {
+      tokens = Math.min(limit.burst, tokens + ((now - filledAt) * limit.perSecond) / 1000)
+      filledAt = now
+    }
+    const missing = limit && tokens < WHOLE ? Math.ceil(((1 - tokens) * 1000) / limit.perSecond) : 0
+    return Math.max(blockedUntil, now + missing)
+  }
+  function tryTake(): boolean {
+    if (nextAt() > clock.now()) return false
+    if (limit) tokens -= 1
+    return true
+  }
+  function pump(): void {
+    timer?.cancel()
+    timer = undefined
+    for (const go of queue) {
+      if (!tryTake()) {
+        timer = clock.timer(nextAt() - clock.now(), pump)
+        return
+      }
+      queue.delete(go)
+      go()
+    }
+  }
+  return {
+    take: () => queue.size === 0 && tryTake(),
+    wait(signal) {
+      if (signal.aborted) return Promise.resolve(false)
+      return new Promise((resolve) => {
+        const leave = () => {
+          queue.delete(go)
+          if (queue.size === 0) pump()
+          resolve(false)
+        }
+        const go = () => {
+          signal.removeEventListener('abort', leave)
+          resolve(true)
+        }
+        queue.add(go)
+        signal.addEventListener('abort', leave, { once: true })
+        if (queue.size === 1) pump()
+      })
+    },
+    block(until) {
+      blockedUntil = Math.max(blockedUntil, Math.min(until, clock.now() + BLOCK_MAX_MS))
+      pump()
+    },
+    nextAt,
+    get blockedUntil() {
+      return blockedUntil
+    },
+    configure(next) {
+      nextAt()
+      // A limit that comes anew begins full; a changed one keeps what is there.
+      tokens = next ? Math.min(limit ? tokens : next.burst, next.burst) : 0
+      limit = next
+      filledAt = clock.now()
+      pump()
+    },
+    get waiting() {
+      return queue.size
+    },
+  }
+}
