@@ -1,0 +1,88 @@
+import type { Env } from '../core/env.ts'
+
+/** A piece of background work. Each runs on its own; a slow one holds up nobody. */
+export interface Loop {
+  readonly name: string
+  /** How long to wait after a tick that left nothing behind, milliseconds. */
+  readonly everyMs: number
+  /** A tick that did this much is followed by another at once. */
+  readonly batch: number
+  /** Does what is due and answers how much it did. May throw: the next tick then waits longer. */
+  tick(signal: AbortSignal): Promise<number>
+  /** Resolves when nothing it began is still under way. */
+  idle(): Promise<void>
+}
+
+export interface Loops {
+  /** Runs a loop's next tick now; a name that is not running is ignored. */
+  nudge(name: string): void
+  /** Begins no further tick and waits for those under way. */
+  stop(): Promise<void>
+}
+
+/** The longest a failing loop waits, milliseconds. */
+const LONGEST_WAIT_MS = 30_000
+
+export function startLoops(loops: readonly Loop[], env: Env): Loops {
+  const stopping = new AbortController()
+  const nudges = new Map<string, Nudge>()
+  const running = loops.map((loop) => {
+    const nudge = new Nudge()
+    nudges.set(loop.name, nudge)
+    return run(loop, env, nudge, stopping.signal)
+  })
+  return {
+    nudge: (name) => nudges.get(name)?.ring(),
+    async stop() {
+      stopping.abort()
+      await Promise.all(running)
+      await Promise.all(loops.map((l) => l.idle()))
+    },
+  }
+}
+
+async function run(loop: Loop, env: Env, nudge: Nudge, stop: AbortSignal): Promise<void> {
+  const { clock, random, log } = env
+  let failures = 0
+  // Nodes that start together should not ask the store together for ever.
+  let wait = loop.everyMs * random.float()
+  while (!stop.aborted) {
+    await nudge.sleep(clock, wait, stop)
+    if (stop.aborted) return
+    nudge.answer()
+    try {
+      const done = await loop.tick(stop)
+      failures = 0
+      wait = done >= loop.batch ? 0 : loop.everyMs
+    } catch (error) {
+      failures++
+      const most = Math.min(LONGEST_WAIT_MS, Math.max(loop.everyMs, 100) * 2 ** Math.min(failures, 16))
+      wait = most / 2 + (most / 2) * random.float()
+      log.error({ loop: loop.name, failures, err: error }, 'a background loop failed; it is tried again')
+    }
+  }
+}
+
+/** A bell beside a sleep: rung while nobody sleeps, it ends the next sleep at once. */
+class Nudge {
+  #rung = false
+  #wake: (() => void) | undefined
+
+  ring(): void {
+    this.#rung = true
+    this.#wake?.()
+  }
+  answer(): void {
+    this.#rung = false
+  }
+  async sleep(clock: Env['clock'], ms: number, stop: AbortSignal): Promise<void> {
+    if (this.#rung || ms <= 0) return
+    const woken = new AbortController()
+    const wake = () => woken.abort()
+    this.#wake = wake
+    stop.addEventListener('abort', wake, { once: true })
+    await clock.sleep(ms, woken.signal)
+    stop.removeEventListener('abort', wake)
+    this.#wake = undefined
+  }
+}
