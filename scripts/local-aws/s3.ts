@@ -1,6 +1,6 @@
 /** S3, path style or `<bucket>.localhost`. What fauxqs would take for another operation is refused here. */
 import type { Fauxqs } from './fauxqs.ts'
-import { AwsError, asAwsError, DEFAULT_REGION, element, type Service, xml } from './wire.ts'
+import { AwsError, asAwsError, element, type Service, xml } from './wire.ts'
 
 /** Query names that select an operation we do not have: fauxqs would answer them as the plain one. */
 const MISSING = [
@@ -27,23 +27,21 @@ const notImplemented = (what: string): AwsError =>
     501,
   )
 
+const bucketPath = (url: URL): string => `/${url.pathname.split('/')[1]}`
+
 export const openS3 =
   (fauxqs: Fauxqs): Service =>
-  async ({ method, url, request, response, headers }) => {
+  async ({ method, url, request, response }) => {
     try {
       const query = url.searchParams
       const missing = MISSING.find((name) => query.has(name))
       if (missing) throw notImplemented(`?${missing}`)
       if (query.has('uploads') && method === 'GET') throw notImplemented('listing multipart uploads')
       if (query.has('uploadId') && method === 'GET') throw notImplemented('listing parts')
-      if (headers['x-amz-copy-source'] && query.has('partNumber') === false && query.has('uploadId'))
-        throw notImplemented('this copy')
       if (url.pathname === '/' && method !== 'GET' && method !== 'HEAD' && !request.headers.host?.includes('.'))
         throw new AwsError('MethodNotAllowed', 'The specified method is not allowed against this resource.', 405)
-      if (query.has('location') && method === 'GET')
+      if (query.has('location') && method === 'GET' && (await fauxqs.get(bucketPath(url))).status === 200)
         return xml(`<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></LocationConstraint>`)
-      if (!response.hasHeader('x-amz-bucket-region') && method === 'HEAD')
-        response.setHeader('x-amz-bucket-region', DEFAULT_REGION)
       fauxqs.serve(request, response)
       return undefined
     } catch (thrown) {

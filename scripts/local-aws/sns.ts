@@ -48,6 +48,12 @@ export const openSns = (fauxqs: Fauxqs, invokeFunction: InvokeFunction): Sns => 
     return found
   }
 
+  /** Endpoints of all kinds are confirmed at once: nobody here could read the link in a confirmation. */
+  const confirm = async ({ TopicArn = '' }: Form, answer: Answer, region: string): Promise<void> => {
+    const Token = /<SubscriptionArn>(.*?)<\/SubscriptionArn>/.exec(String(answer.body))?.[1] ?? ''
+    await call({ Action: 'ConfirmSubscription', Version: VERSION, TopicArn, Token }, region)
+  }
+
   const attributesOf = async (arn: string, region: string): Promise<Form> => {
     const answer = await call({ Action: 'GetSubscriptionAttributes', Version: VERSION, SubscriptionArn: arn }, region)
     const entries = String(answer.body).matchAll(/<key>(.*?)<\/key><value>(.*?)<\/value>/gs)
@@ -98,7 +104,10 @@ export const openSns = (fauxqs: Fauxqs, invokeFunction: InvokeFunction): Sns => 
   return {
     query: async ({ region }, form) => {
       try {
-        return await (form.Action === 'Publish' ? publish(form, region) : call(form, region))
+        if (form.Action === 'Publish') return await publish(form, region)
+        const answer = await call(form, region)
+        if (form.Action === 'Subscribe' && answer.status === 200) await confirm(form, answer, region)
+        return answer
       } catch (error) {
         return queryError(asAwsError(error), `http://sns.amazonaws.com/doc/${VERSION}/`)
       }
