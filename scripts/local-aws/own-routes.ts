@@ -17,7 +17,6 @@ export const ownRoute = (call: Call, ses: Ses, invocations: Invocations): Answer
   const query = call.url.searchParams
   switch (`${call.method} ${call.url.pathname}`) {
     case 'GET /_localstack/health':
-    case 'GET /health':
       return health()
     case 'HEAD /_localstack/health':
       return json(undefined)

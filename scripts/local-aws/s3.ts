@@ -2,23 +2,13 @@
 import type { Fauxqs } from './fauxqs.ts'
 import { AwsError, asAwsError, element, type Service, xml } from './wire.ts'
 
-/** Query names that select an operation we do not have: fauxqs would answer them as the plain one. */
-const MISSING = [
-  ...[
-    'accelerate',
-    'acl',
-    'analytics',
-    'cors',
-    'encryption',
-    'intelligent-tiering',
-    'inventory',
-    'legal-hold',
-    'logging',
-  ],
-  ...['metrics', 'notification', 'object-lock', 'ownershipControls', 'policy', 'policyStatus', 'publicAccessBlock'],
-  ...['replication', 'requestPayment', 'restore', 'retention', 'select', 'session', 'tagging', 'torrent', 'versionId'],
-  ...['versioning', 'versions', 'website', 'metadataTable', 'metadataConfiguration'],
-]
+/** Query names of operations we have; any other selects one that fauxqs would answer as if it were plain. */
+const KNOWN = new Set([
+  ...['list-type', 'prefix', 'delimiter', 'max-keys', 'marker', 'continuation-token', 'start-after', 'encoding-type'],
+  ...['fetch-owner', 'uploads', 'uploadid', 'partnumber', 'delete', 'location', 'lifecycle', 'attributes'],
+  ...['renameobject', 'x-id', 'awsaccesskeyid', 'signature', 'expires'],
+])
+const isKnown = (name: string): boolean => KNOWN.has(name.toLowerCase()) || /^(x-amz|response)-/i.test(name)
 
 const notImplemented = (what: string): AwsError =>
   new AwsError(
@@ -34,7 +24,7 @@ export const openS3 =
   async ({ method, url, request, response }) => {
     try {
       const query = url.searchParams
-      const missing = MISSING.find((name) => query.has(name))
+      const missing = [...query.keys()].find((name) => !isKnown(name))
       if (missing) throw notImplemented(`?${missing}`)
       if (query.has('uploads') && method === 'GET') throw notImplemented('listing multipart uploads')
       if (query.has('uploadId') && method === 'GET') throw notImplemented('listing parts')

@@ -104,11 +104,11 @@ export const startLocalAws = async ({ port }: { port: number }): Promise<LocalAw
     return (server.address() as AddressInfo).port
   }
   const close = async (): Promise<void> => {
-    lambda.close()
     for (const server of servers) {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     }
+    await lambda.close()
     await fauxqs.close()
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }

@@ -179,6 +179,18 @@ describe('Lambda', () => {
     })
   })
 
+  it('lets a call end on the code it began with', async () => {
+    const FunctionName = 'replaced'
+    await create(FunctionName, nodeZip(COUNTING))
+    const before = invoke(FunctionName, { sleep: 200 })
+    await vi.waitFor(async () => expect((await invoke(FunctionName)).result).toMatchObject({ calls: 1 }))
+    await lambda.send(
+      new UpdateFunctionCodeCommand({ FunctionName, ZipFile: nodeZip('exports.handler = async () => "new"') }),
+    )
+    expect((await invoke(FunctionName)).result).toBe('new')
+    expect((await before).result).toMatchObject({ event: { sleep: 200 } })
+  })
+
   it('is called by a topic it is subscribed to', async () => {
     await create('listener', nodeZip('exports.handler = async (event) => event.Records[0].Sns.Message'))
     const sns = new SNSClient(client())

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import {
   CreateTopicCommand,
   GetTopicAttributesCommand,
@@ -8,7 +11,7 @@ import {
   SubscribeCommand,
 } from '@aws-sdk/client-sns'
 import { CreateQueueCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { client, useLocalAws } from './setup.ts'
 
 useLocalAws()
@@ -81,6 +84,24 @@ describe('SNS', () => {
     })
     for (let i = 0; i < 2; i++) await sns.send(new PublishCommand({ TopicArn, Message: 'm', MessageGroupId: 'g' }))
     expect(await arrived()).toHaveLength(1)
+  })
+
+  it('posts to a subscribed HTTP endpoint', async () => {
+    const posted: { type: string | string[] | undefined; body: string }[] = []
+    const receiver = createServer(async (request, response) => {
+      const chunks = await request.toArray()
+      posted.push({ type: request.headers['x-amz-sns-message-type'], body: Buffer.concat(chunks).toString() })
+      response.end()
+    }).listen(0, '127.0.0.1')
+    await once(receiver, 'listening')
+    const TopicArn = await topic('hooks')
+    const Endpoint = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
+    await sns.send(new SubscribeCommand({ TopicArn, Protocol: 'http', Endpoint }))
+    await sns.send(new PublishCommand({ TopicArn, Message: 'ring' }))
+    await vi.waitFor(() => expect(posted).toHaveLength(1))
+    receiver.close()
+    expect(posted[0]?.type).toBe('Notification')
+    expect(JSON.parse(posted[0]?.body ?? '')).toMatchObject({ Message: 'ring', TopicArn })
   })
 
   it('keeps attributes, tags and subscriptions', async () => {

@@ -28,7 +28,7 @@ export interface Lambda {
   service: Service
   /** An asynchronous call from another service. Throws when there is no such function. */
   invoke(functionArn: string, payload: string): Promise<void>
-  close(): void
+  close(): Promise<void>
 }
 type ReadObject = (bucket: string, key: string) => Promise<Buffer>
 
@@ -229,8 +229,8 @@ export const openLambda = (around: Surroundings, readObject: ReadObject): Lambda
       const of = functions.get(functionArn)
       await functions.invoke(functions.version(of, functionName(functionArn).qualifier), functionArn, payload)
     },
-    close: () => {
-      for (const functions of opened) functions.stop()
+    close: async () => {
+      await Promise.all([...opened].map((functions) => functions.stop()))
     },
   }
 }

@@ -46,12 +46,15 @@ const contextFor = ({ id, context, deadline, arn }: WorkerRequest): object => ({
   ...(context === undefined ? {} : { clientContext: JSON.parse(context) as unknown }),
 })
 
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+
 const answer = (handler: Handler, request: WorkerRequest): Promise<unknown> =>
   new Promise((done, fail) => {
     const returned = handler(JSON.parse(request.payload), contextFor(request), (error, value) =>
       error ? fail(error) : done(value),
     )
-    if (returned instanceof Promise) returned.then(done, fail)
+    if (isThenable(returned)) returned.then(done, fail)
     else if (handler.length < 3) done(returned)
   })
 

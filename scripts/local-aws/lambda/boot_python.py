@@ -93,7 +93,7 @@ for line in requests:
         say({"id": request["id"], "error": fault(error, request_id=request["id"])})
         continue
     try:
-        say({"id": request["id"], "result": json.dumps(result)})
-    except TypeError as error:
+        say({"id": request["id"], "result": json.dumps(result, allow_nan=False)})
+    except (TypeError, ValueError) as error:
         message = f"Unable to marshal response: {error}"
         say({"id": request["id"], "error": fault(error, "Runtime.MarshalError", message, request["id"])})

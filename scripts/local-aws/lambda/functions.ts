@@ -65,6 +65,8 @@ export class Functions {
   readonly all = new Map<string, LambdaFunction>()
   readonly region: string
   readonly #around: Surroundings
+  /** Those of replaced and deleted functions too: one of them may still be at work. */
+  readonly #pools = new Set<Pool>()
 
   constructor(region: string, around: Surroundings) {
     this.region = region
@@ -120,7 +122,7 @@ export class Functions {
       configuration.CodeSize = zip.length
       configuration.CodeSha256 = createHash('sha256').update(zip).digest('base64')
     }
-    before?.pool.stop()
+    before?.pool.retire()
     of.versions.set(LATEST, this.#open(configuration, folder))
     return configuration
   }
@@ -135,7 +137,7 @@ export class Functions {
   }
 
   delete(of: LambdaFunction): void {
-    for (const { pool } of of.versions.values()) pool.stop()
+    for (const { pool } of of.versions.values()) pool.retire()
     this.all.delete(of.name)
   }
 
@@ -182,10 +184,11 @@ export class Functions {
       _HANDLER: configuration.Handler,
     }
     const pool = openPool(() => startWorker({ runtime: configuration.Runtime, folder, env }))
+    this.#pools.add(pool)
     return { configuration, folder, pool }
   }
 
-  stop(): void {
-    for (const of of this.all.values()) for (const { pool } of of.versions.values()) pool.stop()
+  async stop(): Promise<void> {
+    await Promise.all([...this.#pools].map((pool) => pool.stop()))
   }
 }

@@ -3,7 +3,10 @@ import type { Ended, Worker, WorkerRequest } from './worker.ts'
 
 export interface Pool {
   run(request: Omit<WorkerRequest, 'deadline'>, timeoutMs: number): Promise<{ ended: Ended; log: string }>
-  stop(): void
+  /** Takes no idle worker along, lets the busy ones finish: calls under way end on the code they began with. */
+  retire(): void
+  /** Ends every worker now, and resolves when they are gone. */
+  stop(): Promise<void>
 }
 
 const MAX_WORKERS = 4
@@ -12,9 +15,11 @@ export const openPool = (start: () => Worker): Pool => {
   const idle: Worker[] = []
   const all = new Set<Worker>()
   const waiting: ((worker: Worker) => void)[] = []
+  let retired = false
   let stopped = false
 
   const add = (): Worker => {
+    if (stopped) throw new Error('the function is stopped')
     const worker = start()
     all.add(worker)
     return worker
@@ -27,10 +32,10 @@ export const openPool = (start: () => Worker): Pool => {
     return all.size < MAX_WORKERS ? add() : new Promise((resolve) => waiting.push(resolve))
   }
   const giveBack = (worker: Worker): void => {
-    if (stopped) worker.kill()
+    const next = waiting.shift()
+    if (!next && retired) worker.kill()
     const live = worker.alive()
     if (!live) all.delete(worker)
-    const next = waiting.shift()
     if (next) next(live ? worker : add())
     else if (live) idle.push(worker)
   }
@@ -45,10 +50,16 @@ export const openPool = (start: () => Worker): Pool => {
         giveBack(worker)
       }
     },
-    stop: () => {
+    retire: () => {
+      retired = true
+      for (const worker of idle) worker.kill()
+    },
+    stop: async () => {
+      retired = true
       stopped = true
+      waiting.length = 0
       for (const worker of all) worker.kill()
-      all.clear()
+      await Promise.all([...all].map(({ gone }) => gone))
     },
   }
 }

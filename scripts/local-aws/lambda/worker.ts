@@ -34,6 +34,8 @@ export interface Worker {
   log(): string
   alive(): boolean
   kill(): void
+  /** Resolves when the process is gone. */
+  gone: Promise<void>
 }
 
 interface Message {
@@ -84,6 +86,10 @@ export const startWorker = ({ runtime, folder, env }: WorkerSpec): Worker => {
       errorMessage: `Runtime exited with error: ${signal ?? `exit status ${code}`}`,
     }),
   )
+  const gone = new Promise<void>((resolve) => {
+    child.once('error', () => resolve())
+    child.once('close', () => resolve())
+  })
   child.stdin?.on('error', () => {})
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (data: Buffer) => {
@@ -146,5 +152,6 @@ export const startWorker = ({ runtime, folder, env }: WorkerSpec): Worker => {
     log: () => printed,
     alive: () => alive,
     kill,
+    gone,
   }
 }
