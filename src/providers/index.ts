@@ -19,3 +19,5 @@ export const providerTypes: readonly ProviderType[] = [
   awsS3,
   email,
 ]
+
+export { type ProviderErrorCode, providerErrorCodes } from './wire/errors.ts'
