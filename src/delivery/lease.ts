@@ -23,33 +23,41 @@ export function keepLease(
   const { state, clock } = deps
   const claim = { owner: held.owner, number: held.number }
   const lost = new AbortController()
-  let until = held.until
-  let stopped = false
-  let timer = clock.timer(leaseMs / 3, () => void renew())
+  let over = false
+  // A timer of its own: a store that does not answer must not keep the work believing in its claim.
+  let expiry = expireAt(held.until)
+  let next = clock.timer(Math.min(leaseMs / 3, (held.until - clock.now()) / 2), () => void renew())
+
+  function expireAt(until: number) {
+    return clock.timer(until - clock.now(), lose)
+  }
+  function lose(): void {
+    end()
+    lost.abort()
+  }
+  function end(): void {
+    over = true
+    next.cancel()
+    expiry.cancel()
+  }
 
   async function renew(): Promise<void> {
-    if (stopped) return
-    if (clock.now() >= until) return lost.abort()
-    const next = clock.now() + leaseMs
+    const until = clock.now() + leaseMs
+    let againMs = leaseMs / 3
     try {
-      const done = await state.commit(key.scope, [
-        { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until: next },
-      ])
-      if (!done.ok) return lost.abort()
-      until = next
+      const done = await state.commit(key.scope, [{ op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until }])
+      if (over) return
+      if (!done.ok) return lose()
+      expiry.cancel()
+      expiry = expireAt(until)
     } catch (e) {
       if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
-      // Not renewed, perhaps: go on until what was last confirmed runs out.
+      if (over) return
+      // Renewed or not, nobody knows: what was last confirmed counts, and there is time for some more tries.
+      againMs = leaseMs / 10
     }
-    if (!stopped) timer = clock.timer(Math.min(leaseMs / 3, Math.max(until - clock.now(), 0)), () => void renew())
+    next = clock.timer(againMs, () => void renew())
   }
 
-  return {
-    claim,
-    lost: lost.signal,
-    stop() {
-      stopped = true
-      timer.cancel()
-    },
-  }
+  return { claim, lost: lost.signal, stop: end }
 }
