@@ -94,7 +94,7 @@ export interface AuditPage {
    */
   readonly nextCursor?: string
 }
-/** Queries, newest first. Records arrive by the `record` op of the state port, or by `append` from its outbox. */
+/** Queries, newest first. Records arrive by the `record` op of the state port, or by `AuditRows.append` from its outbox. */
 export interface AuditStore {
   query(
     scope: Scope,
@@ -106,4 +106,34 @@ export interface AuditStore {
   /** Scopes that have records, for the retention reaper; paged by the last scope. */
   scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
   close(): Promise<void>
+}
+
+/**
+ * What a backend provides for the audit: rows by scope and id. Cursors, time ranges and filters are built on it once, in `audit/`.
+ * Rejects as the state port does.
+ */
+export interface AuditRows {
+  /** Writes rows; a row whose id is there already changes nothing. Resolves when durable. */
+  append(rows: readonly AuditRow[]): Promise<void>
+  scan(scan: AuditScan): Promise<AuditScanned>
+  /** Deletes up to `limit` rows of the scope with ids below the given one, oldest first; answers how many. */
+  purge(scope: Scope, below: string, limit: number): Promise<number>
+  scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
+  close(): Promise<void>
+}
+/** One page of a scope, newest first: ids in [from, below). */
+export interface AuditScan {
+  readonly scope: Scope
+  /** Columns that must be equal; `provider` matches where it went or what was asked for. */
+  readonly match: Omit<AuditFilter, 'from' | 'to'>
+  readonly from?: string
+  readonly below?: string
+  readonly limit: number
+  /** Rows looked at before the page ends, matching or not. */
+  readonly looks: number
+}
+export interface AuditScanned {
+  readonly rows: readonly { readonly id: string; readonly json: string }[]
+  /** Where the next page begins; absent at the end. */
+  readonly below?: string
 }
