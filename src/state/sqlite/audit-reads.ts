@@ -1,0 +1,77 @@
+import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import type { Scope } from '../../core/action.ts'
+import type { AuditScan, AuditScanned } from '../../core/audit.ts'
+import { fromSql, scopeParts, toSql } from './text.ts'
+
+/** Columns a scan may ask for equality of; `provider` matches where it went or what was asked for. */
+const COLUMNS = {
+  provider: '(provider = ? OR requested_provider = ?)',
+  actionType: 'action_type = ?',
+  outcome: 'outcome = ?',
+  rule: 'rule = ?',
+  kind: 'kind = ?',
+  caller: 'caller = ?',
+  chainId: 'chain_id = ?',
+  actionId: 'action_id = ?',
+} as const
+type Column = keyof typeof COLUMNS
+export type ScanCall = Omit<AuditScan, 'scope'> & { readonly scope: string }
+
+export class AuditReads {
+  readonly #sql: (sql: string) => StatementSync
+  constructor(sql: (sql: string) => StatementSync) {
+    this.#sql = sql
+  }
+
+  page(s: ScanCall): AuditScanned {
+    const range = ['scope = ?']
+    const args: SQLInputValue[] = [toSql(s.scope)]
+    if (s.from !== undefined) {
+      range.push('id >= ?')
+      args.push(s.from)
+    }
+    if (s.below !== undefined) {
+      range.push('id < ?')
+      args.push(s.below)
+    }
+    const indexed: string[] = []
+    const scanned: string[] = []
+    const indexedArgs: SQLInputValue[] = []
+    const scannedArgs: SQLInputValue[] = []
+    for (const [column, value] of Object.entries(s.match) as [Column, string][]) {
+      const isIndexed = column === 'actionId' || column === 'chainId'
+      ;(isIndexed ? indexed : scanned).push(COLUMNS[column])
+      const to = isIndexed ? indexedArgs : scannedArgs
+      to.push(toSql(value))
+      if (column === 'provider') to.push(toSql(value))
+    }
+    const within = [...range, ...indexed].join(' AND ')
+    const within_ = `SELECT * FROM audit WHERE ${within} ORDER BY id DESC LIMIT ?`
+    const rows = this.#sql(
+      `SELECT id, json FROM (${within_}) ${scanned.length > 0 ? `WHERE ${scanned.join(' AND ')}` : ''} ORDER BY id DESC LIMIT ?`,
+    ).all(...args, ...indexedArgs, s.looks, ...scannedArgs, s.limit + 1)
+    const found = rows.slice(0, s.limit).map((r) => ({ id: fromSql(r.id), json: fromSql(r.json) }))
+    if (rows.length > s.limit) return { rows: found, below: found.at(-1)!.id }
+    const last = this.#sql(`SELECT id FROM audit WHERE ${within} ORDER BY id DESC LIMIT 1 OFFSET ?`).get(
+      ...args,
+      ...indexedArgs,
+      s.looks - 1,
+    )
+    return { rows: found, ...(last === undefined ? {} : { below: fromSql(last.id) }) }
+  }
+
+  /** Scopes that have records, after the given one, by one seek each. */
+  scopes(after: string | undefined, limit: number): Scope[] {
+    const next = this.#sql('SELECT scope FROM audit WHERE scope > ? ORDER BY scope LIMIT 1')
+    const found: Scope[] = []
+    let at: SQLInputValue = after === undefined ? '' : toSql(after)
+    while (found.length < limit) {
+      const row = next.get(at)
+      if (row === undefined) break
+      const scope = row.scope!
+      found.push(scopeParts(fromSql(scope)))
+      at = scope
+    }
+    return found
+  }
+}

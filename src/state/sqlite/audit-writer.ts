@@ -1,0 +1,51 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { AuditRow } from '../../core/audit.ts'
+import { scopeText, toSql } from './text.ts'
+import type { Undo } from './tx.ts'
+
+const orNull = (text: string | undefined | null) => (text == null ? null : toSql(text))
+
+/** Audit rows of the running transaction. */
+export class AuditWriter {
+  readonly #undo: Undo
+  readonly #rows: AuditRow[] = []
+  readonly #insert: StatementSync
+  readonly #purge: StatementSync
+  constructor(db: DatabaseSync, undo: Undo) {
+    this.#undo = undo
+    this.#insert = db.prepare(`INSERT OR IGNORE INTO audit
+      (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, json)
+      VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`)
+    this.#purge = db.prepare(`DELETE FROM audit WHERE scope = ?1 AND id IN
+      (SELECT id FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`)
+  }
+  add(row: AuditRow): void {
+    this.#rows.push(row)
+    this.#undo.push(() => this.#rows.pop())
+  }
+  flush(): void {
+    for (const r of this.#rows)
+      this.#insert.run(
+        toSql(scopeText(r.scope)),
+        r.id,
+        toSql(r.actionId),
+        orNull(r.chainId),
+        r.kind,
+        r.outcome,
+        orNull(r.provider),
+        orNull(r.requestedProvider),
+        toSql(r.actionType),
+        orNull(r.rule),
+        orNull(r.caller),
+        toSql(r.json),
+      )
+    this.#rows.length = 0
+  }
+  forget(): void {
+    this.#rows.length = 0
+  }
+  /** Deletes up to `limit` rows of the scope with smaller ids, oldest first. */
+  purge(scope: string, below: string, limit: number): number {
+    return Number(this.#purge.run(toSql(scope), below, limit).changes)
+  }
+}

@@ -1,0 +1,89 @@
+import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import type { Answer } from './engine.ts'
+
+/** Calls to the writer or the reader. Rejects with StateUnavailable or StateUnknown, nothing else. */
+export interface Channel<C> {
+  call(call: C): Promise<unknown>
+  /** Waits for what is under way; later calls are refused. */
+  close(): Promise<void>
+}
+export interface Carrier<C> {
+  /** Carries a batch there and its answers back, one at a time. Rejects when the other side has died. */
+  run(batch: readonly C[]): Promise<readonly Answer[]>
+  close(): Promise<void>
+}
+interface Waiting<C> {
+  readonly call: C
+  readonly resolve: (value: unknown) => void
+  readonly reject: (e: Error) => void
+}
+
+/** A transaction longer than this keeps its first callers waiting for the last. */
+const LARGEST = 1024
+
+/**
+ * Group commit: calls that come while a batch is under way form the next one, so the batch grows with the load and a lone call
+ * does not wait. `arm` puts the start off to the end of the running turn, so that calls made together travel together.
+ * `lost` says what callers of a batch that was never answered are told.
+ */
+export function batching<C>(
+  carrier: Carrier<C>,
+  arm: (start: () => void) => void,
+  lost: typeof StateUnavailable | typeof StateUnknown,
+): Channel<C> {
+  let waiting: Waiting<C>[] = []
+  let inFlight: Promise<void> | undefined
+  let armed = false
+  let dead: Error | undefined
+
+  const start = (): void => {
+    armed = false
+    if (inFlight !== undefined || waiting.length === 0) return
+    const batch = waiting.length > LARGEST ? waiting.splice(0, LARGEST) : waiting
+    if (batch === waiting) waiting = []
+    inFlight = carry(batch)
+  }
+  const rearm = (): void => {
+    if (armed || inFlight !== undefined) return
+    armed = true
+    arm(start)
+  }
+  async function carry(batch: readonly Waiting<C>[]): Promise<void> {
+    try {
+      const answers = await carrier.run(batch.map((w) => w.call))
+      batch.forEach((w, i) => {
+        settle(w, answers[i] ?? [2, 'no answer'])
+      })
+    } catch (e) {
+      dead ??= new StateUnavailable('the store has stopped', { cause: e })
+      for (const w of batch) w.reject(new lost('the store did not answer', { cause: e }))
+      for (const w of waiting) w.reject(dead)
+      waiting = []
+    }
+    inFlight = undefined
+    if (waiting.length > 0) rearm()
+  }
+
+  return {
+    call: (call) =>
+      new Promise((resolve, reject) => {
+        if (dead !== undefined) return reject(dead)
+        waiting.push({ call, resolve, reject })
+        rearm()
+      }),
+    async close() {
+      while (inFlight !== undefined || waiting.length > 0) {
+        if (inFlight === undefined) start()
+        await inFlight
+      }
+      dead ??= new StateUnavailable('the store is closed')
+      await carrier.close()
+    },
+  }
+}
+
+function settle<C>(w: Waiting<C>, [kind, value]: Answer): void {
+  if (kind === 0) w.resolve(value)
+  else if (kind === 1) w.reject(new StateUnavailable(value as string))
+  else w.reject(new StateUnknown(value as string))
+}

@@ -1,0 +1,246 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { AuditRow } from '../../core/audit.ts'
+import type { Claimed, Committed, Op, OpResult, Refused } from '../../core/state.ts'
+import { AuditWriter } from './audit-writer.ts'
+import { Cells } from './cells.ts'
+import { type ClaimCall, Claims } from './claims.ts'
+import { Entries } from './entries.ts'
+import { Items } from './items.ts'
+import { ops } from './ops/index.ts'
+import { bufferShape, counterShape, semaphoreShape, windowShape } from './shapes.ts'
+import { checkpoint, giveBackPages, sweep } from './tidy.ts'
+import { type OpAnswer, type Tx, Undo } from './tx.ts'
+
+/** What the writer is asked to do. */
+export type Write =
+  | readonly ['commit', scope: string, ops: readonly Op[], dry: boolean]
+  | readonly ['claim', ClaimCall]
+  | readonly ['append', rows: readonly AuditRow[]]
+  | readonly ['purge', scope: string, below: string, limit: number]
+  | readonly ['sweep', limit: number]
+
+/** [0, value] done · [1, why] nothing was done · [2, why] it may be done. */
+export type Answer = readonly [0, unknown] | readonly [1, string] | readonly [2, string]
+
+/** A failure of the medium: nothing this process believes about the file can be trusted any more. */
+export class Fatal extends Error {
+  override readonly name = 'Fatal'
+}
+
+/**
+ * Applies batches of calls to the one writing connection, synchronously.
+ *
+ * 1 A batch is one transaction; its answers are given out only after COMMIT has returned.
+ * 2 A commit works in memory only (entries, cells, items, audit rows), with a journal to undo it when an op refuses; what is left
+ *   at the end of the batch is written once. So no commit needs a savepoint, and a refused one costs no write.
+ * 3 Whatever is thrown between BEGIN and COMMIT voids the whole batch and all that is remembered of it.
+ * 4 Nothing awaits in here.
+ */
+export class Engine {
+  readonly #db: DatabaseSync
+  readonly #undo = new Undo()
+  readonly #claims: Claims
+  readonly #tx: Tx
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #rollback: StatementSync
+  readonly #reserve: StatementSync
+  /** Kinds claimed in the running transaction: their bounds are corrected once it stands. */
+  readonly #claimed = new Set<string>()
+  #nextSweep = 0
+  #number = 0
+  #numbersEnd = 0
+
+  constructor(db: DatabaseSync, now: number) {
+    this.#db = db
+    this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#commit = db.prepare('COMMIT')
+    this.#rollback = db.prepare('ROLLBACK')
+    this.#reserve = db.prepare(
+      `INSERT INTO meta (name, n) VALUES ('numbers', ?1) ON CONFLICT DO UPDATE SET n = n + ?1 RETURNING n`,
+    )
+    voidClaims(db, now)
+    const undo = this.#undo
+    this.#claims = new Claims(db)
+    const entries = new Entries(db, undo)
+    entries.onDue = (kind, scope, dueAt) => this.#claims.lower(kind, scope, dueAt)
+    this.#tx = {
+      entries,
+      counters: new Cells(db, counterShape, undo),
+      windows: new Cells(db, windowShape, undo),
+      semaphores: new Cells(db, semaphoreShape, undo),
+      buffers: new Cells(db, bufferShape, undo),
+      items: new Items(db, undo),
+      audit: new AuditWriter(db, undo),
+      undo,
+      nextNumber: () => this.#nextNumber(),
+    }
+  }
+
+  /** One transaction. Throws Fatal after a failure of the medium; every other failure is in the answers. */
+  run(now: number, batch: readonly Write[]): readonly Answer[] {
+    try {
+      this.#begin.run()
+    } catch (e) {
+      if (isFatal(e)) throw new Fatal(say(e))
+      return batch.map(() => [1, say(e)])
+    }
+    try {
+      const answers = batch.map((call): Answer => this.#call(call, now))
+      this.#flush()
+      this.#commit.run()
+      this.#settle(now)
+      return answers
+    } catch (e) {
+      return this.#void(e, now, batch)
+    }
+  }
+
+  #call(call: Write, now: number): Answer {
+    switch (call[0]) {
+      case 'commit':
+        return this.#decide(call[1], call[2], call[3], now)
+      case 'claim':
+        return [0, this.#claim(call[1], now)]
+      case 'append':
+        for (const row of call[1]) this.#tx.audit.add(row)
+        this.#undo.keep()
+        return [0, call[1].length]
+      case 'purge':
+        return [0, this.#tx.audit.purge(call[1], call[2], call[3])]
+      case 'sweep':
+        return [0, this.#sweep(now, call[1])]
+    }
+  }
+
+  #decide(scope: string, list: readonly Op[], dry: boolean, now: number): Answer {
+    const results: OpResult[] = []
+    try {
+      for (let at = 0; at < list.length; at++) {
+        const op = list[at]!
+        const answer = (ops[op.op] as (tx: Tx, scope: string, op: Op, now: number) => OpAnswer)(
+          this.#tx,
+          scope,
+          op,
+          now,
+        )
+        if ('refused' in answer) {
+          this.#undo.back()
+          const { refused: _, ...saw } = answer
+          return [0, { ok: false, at, ...saw } satisfies Refused]
+        }
+        results.push(answer)
+      }
+    } catch (e) {
+      // Reading failed, or the op is not one: this commit is undone in memory; what the file says of the rest shows at COMMIT.
+      this.#undo.back()
+      if (isSqlite(e)) throw e
+      return [1, say(e)]
+    }
+    if (dry) this.#undo.back()
+    else this.#undo.keep()
+    return [0, { ok: true, results } satisfies Committed]
+  }
+
+  #claim(call: ClaimCall, now: number): readonly Claimed[] {
+    this.#flush()
+    const claimed = this.#claims.claim(this.#tx, call, now)
+    this.#undo.keep()
+    this.#claimed.add(call.kind)
+    return claimed
+  }
+
+  #sweep(now: number, limit: number): number {
+    this.#flush()
+    const swept = sweep(this.#db, now, limit)
+    if (swept > 0) this.#forget() // what is remembered may be gone from the file
+    return swept
+  }
+
+  #flush(): void {
+    const { entries, counters, windows, semaphores, buffers, items, audit } = this.#tx
+    counters.flush()
+    windows.flush()
+    semaphores.flush()
+    buffers.flush()
+    items.flush()
+    entries.flush()
+    audit.flush()
+  }
+  #settle(now: number): void {
+    const { entries, counters, windows, semaphores, buffers } = this.#tx
+    entries.forget()
+    for (const cells of [counters, windows, semaphores, buffers]) cells.settle()
+    for (const kind of this.#claimed) this.#claims.settle(kind, now)
+    this.#claimed.clear()
+  }
+  #forget(): void {
+    const { entries, counters, windows, semaphores, buffers, items, audit } = this.#tx
+    for (const part of [entries, counters, windows, semaphores, buffers, items, audit]) part.forget()
+    this.#undo.keep()
+  }
+
+  /**
+   * The batch is void. Where the connection says that the transaction still stood, rolling it back is certain: one commit at
+   * fault must not take the others with it, so they run again each on its own. Else nobody can be told more than "unknown".
+   */
+  #void(e: unknown, now: number, batch: readonly Write[]): readonly Answer[] {
+    this.#forget()
+    this.#claimed.clear()
+    this.#numbersEnd = this.#number // the block may be void with the batch: reserve anew, no number is given twice
+    if (isFatal(e)) throw new Fatal(say(e))
+    const stood = this.#db.isTransaction
+    if (stood) this.#rollback.run()
+    if (!stood) return batch.map(() => [2, say(e)])
+    if (batch.length === 1) return [[1, say(e)]]
+    return batch.flatMap((call) => this.run(now, [call]))
+  }
+
+  /** Housekeeping between batches: expired rows in bites, and the log of the file back into it once it is long. */
+  tidy(now: number): void {
+    try {
+      if (now >= this.#nextSweep) {
+        const [done] = this.run(now, [['sweep', BITE]])
+        if (done?.[1] !== BITE) this.#nextSweep = now + SWEEP_EVERY_MS
+        giveBackPages(this.#db)
+      }
+      checkpoint(this.#db)
+    } catch (e) {
+      if (e instanceof Fatal || isFatal(e)) throw new Fatal(say(e))
+      // A full or busy file: the next batch tries again, and the commits themselves say what is wrong.
+    }
+  }
+
+  #nextNumber(): number {
+    if (this.#number >= this.#numbersEnd) {
+      this.#numbersEnd = Number(this.#reserve.get(NUMBERS)?.n)
+      this.#number = Math.max(this.#number, this.#numbersEnd - NUMBERS)
+    }
+    return ++this.#number
+  }
+}
+
+/** Claim numbers are reserved in blocks, so that a claim costs no write of its own; a restart skips the rest of its block. */
+const NUMBERS = 1_000_000
+/** Rows removed in one transaction. */
+const BITE = 500
+const SWEEP_EVERY_MS = 1000
+
+/** One process at a time holds the store, so whoever held claims before is gone: what was claimed is due. */
+function voidClaims(db: DatabaseSync, now: number): void {
+  db.prepare(`UPDATE entry SET owner = NULL, number = NULL, until = NULL, woken = 0, due_at = min(due_at, ?)
+    WHERE due_at IS NOT NULL AND number IS NOT NULL`).run(now)
+}
+
+interface SqliteError extends Error {
+  readonly errcode: number
+}
+const isSqlite = (e: unknown): e is SqliteError => e instanceof Error && 'errcode' in e
+const [IOERR, CORRUPT, NOTADB] = [10, 11, 26]
+/** Primary code of the medium failing (a full disk is 13, and passes). */
+function isFatal(e: unknown): boolean {
+  if (!isSqlite(e)) return false
+  const primary = e.errcode & 0xff
+  return primary === IOERR || primary === CORRUPT || primary === NOTADB
+}
+const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))

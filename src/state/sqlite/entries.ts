@@ -1,0 +1,155 @@
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
+import type { Entry } from '../../core/state.ts'
+import { fromSql, scopeParts, toSql } from './text.ts'
+import type { Undo } from './tx.ts'
+
+/** An entry as it is kept. Never changed: a change is another row, so that undoing is putting the old one back. */
+export interface Row {
+  readonly version: string
+  readonly value: string
+  readonly tags: readonly string[]
+  readonly dueAt: number | undefined
+  readonly expiresAt: number | undefined
+  /** The last claim, in force while `until` is ahead; current until another is made. */
+  readonly claim: { readonly owner: string; readonly number: number; readonly until: number } | undefined
+  /** Woken while claimed: due at once when the claim ends. */
+  readonly woken: boolean
+  readonly attempts: number
+}
+
+interface Slot {
+  readonly kind: string
+  readonly scope: string
+  readonly id: string
+  row: Row | undefined
+  /** What the file has; the slot is written when it is not the same object. */
+  stored: Row | undefined
+}
+
+const COLUMNS = 'version, value, tags, due_at, expires_at, owner, number, until, woken, attempts'
+
+/** The entries touched by the running transaction, each read once and written once. */
+export class Entries {
+  readonly #undo: Undo
+  readonly #slots = new Map<string, Slot>()
+  readonly #touched: Slot[] = []
+  readonly #select: StatementSync
+  readonly #upsert: StatementSync
+  readonly #delete: StatementSync
+  readonly #tag: StatementSync
+  readonly #untag: StatementSync
+  /** Told of every due time set; may be told of one that is undone. */
+  onDue: (kind: string, scope: string, dueAt: number) => void = () => {}
+
+  constructor(db: DatabaseSync, undo: Undo) {
+    this.#undo = undo
+    this.#select = db.prepare(`SELECT ${COLUMNS} FROM entry WHERE kind = ? AND scope = ? AND id = ?`)
+    this.#upsert = db.prepare(`INSERT INTO entry (kind, scope, id, ${COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)
+      ON CONFLICT DO UPDATE SET version=excluded.version, value=excluded.value, tags=excluded.tags, due_at=excluded.due_at,
+      expires_at=excluded.expires_at, owner=excluded.owner, number=excluded.number, until=excluded.until, woken=excluded.woken,
+      attempts=excluded.attempts`)
+    this.#delete = db.prepare('DELETE FROM entry WHERE kind = ? AND scope = ? AND id = ?')
+    this.#tag = db.prepare('INSERT OR IGNORE INTO tag (kind, scope, tag, id) VALUES (?,?,?,?)')
+    this.#untag = db.prepare('DELETE FROM tag WHERE kind = ? AND scope = ? AND tag = ? AND id = ?')
+  }
+
+  #slot(kind: string, scope: string, id: string): Slot {
+    const key = `${kind.length}:${kind}${scope}${id}`
+    let slot = this.#slots.get(key)
+    if (slot === undefined) {
+      const found = this.#select.get(kind, toSql(scope), toSql(id))
+      const row = found && rowOf(found)
+      slot = { kind, scope, id, row, stored: row }
+      this.#slots.set(key, slot)
+    }
+    return slot
+  }
+  /** The row if it has not expired. */
+  live(kind: string, scope: string, id: string, now: number): Row | undefined {
+    const { row } = this.#slot(kind, scope, id)
+    return row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
+  }
+  set(kind: string, scope: string, id: string, row: Row | undefined): void {
+    const slot = this.#slot(kind, scope, id)
+    const was = slot.row
+    slot.row = row
+    this.#touched.push(slot)
+    this.#undo.push(() => {
+      slot.row = was
+    })
+    if (row?.dueAt !== undefined) this.onDue(kind, scope, row.dueAt)
+  }
+
+  flush(): void {
+    for (const slot of this.#touched) {
+      if (slot.row === slot.stored) continue
+      this.#write(slot)
+      slot.stored = slot.row
+    }
+    this.#touched.length = 0
+  }
+  #write({ kind, scope: s, id: i, row, stored }: Slot): void {
+    const scope = toSql(s)
+    const id = toSql(i)
+    if (stored !== undefined && stored.tags.length > 0 && stored.tags !== row?.tags)
+      for (const tag of stored.tags) this.#untag.run(kind, scope, toSql(tag), id)
+    if (row === undefined) {
+      this.#delete.run(kind, scope, id)
+      return
+    }
+    const { claim, tags } = row
+    this.#upsert.run(
+      kind,
+      scope,
+      id,
+      toSql(row.version),
+      toSql(row.value),
+      tags.length === 0 ? null : JSON.stringify(tags),
+      row.dueAt ?? null,
+      row.expiresAt ?? null,
+      claim === undefined ? null : toSql(claim.owner),
+      claim?.number ?? null,
+      claim?.until ?? null,
+      row.woken ? 1 : 0,
+      row.attempts,
+    )
+    if (tags.length > 0 && stored?.tags !== tags) for (const tag of tags) this.#tag.run(kind, scope, toSql(tag), id)
+  }
+  /** Between transactions nothing is remembered: entries are many and seldom asked for twice. */
+  forget(): void {
+    this.#slots.clear()
+    this.#touched.length = 0
+  }
+}
+
+export const NO_TAGS: readonly string[] = []
+type Found = Record<string, SQLOutputValue>
+const time = (v: SQLOutputValue | undefined): number | undefined => (v == null ? undefined : Number(v))
+
+export function rowOf(r: Found): Row {
+  const number = time(r.number)
+  return {
+    version: fromSql(r.version),
+    value: fromSql(r.value),
+    tags: r.tags == null ? NO_TAGS : (JSON.parse(String(r.tags)) as string[]),
+    dueAt: time(r.due_at),
+    expiresAt: time(r.expires_at),
+    claim: number === undefined ? undefined : { owner: fromSql(r.owner), number, until: time(r.until) ?? 0 },
+    woken: r.woken === 1,
+    attempts: Number(r.attempts),
+  }
+}
+
+/** The entry as callers see it: a claim that has run out is not shown. */
+export function entryOf(kind: string, scope: string, id: string, row: Row, now: number): Entry {
+  return {
+    key: { kind, scope: scopeParts(scope), id },
+    value: row.value,
+    version: row.version,
+    tags: row.tags,
+    attempts: row.attempts,
+    ...(row.dueAt === undefined ? {} : { dueAt: row.dueAt }),
+    ...(row.expiresAt === undefined ? {} : { expiresAt: row.expiresAt }),
+    ...(row.claim !== undefined && row.claim.until > now ? { claim: row.claim } : {}),
+  }
+}

@@ -1,0 +1,54 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type { Clock } from '../../core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import { batching, type Carrier } from './channel.ts'
+import { type Answer, Engine, type Write } from './engine.ts'
+import { type Read, Reads } from './reads.ts'
+import { type Opened, storeOver } from './store.ts'
+
+export interface HereOptions {
+  readonly db: DatabaseSync
+  readonly clock: Clock
+  readonly newId: () => string
+  readonly onFatal: (e: Error) => void
+  /** Frees what belongs to the connection; the connection itself is the caller's. */
+  readonly onClose: () => void
+}
+
+/** The engine on the calling thread: the same code as in the worker, with every batch run at the end of the turn. For tests and tools. */
+export function openHere({ db, clock, newId, onFatal, onClose }: HereOptions): Opened {
+  const engine = new Engine(db, clock.now())
+  const reads = new Reads(db)
+  const writer: Carrier<Write> = {
+    async run(batch) {
+      try {
+        const answers = overWire(engine.run(clock.now(), batch))
+        engine.tidy(clock.now())
+        return answers
+      } catch (e) {
+        onFatal(e instanceof Error ? e : new Error(String(e)))
+        throw e
+      }
+    },
+    close: async () => onClose(),
+  }
+  const reader: Carrier<Read> = {
+    run: async (batch) => overWire(batch.map((call) => answerOf(reads, call, clock.now()))),
+    close: async () => {},
+  }
+  return storeOver({
+    writer: batching(writer, queueMicrotask, StateUnknown),
+    reader: batching(reader, queueMicrotask, StateUnavailable),
+    newId,
+  })
+}
+
+export function answerOf(reads: Reads, call: Read, now: number): Answer {
+  try {
+    return [0, reads.run(call, now)]
+  } catch (e) {
+    return [1, e instanceof Error ? e.message : String(e)]
+  }
+}
+/** As if it had travelled: what a caller gets is his own. */
+const overWire = (answers: readonly Answer[]): readonly Answer[] => JSON.parse(JSON.stringify(answers)) as Answer[]

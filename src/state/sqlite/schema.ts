@@ -1,0 +1,68 @@
+import { DatabaseSync } from 'node:sqlite'
+import { StateUnavailable } from '../../core/errors.ts'
+
+const VERSION = 1
+
+/**
+ * Rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Due and expiring rows have partial indexes, so
+ * that a row that does neither costs nothing; tags have rows only when there are any.
+ */
+const TABLES = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (
+  kind TEXT NOT NULL, scope BLOB NOT NULL, id BLOB NOT NULL,
+  version BLOB NOT NULL, due_at INTEGER, expires_at INTEGER,
+  owner BLOB, number INTEGER, until INTEGER, woken INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  tags TEXT, value BLOB NOT NULL,
+  PRIMARY KEY (kind, scope, id)) WITHOUT ROWID;
+CREATE INDEX entry_due ON entry (kind, scope, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX entry_expiry ON entry (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE tag (
+  kind TEXT NOT NULL, scope BLOB NOT NULL, tag BLOB NOT NULL, id BLOB NOT NULL,
+  PRIMARY KEY (kind, scope, tag, id)) WITHOUT ROWID;
+CREATE TABLE cell (
+  shape INTEGER NOT NULL, scope BLOB NOT NULL, id BLOB NOT NULL, state NOT NULL, expires_at INTEGER,
+  PRIMARY KEY (shape, scope, id)) WITHOUT ROWID;
+CREATE INDEX cell_expiry ON cell (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE item (
+  seq INTEGER PRIMARY KEY, scope BLOB NOT NULL, buffer BLOB NOT NULL, item_id BLOB NOT NULL, at INTEGER NOT NULL, item BLOB NOT NULL,
+  UNIQUE (scope, buffer, item_id));
+CREATE TABLE audit (
+  scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB,
+  kind TEXT NOT NULL, outcome TEXT NOT NULL, provider BLOB, requested_provider BLOB, action_type BLOB NOT NULL, rule BLOB, caller BLOB,
+  json BLOB NOT NULL,
+  PRIMARY KEY (scope, id)) WITHOUT ROWID;
+CREATE INDEX audit_action ON audit (scope, action_id);
+CREATE INDEX audit_chain ON audit (chain_id) WHERE chain_id IS NOT NULL;
+PRAGMA user_version = ${VERSION};
+`
+
+export interface FileOptions {
+  readonly path: string
+  /** `full`: durable when answered. `normal`: a power cut may lose the last moments, a killed process nothing. */
+  readonly synchronous: 'full' | 'normal'
+  /** Pages (4 KiB) the file may grow to; for tests of a full disk. */
+  readonly maxPageCount?: number | undefined
+}
+
+/** Opens the one writing connection and makes the tables on first use. */
+export function openWriter(opts: FileOptions): DatabaseSync {
+  const db = new DatabaseSync(opts.path, { timeout: 5000 })
+  const found = Number(db.prepare('PRAGMA user_version').get()?.user_version)
+  if (found > VERSION) {
+    db.close()
+    throw new StateUnavailable(
+      `${opts.path} was written by a newer version (schema ${found}, this one knows ${VERSION})`,
+    )
+  }
+  // auto_vacuum must be set before the first table. Checkpoints are ours, between batches.
+  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+    PRAGMA synchronous = ${opts.synchronous === 'normal' ? 'NORMAL' : 'FULL'}; PRAGMA cache_size = -16384;`)
+  if (opts.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${Math.floor(opts.maxPageCount)}`)
+  if (found === 0) db.exec(`BEGIN IMMEDIATE; ${TABLES} COMMIT`)
+  return db
+}
+
+export function openReader(path: string): DatabaseSync {
+  return new DatabaseSync(path, { readOnly: true, timeout: 5000 })
+}

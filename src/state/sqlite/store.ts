@@ -1,0 +1,76 @@
+import type { AuditRows, AuditScanned } from '../../core/audit.ts'
+import type { Control, StateStore } from '../../core/state.ts'
+import type { Channel } from './channel.ts'
+import { openControl } from './control.ts'
+import type { Write } from './engine.ts'
+import type { Read } from './reads.ts'
+import { scopeText } from './text.ts'
+
+export interface Channels {
+  readonly writer: Channel<Write>
+  readonly reader: Channel<Read>
+  readonly newId: () => string
+}
+export interface Opened {
+  readonly state: StateStore
+  readonly audit: AuditRows
+}
+
+/** Rows removed in one transaction, so that no commit waits long behind housekeeping. */
+const BITE = 500
+
+/** The ports over the two channels: commits and claims to the writer, everything that is only looked at to the reader. */
+export function storeOver({ writer, reader, newId }: Channels): Opened {
+  const topics = new Map<string, Promise<Control>>()
+  const read = <T>(call: Read): Promise<T> => reader.call(call) as Promise<T>
+  const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
+  let closed: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closed ??= writer.close().finally(() => reader.close())
+    return closed
+  }
+
+  const state: StateStore = {
+    async get(keys) {
+      const found = await read<(object | null)[]>(['get', keys.map((k) => [k.kind, scopeText(k.scope), k.id])])
+      return found.map((e) => e ?? undefined) as Awaited<ReturnType<StateStore['get']>>
+    },
+    commit: (scope, ops, opts) => write(['commit', scopeText(scope), ops, opts?.dry === true]),
+    claim: (kind, opts) => write(['claim', { kind, ...opts }]),
+    list: (kind, scope, opts) => read(['list', { kind, scope: scopeText(scope), ...opts }]),
+    async peek(what, scope, ids) {
+      const found = await read<(object | null)[]>(['peek', what, scopeText(scope), ids])
+      return found.map((p) => p ?? undefined) as Awaited<ReturnType<StateStore['peek']>>
+    },
+    control(topic) {
+      let control = topics.get(topic)
+      if (control === undefined) {
+        control = openControl(state, topic, newId)
+        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
+        topics.set(topic, control)
+      }
+      return control
+    },
+    depths: () => read(['depths']),
+    close,
+  }
+  const audit: AuditRows = {
+    append: async (rows) => {
+      await write(['append', rows])
+    },
+    scan: ({ scope, ...rest }) => read<AuditScanned>(['auditPage', { scope: scopeText(scope), ...rest }]),
+    async purge(scope, below, limit) {
+      let gone = 0
+      while (gone < limit) {
+        const bite = Math.min(BITE, limit - gone)
+        const n = await write<number>(['purge', scopeText(scope), below, bite])
+        gone += n
+        if (n < bite) break
+      }
+      return gone
+    },
+    scopes: (after, limit) => read(['auditScopes', after && scopeText(after), limit]),
+    close,
+  }
+  return { state, audit }
+}

@@ -1,0 +1,46 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { toSql } from './text.ts'
+
+/** Free pages given back to the file system per sweep, once there are this many: in small bites, between commits. */
+const VACUUM_PAGES = 256
+
+/** Deletes up to `limit` expired rows; answers how many. They were absent to every reader before. */
+export function sweep(db: DatabaseSync, now: number, limit: number): number {
+  const expired = db
+    .prepare('SELECT kind, scope, id, tags FROM entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?')
+    .all(now, limit)
+  const remove = db.prepare('DELETE FROM entry WHERE kind = ? AND scope = ? AND id = ?')
+  const untag = db.prepare('DELETE FROM tag WHERE kind = ? AND scope = ? AND tag = ? AND id = ?')
+  for (const { kind, scope, id, tags } of expired) {
+    if (tags != null) {
+      const list = JSON.parse(String(tags)) as string[]
+      for (const tag of list) untag.run(kind!, scope!, toSql(tag), id!)
+    }
+    remove.run(kind!, scope!, id!)
+  }
+  return expired.length + sweepCells(db, now, limit - expired.length)
+}
+
+function sweepCells(db: DatabaseSync, now: number, limit: number): number {
+  if (limit <= 0) return 0
+  const { changes } = db
+    .prepare(`DELETE FROM cell WHERE (shape, scope, id) IN
+      (SELECT shape, scope, id FROM cell WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`)
+    .run(now, limit)
+  return Number(changes)
+}
+
+/** Outside a transaction. */
+export function giveBackPages(db: DatabaseSync): void {
+  const free = Number(db.prepare('PRAGMA freelist_count').get()?.freelist_count)
+  if (free > VACUUM_PAGES) db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`)
+}
+
+/** Frames (4 KiB pages) in the log before it is copied back: about 8 MiB, a few milliseconds of work. */
+const FRAMES = 2000
+
+/** PASSIVE: never waits for a reader, and never makes one wait. */
+export function checkpoint(db: DatabaseSync): void {
+  const log = db.prepare('PRAGMA wal_checkpoint(NOOP)').get()
+  if (Number(log?.log) - Number(log?.checkpointed) > FRAMES) db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+}
