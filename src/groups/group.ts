@@ -115,7 +115,9 @@ export function flushAction(sealedValue: string): Flush {
   const sealed = JSON.parse(sealedValue) as Sealed
   const value = readValue(sealed.value)
   const events = sealed.items.map((i) => readItem(i.item))
-  const runId = uuidv5('flush', value.namespace, value.tenant, sealed.buffer, String(sealed.seal))
+  // The moment too: a buffer long forgotten counts its seals from 1 again.
+  const seal = [sealed.buffer, String(sealed.seal), String(sealed.sealed_at)]
+  const runId = uuidv5('flush', value.namespace, value.tenant, ...seal)
   const provider = value.target_provider ?? value.provider
   return {
     action: {

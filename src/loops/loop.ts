@@ -47,7 +47,8 @@ async function run(loop: Loop, env: Env, nudge: Nudge, stop: AbortSignal): Promi
   // Nodes that start together should not ask the store together for ever.
   let wait = loop.everyMs * random.float()
   while (!stop.aborted) {
-    await nudge.sleep(clock, wait, stop)
+    // After a failure nothing shortens the wait: a store that is down would be asked by every dispatch.
+    await (failures > 0 ? clock.sleep(wait, stop) : nudge.sleep(clock, wait, stop))
     if (stop.aborted) return
     nudge.answer()
     try {
