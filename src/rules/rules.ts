@@ -1,15 +1,20 @@
 import type { AuditRow } from '../core/audit.ts'
-import type { Finding } from '../core/errors.ts'
+import { isoTime } from '../core/clock.ts'
+import type { Env } from '../core/env.ts'
+import { type Finding, notFound, showFinding } from '../core/errors.ts'
+import { joinParts, sha256 } from '../core/ids.ts'
 import type { Ruleset } from '../core/plan.ts'
+import type { Redact } from '../core/redact.ts'
+import type { Control } from '../core/state.ts'
+import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
+import type { Environment } from './document.ts'
+import { listRules, readRules, unreadable } from './loader.ts'
+import type { RuleNames } from './names.ts'
+import { buildRuleset } from './ruleset.ts'
+import { inForce, readSwitches, type Switch } from './switches.ts'
+import { watch } from './watcher.ts'
 
-/** What rules may name: read at each load, so that a provider or chain added since is known to the next. */
-export interface RuleNames {
-  readonly providers: Iterable<string>
-  readonly chains: Iterable<string>
-  readonly defaultProvider?: string
-  /** A rule whose loop is off is a warning. */
-  readonly loops: { readonly groupFlush: boolean; readonly scheduled: boolean }
-}
+export type { RuleNames } from './names.ts'
 
 /** One rule in its wire names, as GET /v1/rules answers it. */
 export interface RuleView {
@@ -66,3 +71,190 @@ export interface Rules {
   start(): void
   stop(): void
 }
+
+export interface OpenRules {
+  readonly directory: string
+  /** Read at every load. */
+  readonly names: () => RuleNames
+  readonly env: Env
+  /** The topic `rules`. */
+  readonly control: Control
+  /** For `${…}` in rule files, and behind `env.NAME`. */
+  readonly processEnv: Environment
+  readonly defaults: {
+    readonly timezone: string
+    /** The allow-listed names of `env.NAME`. */
+    readonly envNames: readonly string[]
+    /** What a trace may show of values. */
+    readonly redact: Redact
+  }
+}
+
+/** A first load that fails: there are no rules of before to stay in force. */
+export class RulesNotLoaded extends Error {
+  override readonly name = 'RulesNotLoaded'
+  readonly findings: readonly Finding[]
+  constructor(findings: readonly Finding[]) {
+    super(findings.map(showFinding).join('\n'))
+    this.findings = findings
+  }
+}
+
+interface Loaded {
+  readonly rules: readonly Rule[]
+  /** Of the files, and what they took from the environment. */
+  readonly content: string
+  readonly at: number
+  readonly defaultProvider: string | undefined
+}
+
+/** Loads the directory. Throws RulesNotLoaded when it is not there, or anything in it is wrong. */
+export async function openRules(options: OpenRules): Promise<Rules> {
+  const { directory, env, control } = options
+  const { clock, log } = env
+  const hits = new Map<string, { count: number; last: number }>()
+  let loaded: Loaded = { rules: [], content: '', at: clock.now(), defaultProvider: undefined }
+  let set: Ruleset
+  let switches = readSwitches(control, log)
+  let byName: ReadonlyMap<string, Rule> = new Map()
+  let fingerprint = ''
+  let lastLoad: LoadState = { at: clock.now(), ok: true, findings: [] }
+
+  const isEnabled = (rule: Rule): boolean => inForce(rule, switches)?.enabled ?? rule.enabled
+  const context = (): CompileContext => ({
+    names: options.names(),
+    timezone: options.defaults.timezone,
+    envNames: options.defaults.envNames,
+    environment: options.processEnv,
+    redact: options.defaults.redact,
+  })
+
+  /** A new immutable set: whoever holds the old one finishes on it. */
+  function assemble(): Ruleset {
+    const off = loaded.rules.filter((r) => !isEnabled(r)).map((r) => r.name)
+    const version = sha256(joinParts([loaded.content, ...off.sort()])).slice(0, 12)
+    const { at: loadedAt, defaultProvider } = loaded
+    set = buildRuleset(loaded.rules, { version, loadedAt, defaultProvider, isEnabled })
+    return set
+  }
+
+  async function load(): Promise<Reloaded> {
+    const findings: Finding[] = []
+    let files: readonly RuleFile[] = []
+    try {
+      // The fingerprint is of before the reading: an edit in between is seen by the next look.
+      const listing = await listRules(directory)
+      fingerprint = listing.fingerprint
+      files = await readRules(listing.files, findings)
+    } catch (e) {
+      fingerprint = UNREADABLE
+      findings.push(unreadable(directory, e))
+    }
+    const ctx = context()
+    const compiled = findings.length > 0 ? undefined : compileRules(files, ctx)
+    findings.push(...(compiled?.findings ?? []))
+    const at = clock.now()
+    const ok = compiled !== undefined && !findings.some((f) => f.severity === 'error')
+    lastLoad = { at, ok, findings }
+    if (!ok) return { ok, findings }
+    const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
+    const { defaultProvider } = ctx.names
+    loaded = { rules: compiled.rules, content, at, defaultProvider }
+    byName = new Map(loaded.rules.map((r) => [r.name, r]))
+    return { ok, version: assemble().version, warnings: findings }
+  }
+
+  // One load at a time, so that the last one asked for is the last to take effect.
+  let queue: Promise<unknown> = Promise.resolve()
+  function reload(): Promise<Reloaded> {
+    const next = queue.then(load)
+    queue = next
+    return next.then((done) => {
+      if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
+      else log.error({ findings: done.findings.map(showFinding) }, 'rules not loaded; those of before stay in force')
+      for (const w of done.ok ? done.warnings : []) log.warn({ finding: showFinding(w) }, 'a warning about a rule')
+      return done
+    })
+  }
+
+  const first = await load()
+  if (!first.ok) throw new RulesNotLoaded(first.findings)
+  const unsubscribe = control.subscribe(() => {
+    switches = readSwitches(control, log)
+    assemble()
+  })
+  const watcher = watch(
+    clock,
+    () =>
+      listRules(directory).then(
+        (l) => l.fingerprint,
+        () => UNREADABLE,
+      ),
+    () => reload().then(() => undefined),
+    () => fingerprint,
+  )
+
+  function view(rule: Rule): RuleView {
+    const s = inForce(rule, switches)
+    const hit = hits.get(rule.name)
+    const { name, priority, type, description, file, line } = rule
+    return {
+      name,
+      priority,
+      enabled: isEnabled(rule),
+      type,
+      ...(description !== undefined && { description }),
+      file,
+      line,
+      hits: hit?.count ?? 0,
+      ...(hit && { last_hit: isoTime(hit.last) }),
+      ...(s &&
+        !s.enabled && { disabled_by: s.by, disable_details: { at: s.at, ...(s.why !== undefined && { why: s.why }) } }),
+    }
+  }
+
+  return {
+    current: () => set,
+    reload,
+    get lastLoad() {
+      return lastLoad
+    },
+    list: () => loaded.rules.map(view),
+    get(name) {
+      const rule = byName.get(name)
+      return rule && view(rule)
+    },
+    async setEnabled(name, enabled, { by, why, record }) {
+      const rule = byName.get(name)
+      if (!rule) throw notFound(`rule "${name}"`)
+      const value: Switch = {
+        enabled,
+        by,
+        at: isoTime(clock.now()),
+        file_enabled: rule.enabled,
+        ...(why !== undefined && { why }),
+      }
+      await control.put(name, JSON.stringify(value), record ? { record } : {})
+      switches = readSwitches(control, log)
+      assemble()
+      return view(byName.get(name) ?? rule)
+    },
+    check: (text) => compileRules([{ file: 'rules.yaml', text }], context()).findings,
+    hit(names, now) {
+      for (const name of names) {
+        const h = hits.get(name)
+        if (!h) hits.set(name, { count: 1, last: now })
+        else {
+          h.count++
+          h.last = now
+        }
+      }
+    },
+    start: () => watcher.start(),
+    stop() {
+      watcher.stop()
+      unsubscribe()
+    },
+  }
+}
+const UNREADABLE = 'unreadable'

@@ -1,0 +1,130 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
+import type { Finding } from '../core/errors.ts'
+import { type Json, setOwn } from '../core/json.ts'
+import { kindOf, type Located, type LocatedField, type Report, scalar } from './located.ts'
+
+/** Values one file may hold, aliases counted as often as they are used: a few lines of aliases can mean billions. */
+const MAX_VALUES = 200_000
+const MAX_DEPTH = 64
+
+export type Environment = { readonly [name: string]: string | undefined }
+export interface Document {
+  /** Undefined when the text is not YAML, and for a file of comments. */
+  readonly root: Located | undefined
+  readonly report: Report
+  position(at: number): { readonly line: number; readonly column: number }
+  /** `NAME=value` of every reference, so that the set's version changes with them. */
+  readonly references: readonly string[]
+}
+
+/** Parses a rule file's text. Everything wrong with it goes to `findings`, with its place; nothing is thrown. */
+export function readDocument(file: string, text: string, environment: Environment, findings: Finding[]): Document {
+  const lines = new LineCounter()
+  const position = (at: number) => {
+    const { line, col } = lines.linePos(at)
+    return { line: Math.max(line, 1), column: Math.max(col, 1) }
+  }
+  const push = (severity: Finding['severity']) => (at: number, message: string) =>
+    void findings.push({ file, ...position(at), severity, message })
+  const report: Report = { error: push('error'), warn: push('warning') }
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' })
+  for (const e of [...document.errors, ...document.warnings]) report.error(e.pos[0], yamlMessage(e.code, e.message))
+  const references: string[] = []
+  if (findings.some((f) => f.file === file) || !document.contents)
+    return { root: undefined, report, position, references }
+
+  let values = 0
+  let flooded = false
+  const expand = (source: string, at: number): string =>
+    expandReferences(source, environment, references, (m) => report.error(at, m))
+
+  function walk(node: Node | null | undefined, depth: number, nearby: number): Located {
+    const at = node?.range?.[0] ?? nearby
+    if (flooded || ++values > MAX_VALUES || depth > MAX_DEPTH) {
+      if (!flooded)
+        report.error(
+          at,
+          `the file holds more than ${MAX_VALUES} values or ${MAX_DEPTH} levels once aliases are expanded`,
+        )
+      flooded = true
+      return { value: null, at }
+    }
+    if (!node) return { value: null, at }
+    if (isAlias(node)) {
+      const target = walk(node.resolve(document), depth + 1, at)
+      return { ...target, at }
+    }
+    if (isScalar(node)) return walkScalar(node, at)
+    if (isSeq(node)) {
+      const items = node.items.map((item) => walk(item as Node | null, depth + 1, at))
+      return { value: items.map((i) => i.value), at, items }
+    }
+    if (!isMap(node)) return { value: null, at }
+    const fields = new Map<string, LocatedField>()
+    const value: Record<string, Json> = {}
+    for (const pair of node.items) {
+      const keyNode = pair.key as Node | null
+      const keyAt = keyNode?.range?.[0] ?? at
+      const key = isScalar(keyNode) ? String(keyNode.value) : undefined
+      if (key === undefined || key === '__proto__') {
+        report.error(keyAt, key === undefined ? 'a key must be plain text' : 'the key "__proto__" is refused')
+        continue
+      }
+      const child = walk(pair.value as Node | null, depth + 1, keyAt)
+      fields.set(key, { keyAt, node: child })
+      setOwn(value, key, child.value)
+    }
+    return { value, at, fields }
+  }
+
+  function walkScalar(node: Scalar, at: number): Located {
+    const v = node.value
+    if (typeof v === 'string') {
+      if (!v.includes('${')) return { value: v, at }
+      const text = expand(v, at)
+      if (!WHOLE.test(v)) return { value: text, at }
+      return { value: node.type === Scalar.PLAIN ? scalar(text) : text, at, reference: text }
+    }
+    if (v === null || typeof v === 'boolean' || (typeof v === 'number' && Number.isFinite(v))) return { value: v, at }
+    report.error(at, `${String(node.source ?? v)} is no value that JSON knows`)
+    return { value: null, at }
+  }
+
+  return { root: walk(document.contents, 0, 0), report, position, references }
+}
+
+const REFERENCE = /(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g
+const WHOLE = /^\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}$/
+
+/** `${NAME}` and `${NAME:-default}`; `$${NAME}` stands for itself. What was put in is not looked at again. */
+function expandReferences(
+  source: string,
+  environment: Environment,
+  used: string[],
+  fail: (message: string) => void,
+): string {
+  return source.replace(REFERENCE, (whole, dollar: string, name: string, fallback: string | undefined) => {
+    if (dollar !== '') return whole.slice(1)
+    const set = Object.hasOwn(environment, name) ? environment[name] : undefined
+    const value = set === undefined || set === '' ? (fallback ?? set) : set
+    if (value === undefined) {
+      fail(`the environment variable ${name} is not set; "\${${name}:-default}" gives it a default`)
+      return ''
+    }
+    used.push(`${name}=${value}`)
+    return value
+  })
+}
+
+function yamlMessage(code: string, message: string): string {
+  if (code === 'DUPLICATE_KEY') return 'this key stands twice in one mapping'
+  if (code === 'MULTIPLE_DOCS') return 'a rule file holds one document; "---" begins a second'
+  return `not YAML: ${message.split('\n', 1)[0]}`
+}
+
+/** The items of a list under a key, or a finding in its place. */
+export function listOf(node: Located, what: string, report: Report): readonly Located[] {
+  if (node.items) return node.items
+  report.error(node.at, `${what} must be a list, not ${kindOf(node.value)}`)
+  return []
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import type { Log } from '../core/env.ts'
+import type { Control } from '../core/state.ts'
+import type { Rule } from './compile.ts'
+
+/** A rule switched on or off by hand or by the gateway: the value of a document of the topic `rules`, by rule name. */
+const Switch = z.object({
+  enabled: z.boolean(),
+  by: z.string(),
+  why: z.string().optional(),
+  /** RFC 3339. */
+  at: z.string(),
+  /** What the file said then: once it says otherwise, the file has the last word. */
+  file_enabled: z.boolean(),
+})
+export type Switch = z.output<typeof Switch>
+
+/** The gateway's own hand: what it switched off stays off, whatever the file says, until a person switches it on. */
+export const SYSTEM = 'system'
+
+export function readSwitches(control: Control, log: Log): ReadonlyMap<string, Switch> {
+  const switches = new Map<string, Switch>()
+  for (const doc of control.all()) {
+    const parsed = Switch.safeParse(parse(doc.value))
+    if (parsed.success) switches.set(doc.id, parsed.data)
+    else log.warn({ rule: doc.id }, 'a stored rule switch cannot be read and has no effect')
+  }
+  return switches
+}
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (e) {
+    if (e instanceof SyntaxError) return undefined
+    throw e
+  }
+}
+
+/** The switch that decides about a rule, if one does. */
+export function inForce(rule: Rule, switches: ReadonlyMap<string, Switch>): Switch | undefined {
+  const s = switches.get(rule.name)
+  if (!s) return undefined
+  return (s.by === SYSTEM && !s.enabled) || s.file_enabled === rule.enabled ? s : undefined
+}
