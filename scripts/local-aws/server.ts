@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openDynamoDb } from './dynamodb.ts'
+import { openDynamoDb } from './dynamodb/api.ts'
 import { openEventBridge } from './eventbridge/operations.ts'
 import { openFauxqs, readObject } from './fauxqs.ts'
 import { LAMBDA_PATH, openLambda } from './lambda/api.ts'

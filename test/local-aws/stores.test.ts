@@ -9,6 +9,8 @@ import {
   ListBackupsCommand,
   PutItemCommand,
   QueryCommand,
+  TransactGetItemsCommand,
+  TransactWriteItemsCommand,
   UpdateItemCommand,
   UpdateTimeToLiveCommand,
   waitUntilTableExists,
@@ -103,6 +105,88 @@ describe('DynamoDB', () => {
     expect(Items).toHaveLength(1)
     await db.send(new DeleteItemCommand({ TableName, Key }))
     expect((await db.send(new GetItemCommand({ TableName, Key, ConsistentRead: true }))).Item).toBeUndefined()
+  })
+
+  describe('transactions', () => {
+    const item = (pk: string, n: number) => ({ pk: { S: pk }, sk: { N: '1' }, n: { N: String(n) } })
+    const key = (pk: string) => ({ pk: { S: pk }, sk: { N: '1' } })
+    const read = async (pk: string) =>
+      (await db.send(new GetItemCommand({ TableName, Key: key(pk), ConsistentRead: true }))).Item?.n?.N
+
+    it('write all or nothing, and say what refused', async () => {
+      const add = (pk: string) => ({
+        Update: {
+          TableName,
+          Key: key(pk),
+          UpdateExpression: 'ADD n :one',
+          ExpressionAttributeValues: { ':one': { N: '1' } },
+        },
+      })
+      const absent = {
+        ConditionExpression: 'attribute_not_exists(pk)',
+        ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+      } as const
+      const put = (pk: string) => ({ Put: { TableName, Item: item(pk, 5), ...absent } })
+      await db.send(new TransactWriteItemsCommand({ TransactItems: [put('a'), add('b')] }))
+      expect([await read('a'), await read('b')]).toEqual(['5', '1'])
+      const check = {
+        ConditionCheck: { TableName, Key: key('nobody'), ConditionExpression: 'attribute_not_exists(pk)' },
+      }
+      const gone = { Delete: { TableName, Key: key('d') } }
+      const refused = db.send(
+        new TransactWriteItemsCommand({ TransactItems: [add('b'), add('c'), put('a'), check, gone] }),
+      )
+      await expect(refused).rejects.toMatchObject({
+        name: 'TransactionCanceledException',
+        CancellationReasons: [
+          { Code: 'None' },
+          { Code: 'None' },
+          { Code: 'ConditionalCheckFailed', Item: item('a', 5) },
+          { Code: 'None' },
+          { Code: 'None' },
+        ],
+      })
+      expect([await read('b'), await read('c'), await read('nobody')]).toEqual(['1', undefined, undefined])
+      const twice = new TransactWriteItemsCommand({ TransactItems: [add('b'), add('b')] })
+      await expect(db.send(twice)).rejects.toMatchObject({ name: 'ValidationException' })
+    })
+
+    it('run once under one token, and show no state between', async () => {
+      const add = (by: string) => (pk: string) => ({
+        Update: {
+          TableName,
+          Key: key(pk),
+          UpdateExpression: 'ADD n :n',
+          ExpressionAttributeValues: { ':n': { N: by } },
+        },
+      })
+      const request = (by: string) => ({ TransactItems: ['x', 'y'].map(add(by)), ClientRequestToken: 'once' })
+      await db.send(new TransactWriteItemsCommand(request('1')))
+      await db.send(new TransactWriteItemsCommand(request('1')))
+      expect(await read('x')).toBe('1')
+      await expect(db.send(new TransactWriteItemsCommand(request('2')))).rejects.toMatchObject({
+        name: 'IdempotentParameterMismatchException',
+      })
+      const Get = (pk: string) => ({ Get: { TableName, Key: key(pk) } })
+      const work = Array.from({ length: 20 }, async (_, i) => {
+        if (i % 2) return db.send(new TransactWriteItemsCommand({ TransactItems: ['x', 'y'].map(add('1')) }))
+        const { Responses } = await db.send(new TransactGetItemsCommand({ TransactItems: [Get('x'), Get('y')] }))
+        return expect(Responses?.[0]?.Item?.n).toEqual(Responses?.[1]?.Item?.n)
+      })
+      await Promise.all(work)
+      expect([await read('x'), await read('y')]).toEqual(['11', '11'])
+    })
+
+    it('a single write shows the item its condition met', async () => {
+      const Item = item('a', 9)
+      const refused = new PutItemCommand({
+        TableName,
+        Item,
+        ConditionExpression: 'attribute_not_exists(pk)',
+        ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
+      })
+      await expect(db.send(refused)).rejects.toMatchObject({ Item: item('a', 5) })
+    })
   })
 
   it('remembers a time to live, and says what it does not have', async () => {
