@@ -1,0 +1,232 @@
+import type { Chains } from '../chains/chains.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Plan } from '../core/plan.ts'
+import type { ClaimRef, Committed, Op } from '../core/state.ts'
+import { LEASE_MS } from '../delivery/lease.ts'
+import { type CountOps, overWarnings, type Quotas } from '../quotas/quotas.ts'
+import type { KeyState } from '../schedules/schedule.ts'
+import { type DedupValue, type TakenKey, takeDedup } from './dedup.ts'
+import { add, type Draft, newDraft } from './draft.ts'
+import { effectOps } from './effects.ts'
+import { type Ended, endOps } from './ends.ts'
+import { storedAnswer, takeIdempotency } from './idempotency.ts'
+import type { Intent } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { detailsOf, recordOps } from './record.ts'
+import type { About } from './refusal.ts'
+import type { Run } from './run.ts'
+import { letterOps } from './settle.ts'
+
+/**
+ * A plan as one commit, in this order: Idempotency-Key; the held entry's removal; dedup and throttle in rule order; quotas by
+ * name; side effects; the end; the record.
+ *
+ * 1 building it reads and writes nothing: before the commit nobody knows of the action, after it somebody owns it
+ * 2 nothing is sent or started before the commit is durable (`after`)
+ * 3 every admitted run ends in one outcome here, or is due: as an intent, a hold, an execution, a group's event
+ */
+export interface Admission {
+  readonly ops: readonly Op[]
+  /** What each op stands for; undefined where it cannot refuse. */
+  readonly about: readonly (About | undefined)[]
+  /** Set when the outcome is known with the commit; `complete` adds what only the commit knows. */
+  readonly outcome: Outcome | undefined
+  complete(committed: Committed): Outcome | undefined
+  readonly after: After
+}
+
+/** What to set in motion once the commit is durable. `at`: index of the op whose result has the claim's number. */
+export interface After {
+  readonly intent?: { readonly intent: Intent; readonly at: number; readonly until: number }
+  /** To a provider that cannot fail: its record is already part of the commit. */
+  readonly send?: Intent
+  readonly chains: readonly {
+    readonly chainId: string
+    readonly at: number
+    readonly claim: { readonly owner: string; readonly until: number }
+  }[]
+  /** Loops with work that is due at once. */
+  readonly nudge: ReadonlySet<'flush' | 'copy'>
+}
+
+export interface Tools {
+  readonly chains: Pick<Chains, 'startOps'>
+  readonly quotas: Pick<Quotas, 'countOps'>
+}
+
+/** State ids of the schedule keys a plan touches: to be read before the admission is built. */
+export function keysOf(plan: Plan): readonly string[] {
+  const ids = plan.effects.flatMap((e) => (e.kind === 'cancel_scheduled' ? [e.id] : []))
+  if (plan.end.kind === 'schedule' && plan.end.keyId !== undefined) ids.push(plan.end.keyId)
+  return ids
+}
+
+/** What was read before the admission is built. */
+export interface ReadBefore {
+  readonly keys: ReadonlyMap<string, KeyState>
+  /** Dedup keys that are held by a run that is over: taken from that version on, by state id. */
+  readonly stale: ReadonlyMap<string, string>
+}
+export const NOTHING_READ: ReadBefore = { keys: new Map(), stale: new Map() }
+
+export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: ReadBefore = NOTHING_READ): Admission {
+  const now = parts.env.clock.now()
+  const draft = newDraft(read.keys)
+  // Its place is first, its value is known last.
+  const idempotencyAt = run.idempotency ? add(draft, [PLACE], { is: 'idempotency' }) : undefined
+  if (run.held) add(draft, run.held.remove, { is: 'claim' })
+  const quiet = (plan.end.kind === 'suppress' || plan.end.kind === 'deny') && plan.effects.length === 0
+  const guardsAt = draft.ops.length
+  const taken = quiet ? [] : guardOps(draft, plan)
+  const counted = run.counted || quiet ? undefined : addQuotas(tools, run, plan, draft, now)
+  const effects = effectOps(parts, tools, run, plan, draft, now)
+  const warnings = [...plan.warnings, ...effects.warnings]
+  const base = {
+    action_id: run.action.id,
+    run_id: run.runId,
+    ...(effects.copies.length > 0 && { copies: effects.copies }),
+    ...(effects.chains.length > 0 && { chains: effects.chains }),
+    ...(warnings.length > 0 && { warnings }),
+  }
+  const dedup: TakenKey[] = taken.map((g) => ({ id: g.id, shown: g.shown, until: now + g.ttlMs }))
+  const ended = endOps({ parts, tools, run, plan, draft, effects, dedup, base, now })
+  const outcome = finish(parts, run, plan, ended, draft, now)
+  dedup.forEach((key, i) => {
+    draft.ops[guardsAt + taken[i]!.offset] = dedupOp(parts, run, key, outcome, read.stale.get(key.id) ?? null, now)
+  })
+  if (run.idempotency && idempotencyAt !== undefined) {
+    const { redact } = parts.settings()
+    const value = !outcome
+      ? ({ runId: run.runId, state: 'pending' } as const)
+      : ({ runId: run.runId, state: 'done', answer: storedAnswer(outcome, redact) } as const)
+    draft.ops[idempotencyAt] = takeIdempotency(run.idempotency, value, run.keysVersion, now)
+  }
+  return {
+    ops: draft.ops,
+    about: draft.about,
+    outcome,
+    complete(c) {
+      const told = ended.complete ? ended.complete(c) : outcome
+      const over = counted ? overWarnings(counted.ops, c.results.slice(counted.at)) : []
+      return told && over.length > 0 ? { ...told, warnings: [...(told.warnings ?? []), ...over] } : told
+    },
+    after: {
+      ...ended.after,
+      chains: [...effects.begun, ...(ended.after.chains ?? [])],
+      nudge: new Set([...(ended.after.nudge ?? []), ...(effects.copies.length > 0 ? (['copy'] as const) : [])]),
+    },
+  }
+}
+
+/** Replaced before the draft is handed out. */
+const PLACE: Op = { op: 'wake', kind: 'none', id: 'none' }
+
+type Dedup = Extract<Plan['guards'][number], { kind: 'dedup' }>
+
+function guardOps(draft: Draft, plan: Plan): readonly (Dedup & { readonly offset: number })[] {
+  const taken: (Dedup & { readonly offset: number })[] = []
+  plan.guards.forEach((guard, offset) => {
+    if (guard.kind === 'dedup') {
+      taken.push({ ...guard, offset })
+      add(draft, [PLACE], { is: 'dedup', guard })
+    } else
+      add(draft, [{ op: 'admit', id: guard.id, max: guard.maxCount, windowMs: guard.windowMs }], {
+        is: 'throttle',
+        guard,
+      })
+  })
+  return taken
+}
+
+/** One for what is delivered, held or starts a chain; a copy counts when it is released. */
+function addQuotas(
+  tools: Tools,
+  run: Run,
+  plan: Plan,
+  draft: Draft,
+  now: number,
+): { readonly ops: CountOps; readonly at: number } | undefined {
+  const { end } = plan
+  const starts = plan.effects.some((e) => e.kind === 'chain')
+  if ((end.kind === 'suppress' || end.kind === 'deny') && !starts) return undefined
+  const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
+  const ops = tools.quotas.countOps(run.scope, provider, now)
+  if (ops.ops.length === 0) return undefined
+  const at = draft.ops.length
+  ops.ops.forEach((op, i) => {
+    add(draft, [op], { is: 'quota', quota: ops.quotas[i]! })
+  })
+  return { ops, at }
+}
+
+function dedupOp(
+  parts: Parts,
+  run: Run,
+  key: TakenKey,
+  outcome: Outcome | undefined,
+  ifVersion: string | null,
+  now: number,
+): Op {
+  const freed = outcome?.outcome === 'failed'
+  const value: DedupValue = {
+    state: outcome ? 'final' : 'pending',
+    actionId: run.action.id,
+    runId: run.runId,
+    outcome: outcome?.outcome ?? 'pending',
+    shown: key.shown,
+    until: key.until,
+  }
+  // A pending key must outlive the slowest delivery, lest a second run begin beside it.
+  const slowest = now + parts.settings().deadlineMs + 2 * LEASE_MS
+  // A definite failure is known before anything is sent: the key is asked for, and not kept.
+  const expiresAt = freed ? now + 1 : outcome ? key.until : Math.max(key.until, slowest)
+  return takeDedup(key.id, value, run.keysVersion, expiresAt, ifVersion)
+}
+
+/** Adds the record of an outcome that is known with the commit, and the dead letter of one that failed before it was sent. */
+function finish(parts: Parts, run: Run, plan: Plan, ended: Ended, draft: Draft, now: number): Outcome | undefined {
+  if (!ended.outcome) return undefined
+  let outcome: Outcome = ended.outcome
+  if (ended.warnings && ended.warnings.length > 0)
+    outcome = { ...outcome, warnings: [...(outcome.warnings ?? []), ...ended.warnings] }
+  if (outcome.outcome === 'failed') {
+    const { ops, letterId } = letterOps(parts, run, plan, outcome, now)
+    add(draft, ops)
+    outcome = { ...outcome, dead_letter_id: letterId }
+  }
+  // `accepted` is recorded at its end, under the same id.
+  if (outcome.outcome === 'accepted') return outcome
+  add(
+    draft,
+    recordOps(parts.audit(), {
+      id: run.auditId,
+      kind: run.kind,
+      action: plan.action,
+      runId: run.runId,
+      parentId: run.parentId,
+      chainId: outcome.outcome === 'chain_started' ? outcome.chain_id : undefined,
+      outcome: ended.auditAs ?? outcome.outcome,
+      receivedAt: run.receivedAt,
+      completedAt: now,
+      caller: run.caller,
+      provider: 'provider' in outcome ? outcome.provider : undefined,
+      requestedProvider: run.action.provider,
+      rule: outcome.rule,
+      rulesVersion: run.rulesVersion,
+      matched: [...(run.matchedBefore ?? []), ...plan.matched],
+      details: detailsOf(outcome),
+    }),
+  )
+  return outcome
+}
+
+/** The claim of something born in the commit. */
+export function claimOf(
+  born: { readonly at: number },
+  claim: { readonly owner: string; readonly until: number },
+  c: Committed,
+): ClaimRef & { readonly until: number } {
+  const number = c.results[born.at]?.claimNumber
+  if (number === undefined) throw new Error('the store gave no number for a claim it granted')
+  return { ...claim, number }
+}

@@ -1,0 +1,322 @@
+import type { Chains } from '../chains/chains.ts'
+import type { Action } from '../core/action.ts'
+import { scopeOf } from '../core/action.ts'
+import { Problem } from '../core/errors.ts'
+import type { Json } from '../core/json.ts'
+import { didYouMean } from '../core/nearest.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Plan, TraceEntry } from '../core/plan.ts'
+import type { Committed, Op } from '../core/state.ts'
+import type { Rules } from '../rules/rules.ts'
+import type { Schedules } from '../schedules/schedules.ts'
+import { type Admission, admit, claimOf, keysOf, NOTHING_READ, type ReadBefore, type Tools } from './admission.ts'
+import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
+import type { Parts } from './parts.ts'
+import { detailsOf, recordOps } from './record.ts'
+import { judge, type Verdict } from './refused.ts'
+import type { Run } from './run.ts'
+import { common, type Send } from './send.ts'
+import { takeOver } from './takeover.ts'
+
+/**
+ * 1 evaluation reads, never writes
+ * 2 before the commit nobody knows of the action, after it somebody owns it
+ * 3 nothing leaves before the commit it depends on is durable
+ * 4 every admitted run has one run id and one audit id, and ends in one outcome or is due
+ * 5 after a 202 only an effect, an explicit refusal or cancel, or a dead letter ends it
+ */
+export interface Gateway {
+  /**
+   * One action from a caller to its outcome. Throws Problem (422 `provider_unknown`, `provider_required`, `idempotency_mismatch`;
+   * 409 `idempotency_in_progress`), StateUnavailable, StateUnknown.
+   */
+  dispatch(action: Action, request: DispatchRequest): Promise<Answer>
+  /** Admitted in order, delivered concurrently, each on its own: a refused one does not stop the rest. */
+  dispatchAll(
+    items: readonly { readonly action: Action; readonly request: DispatchRequest }[],
+  ): readonly Promise<Answer>[]
+  /** The same evaluation and the same commit, with nothing written or sent. */
+  dryRun(action: Action, trace: boolean): Promise<Outcome>
+  /** Resolves when every delivery that nobody waits for has ended or was handed back. */
+  idle(): Promise<void>
+}
+export interface DispatchRequest {
+  readonly caller: string
+  readonly idempotency?: IdempotencyRequest
+  /** `Prefer: respond-async`: answered when stored, delivered off the caller's path. */
+  readonly async?: boolean
+  readonly trace?: boolean
+}
+export interface Answer {
+  readonly outcome: Outcome
+  /** From the store, under a repeated Idempotency-Key. */
+  readonly replayed?: boolean
+}
+
+export interface GatewayTools extends Tools {
+  readonly rules: Pick<Rules, 'current' | 'hit'>
+  readonly chains: Pick<Chains, 'startOps' | 'begin'>
+  readonly schedules: Pick<Schedules, 'keys'>
+  /** Names for "did you mean". */
+  readonly providerNames: () => Iterable<string>
+  /** Makes the loop that has new work run now. */
+  readonly nudge: (loop: 'flush' | 'copy') => void
+}
+
+/** A plan that keeps being overtaken by others is given up after so many rounds; nothing was done. */
+const ROUNDS = 8
+
+export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): Gateway {
+  const { env, state } = parts
+  const background = new Set<Promise<unknown>>()
+  const inBackground = (work: Promise<unknown>): void => {
+    const done = work
+      .catch((error: unknown) =>
+        env.log.error({ error }, 'background delivery ended without its end being stored; it will be taken up again'),
+      )
+      .finally(() => background.delete(done))
+    background.add(done)
+  }
+
+  function newRun(action: Action, request: DispatchRequest, now: number, rulesVersion: string): Run {
+    const runId = env.newId()
+    return {
+      runId,
+      // One record per run of a caller's: the run's own id sorts by its admission.
+      auditId: runId,
+      kind: 'dispatch',
+      action,
+      scope: scopeOf(action),
+      receivedAt: now,
+      caller: request.caller,
+      rulesVersion,
+      keysVersion: runId,
+      ...(request.idempotency && { idempotency: request.idempotency }),
+      counted: false,
+      accepted: request.async === true,
+    }
+  }
+
+  function atTheDoor(action: Action): void {
+    if (action.provider === undefined || parts.deliver.has(action.provider)) return
+    const message = `no provider has this name${didYouMean(action.provider, tools.providerNames())}`
+    throw new Problem(422, 'provider_unknown', `the provider is not configured`, {
+      errors: [{ pointer: '/provider', message }],
+    })
+  }
+  function needsProvider(plan: Plan): void {
+    if (plan.end.kind === 'deliver' && plan.end.provider === undefined)
+      throw new Problem(
+        422,
+        'provider_required',
+        'neither the action nor a rule names a provider, and there is no default',
+        {
+          errors: [{ pointer: '/provider', message: 'is required here' }],
+        },
+      )
+  }
+
+  interface Started {
+    /** Settles with the first commit: the next action of a batch may be admitted after it. */
+    readonly admitted: Promise<unknown>
+    readonly answer: Promise<Answer>
+    /** The plan reads before it commits, so its place in the order is not yet taken. */
+    readonly reads: boolean
+  }
+
+  function start(action: Action, request: DispatchRequest): Started {
+    atTheDoor(action)
+    const now = env.clock.now()
+    const trace: TraceEntry[] | undefined = request.trace ? [] : undefined
+    const ruleset = tools.rules.current()
+    const plan = ruleset.evaluate({ action, now, ...(trace && { trace }) })
+    tools.rules.hit(plan.matched, now)
+    needsProvider(plan)
+    const run = newRun(action, request, now, ruleset.version)
+    const reads = keysOf(plan).length > 0
+    const first = reads ? undefined : admit(parts, tools, run, plan)
+    const committed = first && state.commit(run.scope, first.ops)
+    const answer = walk(run, plan, first, committed)
+    const told = trace
+      ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))
+      : answer
+    return { admitted: committed ?? answer, answer: told, reads }
+  }
+
+  /** Admission, again where something moved, until it stands or a guard has refused. */
+  async function walk(
+    run: Run,
+    plan: Plan,
+    first: Admission | undefined,
+    committed: ReturnType<typeof state.commit> | undefined,
+  ): Promise<Answer> {
+    const stale = new Map<string, string>()
+    for (let round = 0; round < ROUNDS; round++) {
+      let admission = first
+      let done = round === 0 && committed ? await committed : undefined
+      if (!admission || !done) {
+        admission = admit(parts, tools, run, plan, await readBefore(run, plan, stale))
+        done = await state.commit(run.scope, admission.ops)
+      }
+      if (done.ok) return { outcome: await carryOn(run, admission, done) }
+      const verdict = await judge(parts, run, admission, done)
+      if (verdict.is === 'outcome') return { outcome: await refuse(run, plan, verdict.outcome) }
+      if (verdict.is === 'replayed') return { outcome: verdict.outcome, replayed: true }
+      if (verdict.is === 'take_over') {
+        const outcome = await goOn(run, verdict)
+        if (outcome) return { outcome }
+      }
+      if (verdict.is === 'again' && verdict.stale) stale.set(verdict.stale.id, verdict.stale.version)
+    }
+    throw new Problem(503, 'contention', 'others kept changing what this action depends on; nothing was done', {
+      retryAfterMs: 100,
+    })
+  }
+
+  async function readBefore(run: Run, plan: Plan, stale: ReadonlyMap<string, string>): Promise<ReadBefore> {
+    const ids = keysOf(plan)
+    return { keys: ids.length > 0 ? await tools.schedules.keys(run.scope, ids) : NOTHING_READ.keys, stale }
+  }
+
+  /** After the commit: what was born in it is set in motion, what must be sent is sent. */
+  async function carryOn(run: Run, admission: Admission, committed: Committed): Promise<Outcome> {
+    const { after } = admission
+    for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
+    for (const loop of after.nudge) tools.nudge(loop)
+    const outcome = admission.complete(committed)
+    if (after.intent) {
+      const { intent, at, until } = after.intent
+      const sent = sender.send(intent, claimOf({ at }, { owner: parts.node, until }, committed), 1)
+      if (!outcome) return (await sent) ?? { ...common(intent), outcome: 'accepted' }
+      inBackground(sent)
+    }
+    const told = after.send ? await sender.sendCertain(after.send, outcome!) : outcome!
+    if (told.outcome !== 'accepted') observe(run, told)
+    return told
+  }
+
+  /** A guard refused: the record and the key's answer are a second commit, and nothing else of the plan happens. */
+  async function refuse(run: Run, plan: Plan, outcome: Outcome): Promise<Outcome> {
+    const now = env.clock.now()
+    const ops: Op[] = []
+    if (run.idempotency && outcome.outcome === 'deduplicated') {
+      const answer = storedAnswer(outcome, parts.settings().redact)
+      const take = takeIdempotency(run.idempotency, { runId: run.runId, state: 'done', answer }, run.keysVersion, now)
+      ops.push({ ...take, orSkip: true } as Op)
+    }
+    ops.push(...refusalRecord(parts, run, plan, outcome, now))
+    if (ops.length > 0) await state.commit(run.scope, ops)
+    observe(run, outcome)
+    return outcome
+  }
+
+  async function goOn(run: Run, verdict: Extract<Verdict, { is: 'take_over' }>): Promise<Outcome | undefined> {
+    const taken = takeOver(parts, verdict.from, run)
+    const done = await state.commit(run.scope, taken.ops)
+    if (!done.ok) return undefined
+    const claim = claimOf({ at: taken.at }, { owner: parts.node, until: taken.until }, done)
+    return (await sender.send(taken.intent, claim, 1)) ?? { ...common(taken.intent), outcome: 'accepted' }
+  }
+
+  function observe(run: Run, outcome: Outcome): void {
+    const provider = 'provider' in outcome ? outcome.provider : run.action.provider
+    parts.observe.outcome(outcome, {
+      kind: run.kind,
+      receivedAt: run.receivedAt,
+      completedAt: env.clock.now(),
+      provider,
+    })
+  }
+
+  return {
+    async dispatch(action, request) {
+      return await start(action, request).answer
+    },
+    dispatchAll(items) {
+      // `last` settles when every earlier action has its place; only plans that read first make the next one wait.
+      let last: Promise<unknown> | undefined
+      return items.map(({ action, request }) => {
+        if (last === undefined) {
+          let started: Started
+          try {
+            started = start(action, request)
+          } catch (e) {
+            return Promise.reject(e)
+          }
+          if (started.reads) last = started.admitted.catch(() => undefined)
+          return started.answer
+        }
+        const begun = last.then(() => start(action, request))
+        last = begun.then((s) => s.admitted).catch(() => undefined)
+        return begun.then((s) => s.answer)
+      })
+    },
+    async dryRun(action, traced) {
+      atTheDoor(action)
+      const now = env.clock.now()
+      const trace: TraceEntry[] = []
+      const ruleset = tools.rules.current()
+      const plan = ruleset.evaluate({ action, now, ...(traced && { trace }) })
+      needsProvider(plan)
+      const run = newRun(action, { caller: 'dry_run' }, now, ruleset.version)
+      const admission = admit(parts, tools, run, plan, await readBefore(run, plan, new Map()))
+      const done = await state.commit(run.scope, admission.ops, { dry: true })
+      const verdict = done.ok ? undefined : await judge(parts, run, admission, done)
+      return dryOutcome(run, plan, admission, verdict, traced ? trace : undefined)
+    },
+    async idle() {
+      while (background.size > 0) await Promise.all(background)
+    },
+  }
+}
+
+export function refusalRecord(parts: Parts, run: Run, plan: Plan, outcome: Outcome, now: number): readonly Op[] {
+  return recordOps(parts.audit(), {
+    id: run.auditId,
+    kind: run.kind,
+    action: plan.action,
+    runId: run.runId,
+    parentId: run.parentId,
+    outcome: outcome.outcome,
+    receivedAt: run.receivedAt,
+    completedAt: now,
+    caller: run.caller,
+    requestedProvider: run.action.provider,
+    rule: outcome.rule,
+    rulesVersion: run.rulesVersion,
+    matched: [...(run.matchedBefore ?? []), ...plan.matched],
+    details: detailsOf(outcome),
+  })
+}
+
+function dryOutcome(
+  run: Run,
+  plan: Plan,
+  admission: Admission,
+  verdict: Verdict | undefined,
+  trace: readonly TraceEntry[] | undefined,
+): Outcome {
+  const { end } = plan
+  const delivers = end.kind === 'deliver' ? (end.rerouted ? 'rerouted' : 'executed') : undefined
+  const would =
+    verdict === undefined
+      ? (admission.outcome?.outcome ?? delivers ?? 'executed')
+      : verdict.is === 'outcome'
+        ? verdict.outcome.outcome
+        : (delivers ?? 'executed')
+  const rule = verdict?.is === 'outcome' ? verdict.outcome.rule : 'rule' in end ? end.rule : undefined
+  const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
+  return {
+    action_id: run.action.id,
+    run_id: run.runId,
+    ...(rule !== undefined && { rule }),
+    outcome: 'dry_run',
+    verdict: would,
+    ...(provider !== undefined && { provider }),
+    plan: JSON.parse(
+      JSON.stringify({ matched: plan.matched, guards: plan.guards, effects: plan.effects, end, action: plan.action }),
+    ),
+    ...(plan.warnings.length > 0 && { warnings: plan.warnings }),
+    ...(trace && { trace: trace as unknown as Json }),
+  }
+}

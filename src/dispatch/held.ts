@@ -1,0 +1,263 @@
+import { type Action, scopeOf } from '../core/action.ts'
+import type { AuditKind } from '../core/audit.ts'
+import { StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { type Hold, kinds } from '../core/hold.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Plan, Resume } from '../core/plan.ts'
+import type { Claimed, Op } from '../core/state.ts'
+import { LEASE_MS } from '../delivery/lease.ts'
+import { flushAction } from '../groups/group.ts'
+import { unlinkOps } from '../schedules/schedule.ts'
+import type { Schedules } from '../schedules/schedules.ts'
+import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
+import { type GatewayTools, refusalRecord } from './gateway.ts'
+import type { Parts } from './parts.ts'
+import { judge } from './refused.ts'
+import type { Run } from './run.ts'
+import type { Send } from './send.ts'
+import { isExhausted, letterOps, retryDelayMs } from './settle.ts'
+
+/**
+ * Held work that has come due, admitted as a caller's action is: the same plan, the same commit, with the hold's removal in it.
+ *
+ * 1 a hold leaves the store only in the commit that records what became of it
+ * 2 it continues after its holder, never from the top
+ * 3 a limit puts it back; only attempts or age make it a dead letter
+ */
+export interface Held {
+  /** One claimed `scheduled`, `copy` or `occurrence` entry. */
+  release(entry: Claimed): Promise<void>
+  /** One claimed `flush` entry. */
+  flush(entry: Claimed): Promise<void>
+}
+
+export interface HeldTools extends GatewayTools {
+  readonly schedules: Pick<Schedules, 'keys' | 'keyOf'>
+  /** Is this chain defined on this node? */
+  readonly hasChain: (name: string) => boolean
+}
+
+interface Work {
+  readonly entry: Claimed
+  readonly kind: AuditKind
+  readonly runId: string
+  readonly auditId: string
+  readonly action: Action
+  readonly heldAt: number
+  readonly firstDueAt: number
+  readonly resume?: Resume
+  readonly parentId?: string
+  readonly rule?: string
+  readonly counted: boolean
+  readonly hold?: Hold
+}
+
+const ROUNDS = 8
+
+export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
+  const { env, state } = parts
+
+  async function release(work: Work): Promise<void> {
+    const now = env.clock.now()
+    const ruleset = tools.rules.current()
+    const { action, resume } = work
+    const plan: Plan =
+      work.kind === 'copy'
+        ? {
+            action,
+            matched: [],
+            guards: [],
+            effects: [],
+            warnings: [],
+            end: {
+              kind: 'deliver',
+              provider: action.provider,
+              rerouted: false,
+              ...(work.rule !== undefined && { rule: work.rule }),
+            },
+          }
+        : ruleset.evaluate({ action, now, ...(resume && { resume }) })
+    tools.rules.hit(plan.matched, now)
+    if (lacks(plan)) return handBack(work, now)
+    const stale = new Map<string, string>()
+    for (let round = 0; round < ROUNDS; round++) {
+      const run = await newRun(work, ruleset.version)
+      const ids = keysOf(plan)
+      const keys = ids.length > 0 ? await tools.schedules.keys(run.scope, ids) : NOTHING_READ.keys
+      const admission = admit(parts, tools, run, plan, { keys, stale })
+      const done = await state.commit(run.scope, admission.ops)
+      if (done.ok) return carryOn(run, plan, admission, done, work.entry.attempts)
+      const verdict = await judge(parts, run, admission, done)
+      if (verdict.is === 'claim_lost') return
+      if (verdict.is === 'outcome') return refused(work, run, plan, verdict.outcome)
+      if (verdict.is === 'again' && verdict.stale) stale.set(verdict.stale.id, verdict.stale.version)
+    }
+    await putBack(work, 1000, 'contention')
+  }
+
+  async function newRun(work: Work, rulesVersion: string): Promise<Run> {
+    const { entry, action, hold } = work
+    const key = hold ? await tools.schedules.keyOf(hold) : undefined
+    const remove: Op[] = [{ op: 'delete', kind: entry.key.kind, id: entry.key.id, ifClaim: entry.claim }]
+    if (hold) remove.push(...unlinkOps(hold, key, env.newId()))
+    return {
+      runId: work.runId,
+      auditId: work.auditId,
+      kind: work.kind,
+      action,
+      scope: scopeOf(action),
+      receivedAt: work.heldAt,
+      caller: 'gateway',
+      ...(work.parentId !== undefined && { parentId: work.parentId }),
+      rulesVersion,
+      keysVersion: env.newId(),
+      counted: work.counted,
+      accepted: true,
+      held: { remove, firstDueAt: work.firstDueAt, attempts: entry.attempts },
+      ...(work.resume && { matchedBefore: work.resume.matched }),
+    }
+  }
+
+  /** What this node's configuration has no name for; another's may. */
+  function lacks(plan: Plan): boolean {
+    const { end } = plan
+    if (end.kind === 'chain' && !tools.hasChain(end.chain)) return true
+    if (end.kind === 'deliver' && end.provider !== undefined && !parts.deliver.has(end.provider)) return true
+    return plan.effects.some((e) => e.kind === 'chain' && !tools.hasChain(e.chain))
+  }
+
+  /** Not counted as an attempt: held work does not disappear because configuration changed. */
+  async function handBack(work: Work, now: number): Promise<void> {
+    const { key, value, tags, claim, attempts } = work.entry
+    const op: Op = {
+      op: 'put',
+      kind: key.kind,
+      id: key.id,
+      value,
+      version: env.newId(),
+      ifClaim: claim,
+      tags,
+      dueAt: now + LEASE_MS,
+      attempts: Math.max(0, attempts - 1),
+    }
+    await state.commit(key.scope, [op])
+    env.log.warn(
+      { kind: key.kind, hold_id: key.id, action_id: work.action.id },
+      'held work needs a provider or chain that this node does not have; handed back',
+    )
+  }
+
+  async function carryOn(
+    run: Run,
+    plan: Plan,
+    admission: Admission,
+    committed: Extract<Awaited<ReturnType<typeof state.commit>>, { ok: true }>,
+    attempts: number,
+  ): Promise<void> {
+    const { after } = admission
+    for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
+    for (const loop of after.nudge) tools.nudge(loop)
+    const outcome = admission.complete(committed)
+    if (after.intent) {
+      const { intent, at, until } = after.intent
+      await sender.send(intent, claimOf({ at }, { owner: parts.node, until }, committed), attempts)
+      return
+    }
+    const told = after.send ? await sender.sendCertain(after.send, outcome!) : outcome!
+    observe(run, plan, told)
+  }
+
+  async function refused(work: Work, run: Run, plan: Plan, outcome: Outcome): Promise<void> {
+    const now = env.clock.now()
+    if (outcome.outcome === 'throttled' || outcome.outcome === 'quota_exceeded') {
+      if (!isExhausted(parts, work.entry.attempts, work.firstDueAt, now))
+        return putBack(work, outcome.retry_after_ms, outcome.outcome)
+      const failed: Outcome & { outcome: 'failed' } = {
+        action_id: run.action.id,
+        run_id: run.runId,
+        outcome: 'failed',
+        code: outcome.outcome,
+        message: `still ${outcome.outcome} after ${work.entry.attempts} attempts`,
+        retryable: false,
+        attempts: 0,
+      }
+      const letter = letterOps(parts, run, plan, failed, now)
+      return close(run, plan, { ...failed, dead_letter_id: letter.letterId }, letter.ops)
+    }
+    await close(run, plan, outcome, [])
+  }
+
+  async function close(run: Run, plan: Plan, outcome: Outcome, more: readonly Op[]): Promise<void> {
+    const ops = [...(run.held?.remove ?? []), ...more, ...refusalRecord(parts, run, plan, outcome, env.clock.now())]
+    const done = await state.commit(run.scope, ops)
+    if (done.ok) observe(run, plan, outcome)
+  }
+
+  async function putBack(work: Work, retryAfterMs: number, why: string): Promise<void> {
+    const { key, claim, attempts, tags } = work.entry
+    const dueAt = env.clock.now() + retryDelayMs(parts, retryAfterMs, Math.min(attempts, 3))
+    const op: Op = work.hold
+      ? {
+          op: 'put',
+          kind: key.kind,
+          id: key.id,
+          value: JSON.stringify({ ...work.hold, lastRefusal: why } satisfies Hold),
+          version: env.newId(),
+          ifClaim: claim,
+          tags,
+          dueAt,
+        }
+      : { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, dueAt }
+    await state.commit(key.scope, [op])
+  }
+
+  function observe(run: Run, plan: Plan, outcome: Outcome): void {
+    const provider = 'provider' in outcome ? outcome.provider : plan.action.provider
+    parts.observe.outcome(outcome, {
+      kind: run.kind,
+      receivedAt: run.receivedAt,
+      completedAt: env.clock.now(),
+      provider,
+    })
+  }
+
+  /** The store being away is no fault of the entry's: its claim runs out and it comes back. */
+  async function unlessStoreIsAway(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (e) {
+      if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
+      env.log.warn({ error: e }, 'held work was interrupted by the store; it comes back when its claim ends')
+    }
+  }
+
+  return {
+    async release(entry) {
+      const hold = JSON.parse(entry.value) as Hold
+      const { runId, auditId, action, heldAt, firstDueAt, counted } = hold
+      await unlessStoreIsAway(
+        release({
+          entry,
+          kind: entry.key.kind === kinds.copy ? 'copy' : entry.key.kind === kinds.occurrence ? 'occurrence' : 'release',
+          runId,
+          auditId,
+          action,
+          heldAt,
+          firstDueAt,
+          counted,
+          hold,
+          ...(hold.resume && { resume: hold.resume }),
+          ...(hold.parentId !== undefined && { parentId: hold.parentId }),
+          ...(hold.rule !== undefined && { rule: hold.rule }),
+        }),
+      )
+    },
+    async flush(entry) {
+      const { action, resume, runId, auditId, sealedAt } = flushAction(entry.value)
+      const heldAt = sealedAt
+      await unlessStoreIsAway(
+        release({ entry, kind: 'flush', runId, auditId, action, heldAt, firstDueAt: heldAt, resume, counted: true }),
+      )
+    },
+  }
+}

@@ -1,0 +1,80 @@
+import type { Action, Scope } from '../core/action.ts'
+import type { AuditKind } from '../core/audit.ts'
+import { actionTag, kinds } from '../core/hold.ts'
+import type { Json } from '../core/json.ts'
+import type { Op } from '../core/state.ts'
+import type { TakenKey } from './dedup.ts'
+import type { IdempotencyRequest } from './idempotency.ts'
+
+/**
+ * An admitted action on its way out: stored, with the rendered request, before the first byte. Whoever claims it again goes
+ * on at delivery with these bytes, never at the rules.
+ */
+export interface Intent {
+  readonly runId: string
+  /** The record its end will write. */
+  readonly auditId: string
+  readonly kind: AuditKind
+  readonly action: Action
+  /** The action that is answered: another than `action` when it took over an earlier run with its dedup key. */
+  readonly answers: { readonly actionId: string; readonly runId: string }
+  readonly provider: string
+  readonly requestedProvider?: string
+  /** The rule's own fallback. */
+  readonly fallback?: string
+  readonly rerouted: boolean
+  readonly rule?: string
+  readonly matched: readonly string[]
+  readonly rulesVersion: string
+  readonly token: string
+  readonly request: Json
+  /** When the first attempt may have begun. */
+  readonly firstAttemptAt: number
+  /** An attempt at another provider may have been acted on. */
+  readonly unknownElsewhere: boolean
+  /** Somebody was told that it will happen, so after a crash it is sent again. */
+  readonly accepted: boolean
+  /** Nobody waits: a limit or an outage puts it back, until it is too old. */
+  readonly putBack: boolean
+  /** The first due time of the hold it came from, else its admission. */
+  readonly firstDueAt: number
+  readonly receivedAt: number
+  readonly caller: string
+  readonly parentId?: string
+  readonly dedup: readonly TakenKey[]
+  readonly idempotency: readonly IdempotencyRequest[]
+  /** The version under which the keys above were put. */
+  readonly keysVersion: string
+  readonly copies?: readonly string[]
+  readonly chains?: readonly { readonly chain_id: string; readonly chain_name: string }[]
+  readonly warnings?: readonly string[]
+}
+
+export const intentScope = (i: Intent): Scope => [i.action.namespace, i.action.tenant]
+
+export const readIntent = (value: string): Intent => JSON.parse(value) as Intent
+
+/** Born claimed by the node that will send it. */
+export function putIntent(
+  intent: Intent,
+  version: string,
+  claim: { owner: string; until: number },
+  attempts?: number,
+): Op {
+  return {
+    op: 'put',
+    kind: kinds.intent,
+    id: intent.runId,
+    value: JSON.stringify(intent),
+    version,
+    ifVersion: null,
+    tags: intentTags(intent),
+    claim,
+    ...(attempts !== undefined && { attempts }),
+  }
+}
+
+export const intentTags = (i: Intent): readonly string[] =>
+  i.answers.actionId === i.action.id
+    ? [actionTag(i.action.id)]
+    : [actionTag(i.action.id), actionTag(i.answers.actionId)]

@@ -1,0 +1,78 @@
+import type { Action } from '../core/action.ts'
+import { type AuditKind, type AuditRecord, auditRow } from '../core/audit.ts'
+import { isoTime } from '../core/clock.ts'
+import type { Json } from '../core/json.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Redact } from '../core/redact.ts'
+import type { Op } from '../core/state.ts'
+
+export interface AuditPolicy {
+  readonly enabled: boolean
+  readonly storePayload: boolean
+  readonly redact: Redact
+  readonly placeholder: string
+}
+
+export interface Recorded {
+  readonly id: string
+  readonly kind: AuditKind
+  readonly action: Action
+  readonly runId: string
+  readonly outcome: string
+  readonly receivedAt: number
+  readonly completedAt: number
+  readonly caller: string
+  readonly parentId?: string | undefined
+  readonly chainId?: string | undefined
+  readonly provider?: string | undefined
+  readonly requestedProvider?: string | undefined
+  readonly rule?: string | undefined
+  readonly rulesVersion?: string | undefined
+  readonly matched?: readonly string[] | undefined
+  readonly details?: Json | undefined
+}
+
+/** The `record` op of one decision, redacted; no op where audit is off. */
+export function recordOps(policy: AuditPolicy, r: Recorded): readonly Op[] {
+  if (!policy.enabled) return []
+  const { action } = r
+  const record: AuditRecord = {
+    id: r.id,
+    kind: r.kind,
+    namespace: action.namespace,
+    tenant: action.tenant,
+    action_id: action.id,
+    run_id: r.runId,
+    ...(r.parentId !== undefined && { parent_id: r.parentId }),
+    ...(r.chainId !== undefined && { chain_id: r.chainId }),
+    ...(r.provider !== undefined && { provider: r.provider }),
+    ...(r.requestedProvider !== undefined && { requested_provider: r.requestedProvider }),
+    action_type: action.action_type,
+    outcome: r.outcome,
+    ...(r.rule !== undefined && { rule: r.rule }),
+    ...(r.rulesVersion !== undefined && { rules_version: r.rulesVersion }),
+    ...(r.matched !== undefined && { matched: r.matched }),
+    ...(policy.storePayload && { payload: policy.redact(action.payload) }),
+    metadata: policy.redact(action.metadata),
+    ...(r.details !== undefined && { details: policy.redact(r.details) }),
+    caller: r.caller,
+    received_at: isoTime(r.receivedAt),
+    completed_at: isoTime(r.completedAt),
+    duration_ms: r.completedAt - r.receivedAt,
+  }
+  return [{ op: 'record', row: auditRow(record) }]
+}
+
+/** Fields every record has of its own; what an outcome says beside them is its details. */
+const NOT_DETAILS = new Set(['outcome', 'action_id', 'run_id', 'rule', 'provider', 'trace'])
+
+export function detailsOf(o: Outcome): Json | undefined {
+  let any = false
+  const out: Record<string, Json> = {}
+  for (const [k, v] of Object.entries(o))
+    if (!NOT_DETAILS.has(k) && v !== undefined) {
+      out[k] = v as Json
+      any = true
+    }
+  return any ? out : undefined
+}

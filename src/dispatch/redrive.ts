@@ -1,0 +1,202 @@
+import type { Chains } from '../chains/chains.ts'
+import type { Scope } from '../core/action.ts'
+import { notFound, Problem, ProviderError } from '../core/errors.ts'
+import { kinds } from '../core/hold.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Op, StateStore } from '../core/state.ts'
+import {
+  type DeadLetter,
+  deleteDeadLetter,
+  getDeadLetter,
+  letterScope,
+  listDeadLetters,
+  redriven,
+} from '../delivery/dead-letters.ts'
+import { LEASE_MS } from '../delivery/lease.ts'
+import { type DedupValue, readDedup, takeDedup } from './dedup.ts'
+import { type Intent, putIntent } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { recordOps } from './record.ts'
+import type { Send } from './send.ts'
+import { intentOfLetter } from './settle.ts'
+
+/** Sending dead letters again, each under a fresh nonce and so a token no receiver has seen. */
+export interface Redrive {
+  /** Throws Problem 404; 409 `superseded` when its dedup key has been delivered since (unless `force`), `being_redriven` on a race. */
+  one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven>
+  /** By filter, oldest page first; letters whose caller was told are left out unless asked for. */
+  many(
+    scope: Scope,
+    filter: RedriveFilter,
+    by: RedriveBy,
+  ): Promise<{
+    readonly redriven: readonly Redriven[]
+    readonly skipped: readonly { readonly id: string; readonly code: string }[]
+    readonly next?: string
+  }>
+  /** Deletes one, audited. Throws Problem 404. */
+  remove(scope: Scope, id: string, by: string): Promise<void>
+}
+export interface RedriveBy {
+  readonly caller: string
+  readonly force?: boolean
+}
+export interface RedriveFilter {
+  readonly provider?: string
+  readonly code?: string
+  readonly includeTold?: boolean
+  readonly limit: number
+  readonly after?: string
+}
+export type Redriven =
+  | { readonly id: string; readonly outcome: Outcome }
+  | { readonly id: string; readonly resumed: { readonly chain_id: string; readonly step: string } }
+
+export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDeadLetter'>, sender: Send): Redrive {
+  const { env, state } = parts
+
+  async function one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven> {
+    const letter = await getDeadLetter(state, scope, id)
+    if (!letter) throw notFound('dead letter')
+    const { origin } = letter
+    if (origin.kind === 'chain_step') {
+      const { chain_id: chainId, step, iteration } = origin
+      if (chainId === undefined || step === undefined || iteration === undefined)
+        throw new Error(`dead letter ${id} names no chain step`)
+      await chains.resumeFromDeadLetter({ scope, chainId, step, iteration }, deleteDeadLetter(letter))
+      return { id, resumed: { chain_id: chainId, step } }
+    }
+    return { id, outcome: await deliverAgain(letter, by) }
+  }
+
+  async function deliverAgain(letter: DeadLetter, by: RedriveBy): Promise<Outcome> {
+    const now = env.clock.now()
+    const again = redriven(letter, env.newId())
+    const before = intentOfLetter(letter)
+    const keysVersion = env.newId()
+    // The token is part of the request (a header, a deduplication id), so it is rendered anew.
+    const request = render(parts, again)
+    const intent: Intent = {
+      ...before,
+      auditId: env.newId(),
+      kind: 'redrive',
+      answers: { actionId: letter.action.id, runId: letter.run_id },
+      provider: letter.provider,
+      token: again.token,
+      request,
+      firstAttemptAt: now,
+      unknownElsewhere: before.unknownElsewhere || letter.unknown,
+      accepted: true,
+      putBack: false,
+      firstDueAt: now,
+      receivedAt: now,
+      caller: by.caller,
+      keysVersion,
+      idempotency: [],
+    }
+    const until = now + LEASE_MS
+    const ops: Op[] = [
+      putIntent(intent, env.newId(), { owner: parts.node, until }),
+      ...deleteDeadLetter(letter),
+      ...(await reclaim(parts, letter, intent, by.force === true, now)),
+    ]
+    const done = await state.commit(letterScope(letter), ops)
+    if (!done.ok) throw new Problem(409, 'being_redriven', 'this dead letter is being sent, or has changed, already')
+    const number = done.results[0]?.claimNumber ?? 0
+    const outcome = await sender.send(intent, { owner: parts.node, number, until }, 1)
+    return outcome ?? { action_id: letter.action.id, run_id: letter.run_id, outcome: 'accepted' }
+  }
+
+  return {
+    one,
+    async many(scope, filter, by) {
+      const { letters, next } = await listDeadLetters(state, scope, {
+        limit: filter.limit,
+        ...(filter.after !== undefined && { after: filter.after }),
+        ...(filter.provider !== undefined && { provider: filter.provider }),
+        ...(filter.code !== undefined && { code: filter.code }),
+      })
+      const redrivenNow: Redriven[] = []
+      const skipped: { id: string; code: string }[] = []
+      for (const letter of letters) {
+        if (letter.told_caller && !filter.includeTold) {
+          skipped.push({ id: letter.id, code: 'told_caller' })
+          continue
+        }
+        try {
+          redrivenNow.push(await one(scope, letter.id, by))
+        } catch (e) {
+          if (!(e instanceof Problem)) throw e
+          skipped.push({ id: letter.id, code: e.code })
+        }
+      }
+      return { redriven: redrivenNow, skipped, ...(next !== undefined && { next }) }
+    },
+    async remove(scope, id, by) {
+      const letter = await getDeadLetter(state, scope, id)
+      if (!letter) throw notFound('dead letter')
+      const now = env.clock.now()
+      const done = await state.commit(scope, [
+        ...deleteDeadLetter(letter),
+        ...recordOps(parts.audit(), {
+          id: env.newId(),
+          kind: 'hold',
+          action: letter.action,
+          runId: letter.run_id,
+          outcome: 'discarded',
+          receivedAt: now,
+          completedAt: now,
+          caller: by,
+          provider: letter.provider,
+          details: { dead_letter_id: id, code: letter.code },
+        }),
+      ])
+      if (!done.ok) throw notFound('dead letter')
+    },
+  }
+}
+
+function render(parts: Parts, letter: DeadLetter): Intent['request'] {
+  try {
+    return parts.deliver.render(letter.action, letter.provider, letter.token)
+  } catch (e) {
+    if (!(e instanceof ProviderError)) throw e
+    throw new Problem(409, e.code, `it cannot be sent as it is: ${e.message}`)
+  }
+}
+
+/** Takes the letter's dedup keys again: a key that was delivered under since means that a redrive would be a second delivery. */
+async function reclaim(
+  parts: { readonly state: StateStore },
+  letter: DeadLetter,
+  intent: Intent,
+  force: boolean,
+  now: number,
+): Promise<readonly Op[]> {
+  const keys = intent.dedup.filter((k) => k.until > now)
+  if (keys.length === 0) return []
+  const scope = letterScope(letter)
+  const entries = await parts.state.get(keys.map((k) => ({ kind: kinds.dedup, scope, id: k.id })))
+  return keys.flatMap((key, i): Op[] => {
+    const entry = entries[i]
+    const seen = entry && readDedup(entry)
+    if (seen && seen.runId !== letter.run_id && !force)
+      throw new Problem(
+        409,
+        'superseded',
+        'another action with the same dedup key has been admitted since; use force=true to send this one all the same',
+        {
+          extra: { first_action_id: seen.actionId, run_id: seen.runId },
+        },
+      )
+    const value: DedupValue = {
+      state: 'pending',
+      actionId: letter.action.id,
+      runId: letter.run_id,
+      outcome: 'pending',
+      shown: key.shown,
+      until: key.until,
+    }
+    return [takeDedup(key.id, value, intent.keysVersion, key.until, entry?.version ?? null)]
+  })
+}

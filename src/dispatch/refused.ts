@@ -1,0 +1,96 @@
+import { Problem } from '../core/errors.ts'
+import { kinds } from '../core/hold.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Entry, Refused } from '../core/state.ts'
+import { getDeadLetter } from '../delivery/dead-letters.ts'
+import type { Admission } from './admission.ts'
+import { readDedup } from './dedup.ts'
+import { readIdempotency } from './idempotency.ts'
+import { readIntent } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { duplicateOutcome, quotaOutcome, throttledOutcome } from './refusal.ts'
+import type { Run } from './run.ts'
+import type { Abandoned } from './takeover.ts'
+
+/** What a refused admission comes to. */
+export type Verdict =
+  /** The outcome; nothing else of the plan happens. */
+  | { readonly is: 'outcome'; readonly outcome: Outcome }
+  /** An answer stored under the same Idempotency-Key. */
+  | { readonly is: 'replayed'; readonly outcome: Outcome }
+  /** An earlier run under this key went unknown: go on with it. */
+  | { readonly is: 'take_over'; readonly from: Abandoned; readonly rule?: string }
+  /** What stood in the way has moved: build the admission again; a dedup key that nothing holds any more is taken from this version on. */
+  | { readonly is: 'again'; readonly stale?: { readonly id: string; readonly version: string } }
+  /** The held entry's claim is gone: somebody else has it. */
+  | { readonly is: 'claim_lost' }
+
+/** Reads what a refusal needs to be told: one round trip where a key's holder must be looked at. Throws Problem 409, 422. */
+export async function judge(parts: Parts, run: Run, admission: Admission, refused: Refused): Promise<Verdict> {
+  const about = admission.about[refused.at]
+  const now = parts.env.clock.now()
+  const base = { action_id: run.action.id, run_id: run.runId }
+  switch (about?.is) {
+    case 'throttle':
+      return { is: 'outcome', outcome: throttledOutcome(base, about.guard, refused, now) }
+    case 'quota':
+      return { is: 'outcome', outcome: quotaOutcome(base, about.quota, refused, now) }
+    case 'idempotency':
+      return judgeKey(parts, run, refused.saw, now)
+    case 'dedup':
+      return judgeDedup(parts, run, about.guard.rule, about.guard.id, refused.saw)
+    case 'claim':
+      return { is: 'claim_lost' }
+    default:
+      return { is: 'again' }
+  }
+}
+
+async function judgeKey(parts: Parts, run: Run, saw: Entry | undefined, now: number): Promise<Verdict> {
+  if (!saw) return { is: 'again' }
+  const value = readIdempotency(saw)
+  if (value.hash !== run.idempotency?.hash)
+    throw new Problem(422, 'idempotency_mismatch', 'this Idempotency-Key was used with another body', {
+      errors: [{ pointer: '', message: 'differs from the body first sent with this key' }],
+    })
+  if (value.answer) return { is: 'replayed', outcome: value.answer }
+  const [intent] = await parts.state.get([{ kind: kinds.intent, scope: run.scope, id: value.runId }])
+  if (intent?.claim)
+    throw new Problem(
+      409,
+      'idempotency_in_progress',
+      'the first request with this Idempotency-Key is still under way',
+      {
+        retryAfterMs: Math.min(1000, Math.max(1, intent.claim.until - now)),
+      },
+    )
+  if (intent) return { is: 'take_over', from: { entry: intent } }
+  return fromLetter(parts, run, value.letterId)
+}
+
+async function judgeDedup(parts: Parts, run: Run, rule: string, id: string, saw: Entry | undefined): Promise<Verdict> {
+  if (!saw) return { is: 'again' }
+  const seen = readDedup(saw)
+  // An action never duplicates itself: a released hold meets the key of its own admission.
+  if (seen.runId === run.runId) return { is: 'again', stale: { id, version: saw.version } }
+  const duplicate: Verdict = {
+    is: 'outcome',
+    outcome: duplicateOutcome({ action_id: run.action.id, run_id: run.runId }, rule, seen),
+  }
+  if (seen.state === 'final') return duplicate
+  const [intent] = await parts.state.get([{ kind: kinds.intent, scope: run.scope, id: seen.runId }])
+  // Held work takes nothing over: it comes back by itself, and so does what was accepted.
+  if (intent && (intent.claim || run.accepted || readIntent(intent.value).accepted)) return duplicate
+  if (intent) return { is: 'take_over', from: { entry: intent }, rule }
+  if (seen.state === 'pending') return { is: 'again' }
+  if (run.accepted) return duplicate
+  const letter = await fromLetter(parts, run, seen.letterId)
+  if (letter.is === 'take_over') return { ...letter, rule }
+  // Its letter was deleted by hand: nothing holds the key any more.
+  return { is: 'again', stale: { id, version: saw.version } }
+}
+
+async function fromLetter(parts: Parts, run: Run, id: string | undefined): Promise<Verdict> {
+  const letter = id === undefined ? undefined : await getDeadLetter(parts.state, run.scope, id)
+  return letter ? { is: 'take_over', from: { letter } } : { is: 'again' }
+}

@@ -1,0 +1,30 @@
+import type { Action, Scope } from '../core/action.ts'
+import type { AuditKind } from '../core/audit.ts'
+import type { Op } from '../core/state.ts'
+import type { IdempotencyRequest } from './idempotency.ts'
+
+/** One admission, on its way through rules and commit: a caller's dispatch, or held work that has come due. */
+export interface Run {
+  /** The gateway's own id of this admission; never the caller's. */
+  readonly runId: string
+  /** The record it writes: fixed now, so that writing it twice is once. */
+  readonly auditId: string
+  readonly kind: AuditKind
+  readonly action: Action
+  readonly scope: Scope
+  readonly receivedAt: number
+  readonly caller: string
+  readonly parentId?: string
+  readonly rulesVersion: string
+  /** New for each admission: the version of the keys it takes. */
+  readonly keysVersion: string
+  readonly idempotency?: IdempotencyRequest
+  /** Its quota was counted in an earlier commit. */
+  readonly counted: boolean
+  /** Nobody waits for the end: somebody was told that it will happen, or asked to be. */
+  readonly accepted: boolean
+  /** Held work: what leaves the store when the run is admitted (needs the claim), and since when it is due. */
+  readonly held?: { readonly remove: readonly Op[]; readonly firstDueAt: number; readonly attempts: number }
+  /** Rules that matched before it was held: dedup keys of this very run are not duplicates. */
+  readonly matchedBefore?: readonly string[]
+}

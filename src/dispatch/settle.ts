@@ -1,0 +1,234 @@
+import { isoTime } from '../core/clock.ts'
+import { kinds } from '../core/hold.ts'
+import { deliveryToken } from '../core/ids.ts'
+import type { JsonObject } from '../core/json.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Plan } from '../core/plan.ts'
+import type { ClaimRef, Op } from '../core/state.ts'
+import { type DeadLetter, putDeadLetter } from '../delivery/dead-letters.ts'
+import type { DeliveryEnd } from '../delivery/delivery.ts'
+import { type DedupValue, settleDedup } from './dedup.ts'
+import { forwardOps } from './forward.ts'
+import { type IdempotencyValue, isFinal, settleIdempotency, storedAnswer } from './idempotency.ts'
+import { type Intent, intentTags } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { detailsOf, recordOps } from './record.ts'
+import type { Run } from './run.ts'
+
+type HandedBack = Extract<DeliveryEnd, { kind: 'handed_back' }>
+type Refused = Extract<DeliveryEnd, { kind: 'failed' | 'circuit_open' }>
+
+/** The process is stopping while the delivery waits in back-off: what was a caller's delivery becomes a hold. */
+export function handedBackOps(
+  parts: Parts,
+  intent: Intent,
+  end: HandedBack,
+  claim: ClaimRef,
+  now: number,
+): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
+  const next: Intent = intent.accepted ? intent : { ...intent, accepted: true, putBack: true, firstDueAt: end.dueAt }
+  const ops: Op[] = [
+    {
+      op: 'put',
+      kind: kinds.intent,
+      id: intent.runId,
+      value: JSON.stringify(next),
+      version: parts.env.newId(),
+      ifClaim: claim,
+      tags: intentTags(intent),
+      dueAt: end.dueAt,
+    },
+  ]
+  if (intent.accepted) return { ops, outcome: undefined }
+  const outcome: Outcome = {
+    action_id: intent.answers.actionId,
+    run_id: intent.runId,
+    outcome: 'accepted',
+    reason: 'shutting_down',
+  }
+  ops.push(...settleKeys(intent, { state: 'done', runId: intent.runId, answer: outcome }, now))
+  return { ops, outcome }
+}
+
+/** A held delivery that met an outage or a limit goes back, until it has been tried too often or is too old. */
+export function putBackOps(
+  parts: Parts,
+  intent: Intent,
+  end: DeliveryEnd,
+  claim: ClaimRef,
+  attempts: number,
+  now: number,
+): readonly Op[] | undefined {
+  if (!intent.putBack || !isRetryable(end)) return undefined
+  if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
+  const dueAt = now + retryDelayMs(parts, end.retryAfterMs ?? 0, attempts)
+  return [{ op: 'touch', kind: kinds.intent, id: intent.runId, ifClaim: claim, dueAt }]
+}
+
+const isRetryable = (end: DeliveryEnd): end is Refused =>
+  end.kind === 'circuit_open' || (end.kind === 'failed' && end.retryable)
+
+export function isExhausted(
+  parts: Pick<Parts, 'settings'>,
+  attempts: number,
+  firstDueAt: number,
+  now: number,
+): boolean {
+  const { holdMaxAttempts, holdMaxAgeMs } = parts.settings()
+  return attempts >= holdMaxAttempts || now - firstDueAt >= holdMaxAgeMs
+}
+
+/** At least a second and what was asked for, then full jitter over a doubling span, so that what failed together does not return together. */
+export function retryDelayMs(parts: Pick<Parts, 'env'>, retryAfterMs: number, attempts: number): number {
+  const span = Math.min(300_000, 1000 * 2 ** Math.min(attempts, 16))
+  return Math.max(1000, retryAfterMs) + Math.floor(parts.env.random.float() * span)
+}
+
+/** The closing commit of a run: the intent goes, its keys are settled, and record and dead letter are written, in one step. */
+export function endedOps(
+  parts: Parts,
+  intent: Intent,
+  outcome: Outcome,
+  claim: ClaimRef,
+  now: number,
+): { readonly ops: readonly Op[]; readonly outcome: Outcome } {
+  const lost = outcome.outcome === 'failed' || outcome.outcome === 'circuit_open'
+  const letter = lost ? letterOf(parts, intent, outcome, now) : undefined
+  const told: Outcome =
+    letter && (outcome.outcome === 'failed' || outcome.outcome === 'circuit_open')
+      ? { ...outcome, dead_letter_id: letter.id }
+      : outcome
+  const unknown = outcome.outcome === 'failed' && outcome.unknown === true
+  const ops: Op[] = [{ op: 'delete', kind: kinds.intent, id: intent.runId, ifClaim: claim }]
+  for (const key of intent.dedup) {
+    const value = { actionId: intent.action.id, runId: intent.runId, shown: key.shown, until: key.until }
+    let next: DedupValue | undefined
+    if (!lost) next = { state: 'final', ...value, outcome: told.outcome }
+    else if (unknown && letter) next = { state: 'unknown', ...value, outcome: told.outcome, letterId: letter.id }
+    ops.push(settleDedup(key, intent.keysVersion, next, endedVersion(intent.keysVersion), now))
+  }
+  const { runId } = intent
+  let next: Omit<IdempotencyValue, 'hash'> | undefined
+  if (unknown && letter) next = { state: 'unknown', runId, letterId: letter.id }
+  else if (isFinal(told)) next = { state: 'done', runId, answer: storedAnswer(told, parts.settings().redact) }
+  ops.push(...settleKeys(intent, next, now))
+  if (letter) ops.push(...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now))
+  ops.push(
+    ...recordOps(parts.audit(), {
+      id: intent.auditId,
+      kind: intent.kind,
+      action:
+        intent.answers.actionId === intent.action.id
+          ? intent.action
+          : { ...intent.action, id: intent.answers.actionId },
+      runId: intent.runId,
+      parentId: intent.parentId,
+      outcome: told.outcome,
+      receivedAt: intent.receivedAt,
+      completedAt: now,
+      caller: intent.caller,
+      provider: 'provider' in told ? told.provider : intent.provider,
+      requestedProvider: intent.requestedProvider,
+      rule: intent.rule,
+      rulesVersion: intent.rulesVersion,
+      matched: intent.matched,
+      details: detailsOf(told),
+    }),
+  )
+  return { ops, outcome: told }
+}
+
+/** The version a run leaves its keys under when it ends. */
+export const endedVersion = (keysVersion: string): string => `${keysVersion}.end`
+
+const settleKeys = (intent: Intent, next: Omit<IdempotencyValue, 'hash'> | undefined, now: number): readonly Op[] =>
+  intent.idempotency.map((request) =>
+    settleIdempotency(request, intent.keysVersion, next, endedVersion(intent.keysVersion), now),
+  )
+
+const originKind = (kind: Intent['kind']): DeadLetter['origin']['kind'] =>
+  kind === 'release' || kind === 'flush' || kind === 'copy' || kind === 'occurrence' ? kind : 'dispatch'
+
+function letterOf(
+  parts: Parts,
+  intent: Intent,
+  outcome: Outcome & { outcome: 'failed' | 'circuit_open' },
+  now: number,
+): DeadLetter {
+  const failed = outcome.outcome === 'failed'
+  return {
+    id: parts.env.newId(),
+    created_at: isoTime(now),
+    action: intent.action,
+    provider: intent.provider,
+    ...(intent.requestedProvider !== undefined && { requested_provider: intent.requestedProvider }),
+    ...(intent.fallback !== undefined && { fallback: intent.fallback }),
+    run_id: intent.runId,
+    audit_id: intent.auditId,
+    token: intent.token,
+    request: intent.request,
+    code: failed ? outcome.code : 'circuit_open',
+    message: failed ? outcome.message : `every circuit breaker on the way is open: ${outcome.tried.join(', ')}`,
+    unknown: failed && outcome.unknown === true,
+    attempts: failed ? outcome.attempts : 0,
+    first_attempt_at: isoTime(intent.firstAttemptAt),
+    told_caller: !intent.putBack,
+    origin: { kind: originKind(intent.kind) },
+    dedup: intent.dedup.map((k) => ({
+      id: k.id,
+      ttl_ms: Math.max(0, k.until - intent.receivedAt),
+      expires_at: isoTime(k.until),
+    })),
+    ...(intent.idempotency[0] && { idempotency: intent.idempotency[0].id }),
+    // The rest of the intent, so that whoever takes the run over later continues it as it was.
+    context: JSON.parse(JSON.stringify({ ...intent, action: null, request: null })) as JsonObject,
+    redrives: 0,
+  }
+}
+
+/** The intent a dead letter was, to be sent again under a claim of its own. */
+export function intentOfLetter(letter: DeadLetter): Intent {
+  const context = letter.context as unknown as Omit<Intent, 'action' | 'request'>
+  return { ...context, action: letter.action, request: letter.request }
+}
+
+/** The dead letter of an action that failed before anything could be sent (its payload does not fit the provider, say). */
+export function letterOps(
+  parts: Parts,
+  run: Run,
+  plan: Plan,
+  outcome: Outcome & { outcome: 'failed' },
+  now: number,
+): { readonly ops: readonly Op[]; readonly letterId: string } {
+  const intent: Intent = {
+    runId: run.runId,
+    auditId: run.auditId,
+    kind: run.kind,
+    action: plan.action,
+    answers: { actionId: run.action.id, runId: run.runId },
+    provider: outcome.provider ?? '',
+    ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
+    rerouted: false,
+    ...(outcome.rule !== undefined && { rule: outcome.rule }),
+    matched: [...(run.matchedBefore ?? []), ...plan.matched],
+    rulesVersion: run.rulesVersion,
+    token: deliveryToken(run.runId),
+    request: null,
+    firstAttemptAt: now,
+    unknownElsewhere: false,
+    accepted: run.accepted,
+    putBack: run.accepted,
+    firstDueAt: run.held?.firstDueAt ?? now,
+    receivedAt: run.receivedAt,
+    caller: run.caller,
+    ...(run.parentId !== undefined && { parentId: run.parentId }),
+    dedup: [],
+    idempotency: [],
+    keysVersion: run.keysVersion,
+  }
+  const letter = letterOf(parts, intent, outcome, now)
+  return {
+    ops: [...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now)],
+    letterId: letter.id,
+  }
+}

@@ -1,0 +1,123 @@
+import { kinds } from '../core/hold.ts'
+import type { Entry, Op } from '../core/state.ts'
+import { type DeadLetter, deleteDeadLetter } from '../delivery/dead-letters.ts'
+import { LEASE_MS } from '../delivery/lease.ts'
+import { type DedupValue, settleDedup } from './dedup.ts'
+import { type IdempotencyRequest, settleIdempotency } from './idempotency.ts'
+import { type Intent, intentTags, putIntent, readIntent } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { recordOps } from './record.ts'
+import type { Run } from './run.ts'
+import { endedVersion, intentOfLetter } from './settle.ts'
+
+/**
+ * A run that may have reached the other side is never answered with a second run: whoever comes next under its key sends its
+ * stored bytes under its token.
+ */
+export interface TakeOver {
+  /** The run as it goes on: its action, bytes and token; the new request's answer and record. */
+  readonly intent: Intent
+  /** Refused when anything it rests on has moved. */
+  readonly ops: readonly Op[]
+  /** Index of the op that claims the intent. */
+  readonly at: number
+  readonly until: number
+}
+
+/** What is taken over: an intent whose lease ran out, or the dead letter of a run that ended unknown. */
+export type Abandoned = { readonly entry: Entry } | { readonly letter: DeadLetter }
+
+export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
+  const now = parts.env.clock.now()
+  const before = 'entry' in from ? readIntent(from.entry.value) : intentOfLetter(from.letter)
+  const same = before.answers.actionId === run.action.id
+  const keysVersion = parts.env.newId()
+  const keys = mergeKeys(before.idempotency, run.idempotency)
+  const intent: Intent = {
+    ...before,
+    answers: { actionId: run.action.id, runId: before.runId },
+    // The first run's own record may be written already (its letter) or is written below (its crash).
+    auditId: run.auditId,
+    receivedAt: run.receivedAt,
+    caller: run.caller,
+    putBack: false,
+    keysVersion,
+    idempotency: keys,
+  }
+  const until = now + LEASE_MS
+  const claim = { owner: parts.node, until }
+  const ops: Op[] = []
+  const version = parts.env.newId()
+  if ('entry' in from) {
+    const { key, version: ifVersion } = from.entry
+    const value = JSON.stringify(intent)
+    ops.push({
+      op: 'put',
+      kind: kinds.intent,
+      id: key.id,
+      value,
+      version,
+      ifVersion,
+      ifUnclaimed: true,
+      claim,
+      tags: intentTags(intent),
+    })
+    if (!same || before.auditId !== intent.auditId) ops.push(...interrupted(parts, before, now))
+  } else ops.push(putIntent(intent, version, claim), ...deleteDeadLetter(from.letter))
+  // An abandoned intent's keys are as it took them; a dead letter's as its end left them.
+  const old = 'entry' in from ? before.keysVersion : endedVersion(before.keysVersion)
+  for (const key of before.dedup) {
+    const value: DedupValue = {
+      state: 'pending',
+      actionId: before.action.id,
+      runId: before.runId,
+      outcome: 'pending',
+      shown: key.shown,
+      until: key.until,
+    }
+    ops.push(settleDedup(key, old, value, keysVersion, now))
+  }
+  const pending = { state: 'pending', runId: before.runId } as const
+  for (const k of before.idempotency) ops.push(settleIdempotency(k, old, pending, keysVersion, now))
+  if (run.idempotency && !before.idempotency.some((k) => k.id === run.idempotency?.id)) {
+    const { id, hash } = run.idempotency
+    ops.push({
+      op: 'put',
+      kind: kinds.idempotency,
+      id,
+      value: JSON.stringify({ hash, ...pending }),
+      version: keysVersion,
+      ifVersion: null,
+      expiresAt: now + 86_400_000,
+    })
+  }
+  return { intent, ops, at: 0, until }
+}
+
+/** The record of a run whose process died: written when another goes on with it, under the id fixed at its admission. */
+const interrupted = (parts: Parts, before: Intent, now: number): readonly Op[] =>
+  recordOps(parts.audit(), {
+    id: before.auditId,
+    kind: before.kind,
+    action: before.action,
+    runId: before.runId,
+    parentId: before.parentId,
+    outcome: 'failed',
+    receivedAt: before.receivedAt,
+    completedAt: now,
+    caller: before.caller,
+    provider: before.provider,
+    requestedProvider: before.requestedProvider,
+    rule: before.rule,
+    rulesVersion: before.rulesVersion,
+    matched: before.matched,
+    details: {
+      code: 'interrupted',
+      message: 'the gateway stopped while this was being delivered; a later request went on with it',
+    },
+  })
+
+const mergeKeys = (
+  had: readonly IdempotencyRequest[],
+  more: IdempotencyRequest | undefined,
+): readonly IdempotencyRequest[] => (more === undefined || had.some((k) => k.id === more.id) ? had : [...had, more])
