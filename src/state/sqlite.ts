@@ -1,13 +1,19 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Clock } from '../core/clock.ts'
-import type { Random } from '../core/ids.ts'
-import { uuidv7Source } from '../core/ids.ts'
+import { StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { type Random, uuidv7Source } from '../core/ids.ts'
+import { batching } from './sqlite/channel.ts'
+import type { Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import { holdFile } from './sqlite/lock.ts'
+import type { Read } from './sqlite/reads.ts'
+import { startWorker } from './sqlite/remote.ts'
 import { openWriter } from './sqlite/schema.ts'
-import type { Opened } from './sqlite/store.ts'
+import { type Opened, storeOver } from './sqlite/store.ts'
 
 export interface SqliteOptions {
-  /** The database file; `:memory:` only with `inThread`. */
+  /** The database file. Its folder is made if it is missing; `-wal`, `-shm` and `.lock` lie beside it. */
   readonly path: string
   /**
    * `full` (default): what was answered survives a power cut. `normal`: it survives a killed process; a power cut may lose the
@@ -29,17 +35,27 @@ export interface SqliteOptions {
  * another process has the file. All claims are void afterwards: their holder is gone.
  */
 export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
-  const lock = opts.path === ':memory:' ? undefined : holdFile(opts.path)
-  const db = openWriter({ path: opts.path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount })
-  return openHere({
-    db,
-    clock: opts.clock,
-    newId: uuidv7Source(opts.clock.now, opts.random),
-    onFatal: opts.onFatal ?? end,
-    onClose: () => {
+  const { clock } = opts
+  const onFatal = opts.onFatal ?? end
+  const newId = uuidv7Source(clock.now, opts.random)
+  const file = { path: opts.path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
+  mkdirSync(dirname(opts.path), { recursive: true })
+  if (opts.inThread) {
+    const lock = holdFile(opts.path)
+    const db = openWriter(file)
+    const onClose = () => {
       db.close()
-      lock?.release()
-    },
+      lock.release()
+    }
+    return openHere({ db, clock, newId, onFatal, onClose })
+  }
+  const writer = await startWorker<Write>({ ...file, role: 'writer', now: clock.now() }, clock.now, onFatal)
+  const reader = await startWorker<Read>({ ...file, role: 'reader', now: clock.now() }, clock.now, onFatal)
+  const arm = (start: () => void): void => void setImmediate(start)
+  return storeOver({
+    writer: batching(writer, arm, StateUnknown),
+    reader: batching(reader, arm, StateUnavailable),
+    newId,
   })
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { batching, type Carrier } from './channel.ts'
 import { type Answer, Engine, type Write } from './engine.ts'
-import { type Read, Reads } from './reads.ts'
+import { answerOf, type Read, Reads } from './reads.ts'
 import { type Opened, storeOver } from './store.ts'
 
 export interface HereOptions {
@@ -43,12 +43,5 @@ export function openHere({ db, clock, newId, onFatal, onClose }: HereOptions): O
   })
 }
 
-export function answerOf(reads: Reads, call: Read, now: number): Answer {
-  try {
-    return [0, reads.run(call, now)]
-  } catch (e) {
-    return [1, e instanceof Error ? e.message : String(e)]
-  }
-}
 /** As if it had travelled: what a caller gets is his own. */
 const overWire = (answers: readonly Answer[]): readonly Answer[] => JSON.parse(JSON.stringify(answers)) as Answer[]

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
 import { AuditReads, type ScanCall } from './audit-reads.ts'
+import type { Answer } from './engine.ts'
 import { entryOf, rowOf } from './entries.ts'
 import { itemOf, SELECT_ITEMS } from './items.ts'
 import { BUFFER } from './ops/buffers.ts'
@@ -143,3 +144,11 @@ export class Reads {
   }
 }
 const LIVE = '(expires_at IS NULL OR expires_at > ?)'
+
+export function answerOf(reads: Reads, call: Read, now: number): Answer {
+  try {
+    return [0, reads.run(call, now)]
+  } catch (e) {
+    return [1, e instanceof Error ? e.message : String(e)]
+  }
+}

@@ -1,0 +1,58 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { StateUnavailable } from '../../core/errors.ts'
+import type { Carrier } from './channel.ts'
+import type { Answer } from './engine.ts'
+import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
+
+/** Node runs the sources as they are; a published build has JavaScript beside this file. */
+const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+
+/** Starts a worker with its own connection and waits until it has it. */
+export async function startWorker<C>(
+  data: WorkerData,
+  now: () => number,
+  onFatal: (e: Error) => void,
+): Promise<Carrier<C>> {
+  const worker = new Worker(WORKER, { workerData: data })
+  const [hello] = (await once(worker, 'message')) as [Hello]
+  if (!('ready' in hello)) {
+    await once(worker, 'exit')
+    if ('refused' in hello) throw new StateUnavailable(hello.refused)
+    throw new StateUnavailable(`cannot open ${data.path}: ${hello.failed}`)
+  }
+
+  let waiting: { resolve(a: readonly Answer[]): void; reject(e: Error): void } | undefined
+  let closing = false
+  let dead: Error | undefined
+  const die = (e: Error): void => {
+    if (dead !== undefined || closing) return
+    dead = e
+    waiting?.reject(e)
+    onFatal(e)
+  }
+  worker.on('message', (answer: string | Dying) => {
+    if (typeof answer !== 'string') return die(new Error(answer.fatal))
+    const { resolve } = waiting!
+    waiting = undefined
+    resolve(JSON.parse(answer) as Answer[])
+  })
+  worker.on('error', die)
+  worker.on('exit', (code) => die(new Error(`the ${data.role} ended (${code})`)))
+
+  return {
+    run: (batch) =>
+      new Promise((resolve, reject) => {
+        if (dead !== undefined) return reject(dead)
+        waiting = { resolve, reject }
+        worker.postMessage(JSON.stringify([now(), batch]))
+      }),
+    async close() {
+      if (dead !== undefined) return
+      closing = true
+      const ended = once(worker, 'exit')
+      worker.postMessage(CLOSE)
+      await ended
+    },
+  }
+}

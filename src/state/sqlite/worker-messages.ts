@@ -1,0 +1,11 @@
+import type { FileOptions } from './schema.ts'
+
+/** What a worker is started with. Its first message says how opening went; then batches and answers travel as one JSON text each. */
+export type WorkerData = FileOptions & { readonly role: 'writer' | 'reader'; readonly now: number }
+export type Hello = { readonly ready: true } | { readonly refused: string } | { readonly failed: string }
+/** In place of answers: the medium failed, and the thread is ending. */
+export interface Dying {
+  readonly fatal: string
+}
+/** The last batch: the connection is to be closed. */
+export const CLOSE = ''

@@ -1,0 +1,75 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { StateUnavailable } from '../../core/errors.ts'
+import { Engine, type Write } from './engine.ts'
+import { holdFile } from './lock.ts'
+import { answerOf, type Read, Reads } from './reads.ts'
+import { openReader, openWriter } from './schema.ts'
+import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
+
+const port = parentPort!
+const data = workerData as WorkerData
+interface Served {
+  serve(text: string): string
+  tidy(): void
+  close(): void
+}
+
+function writer(): Served {
+  const lock = holdFile(data.path)
+  const db = openWriter(data)
+  const engine = new Engine(db, data.now)
+  let now = data.now
+  return {
+    serve(text) {
+      const [at, batch] = JSON.parse(text) as [number, Write[]]
+      now = at
+      return JSON.stringify(engine.run(at, batch))
+    },
+    tidy: () => engine.tidy(now),
+    close() {
+      db.close()
+      lock.release()
+    },
+  }
+}
+function reader(): Served {
+  const db = openReader(data.path)
+  const reads = new Reads(db)
+  return {
+    serve(text) {
+      const [now, batch] = JSON.parse(text) as [number, Read[]]
+      return JSON.stringify(batch.map((call) => answerOf(reads, call, now)))
+    },
+    tidy() {},
+    close: () => db.close(),
+  }
+}
+
+function start(): void {
+  const served = data.role === 'writer' ? writer() : reader()
+  const guarded = (act: () => void): void => {
+    try {
+      act()
+    } catch (e) {
+      port.postMessage({ fatal: e instanceof Error ? e.message : String(e) } satisfies Dying)
+      port.close()
+    }
+  }
+  port.on('message', (text: string) => {
+    if (text === CLOSE) {
+      guarded(() => served.close())
+      return port.close()
+    }
+    guarded(() => port.postMessage(served.serve(text)))
+    guarded(() => served.tidy())
+  })
+  port.postMessage({ ready: true } satisfies Hello)
+}
+
+try {
+  start()
+} catch (e) {
+  const message = e instanceof Error ? e.message : String(e)
+  port.postMessage((e instanceof StateUnavailable ? { refused: message } : { failed: message }) satisfies Hello)
+  port.close()
+}
