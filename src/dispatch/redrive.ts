@@ -71,11 +71,10 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
 
   async function deliverAgain(letter: DeadLetter, by: RedriveBy): Promise<Outcome> {
     const now = env.clock.now()
-    const again = redriven(letter, env.newId())
+    // The token is part of the request (a header, a deduplication id), so it is rendered anew.
+    const again = renderAgain(parts, letter, env.newId())
     const before = intentOfLetter(letter)
     const keysVersion = env.newId()
-    // The token is part of the request (a header, a deduplication id), so it is rendered anew.
-    const request = render(parts, again)
     const intent: Intent = {
       ...before,
       auditId: env.newId(),
@@ -83,7 +82,7 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
       answers: { actionId: letter.action.id, runId: letter.run_id },
       provider: letter.provider,
       token: again.token,
-      request,
+      request: again.request,
       firstAttemptAt: now,
       unknownElsewhere: before.unknownElsewhere || letter.unknown,
       accepted: true,
@@ -156,9 +155,9 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
   }
 }
 
-function render(parts: Parts, letter: DeadLetter): Intent['request'] {
+function renderAgain(parts: Parts, letter: DeadLetter, nonce: string): DeadLetter {
   try {
-    return parts.deliver.render(letter.action, letter.provider, letter.token)
+    return redriven(letter, nonce, (action, provider, token) => parts.deliver.render(action, provider, token))
   } catch (e) {
     if (!(e instanceof ProviderError)) throw e
     throw new Problem(409, e.code, `it cannot be sent as it is: ${e.message}`)
