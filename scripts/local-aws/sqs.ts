@@ -12,6 +12,7 @@ import {
   header,
   jsonError,
   parseArn,
+  parseBody,
   queryProtocol,
 } from './wire.ts'
 
@@ -81,7 +82,7 @@ export const openSqs = (fauxqs: Fauxqs): Sqs => {
     json: async (call) => {
       const action = header(call, 'x-amz-target').split('.')[1] ?? ''
       try {
-        const input = JSON.parse((await call.body()).toString() || '{}') as SqsInput
+        const input = parseBody<SqsInput>(await call.body())
         const result = await run(action, input, call.region, host(call))
         await handBack(call, action, input, result)
         return {

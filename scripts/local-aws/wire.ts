@@ -52,6 +52,15 @@ export const header = (call: Call, name: string): string => {
   return (Array.isArray(value) ? value[0] : value) ?? ''
 }
 
+/** A JSON body, `{}` where there is none. The shape is the caller's to check. */
+export const parseBody = <T = Json>(body: Buffer | string): T => {
+  try {
+    return JSON.parse(body.toString() || '{}') as T
+  } catch {
+    throw new AwsError('SerializationException', 'Could not parse the request body as JSON')
+  }
+}
+
 export const json = (value: unknown, status = 200, headers: Record<string, string> = {}): Answer => ({
   status,
   headers: { 'content-type': 'application/json', 'x-amzn-requestid': randomUUID(), ...headers },

@@ -114,4 +114,13 @@ describe('the port', () => {
     const answer = await fetch(`${url()}/`, { method: 'POST', headers, body })
     expect([answer.status, await answer.text()]).toEqual([501, expect.stringContaining('NotImplemented')])
   })
+
+  it.each(['AmazonSQS.CreateQueue', 'AWSEvents.PutEvents', 'DynamoDB_20120810.GetItem'])(
+    'answers a body it cannot read with 400: %s',
+    async (target) => {
+      const headers = { 'x-amz-target': target, 'content-type': 'application/x-amz-json-1.0' }
+      const answer = await fetch(`${url()}/`, { method: 'POST', headers, body: '{' })
+      expect([answer.status, await answer.text()]).toEqual([400, expect.stringContaining('SerializationException')])
+    },
+  )
 })

@@ -1,6 +1,6 @@
 /** DynamoDB comes from dynalite, in memory; transactions, time to live and some answers it lacks are added here. */
 import { randomUUID } from 'node:crypto'
-import { type Answer, AwsError, asAwsError, header, json, jsonError, type Service } from '../wire.ts'
+import { type Answer, AwsError, asAwsError, header, json, jsonError, parseBody, type Service } from '../wire.ts'
 import { openDynalite, type Reply } from './backend.ts'
 import { openGate } from './gate.ts'
 import { openTransactions } from './transactions.ts'
@@ -41,13 +41,13 @@ export const openDynamoDb = (): Service => {
     TransactWriteItems: (body) => gate.alone(() => transactions.write(body)),
     TransactGetItems: (body) => gate.alone(() => transactions.get(body)),
     UpdateTimeToLive: async (body) => {
-      const { TableName = '', TimeToLiveSpecification: wanted } = JSON.parse(body) as TtlInput
+      const { TableName = '', TimeToLiveSpecification: wanted } = parseBody<TtlInput>(body)
       if (!wanted) throw new AwsError(`${PREFIX}ValidationException`, 'TimeToLiveSpecification is required')
       timeToLive.set(TableName, wanted)
       return { TimeToLiveSpecification: wanted }
     },
     DescribeTimeToLive: async (body) => {
-      const { TableName = '' } = JSON.parse(body) as TtlInput
+      const { TableName = '' } = parseBody<TtlInput>(body)
       const set = timeToLive.get(TableName)
       const status = set?.Enabled ? 'ENABLED' : 'DISABLED'
       return { TimeToLiveDescription: { TimeToLiveStatus: status, ...(set && { AttributeName: set.AttributeName }) } }

@@ -3,7 +3,7 @@
  * own condition, and when one refuses, those before it are taken back. Nobody sees what lies between.
  */
 import { z } from 'zod'
-import { AwsError } from '../wire.ts'
+import { AwsError, parseBody } from '../wire.ts'
 import type { Ask } from './backend.ts'
 
 const item = z.record(z.string(), z.unknown())
@@ -122,7 +122,7 @@ export const openTransactions = (ask: Ask): Transactions => {
   }
 
   const parse = <T>(shape: z.ZodType<T>, body: string): T => {
-    const parsed = shape.safeParse(JSON.parse(body))
+    const parsed = shape.safeParse(parseBody(body))
     if (parsed.success) return parsed.data
     throw invalid(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
   }

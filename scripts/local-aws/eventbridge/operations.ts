@@ -1,6 +1,17 @@
 /** EventBridge over its JSON protocol. */
 import { z } from 'zod'
-import { AwsError, asAwsError, type Call, header, type Json, json, jsonError, parseArn, type Service } from '../wire.ts'
+import {
+  AwsError,
+  asAwsError,
+  type Call,
+  header,
+  type Json,
+  json,
+  jsonError,
+  parseArn,
+  parseBody,
+  type Service,
+} from '../wire.ts'
 import { type Buses, openBuses, type Rule } from './buses.ts'
 import { matchesPattern, parsePattern } from './pattern.ts'
 import { putEvents, putEventsInput } from './put-events.ts'
@@ -169,7 +180,7 @@ export const openEventBridge = (targets: Omit<Targets, 'putEvent'>): Service => 
     try {
       const run = operations[name]
       if (!run) throw new AwsError('UnknownOperationException', `The operation ${name} is not implemented`)
-      const input = JSON.parse((await call.body()).toString() || '{}') as Json
+      const input = parseBody(await call.body())
       return json(run(buses(call.region), input, all), 200, { 'content-type': CONTENT_TYPE })
     } catch (error) {
       return jsonError(asAwsError(error), CONTENT_TYPE)

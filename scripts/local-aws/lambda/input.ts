@@ -1,6 +1,6 @@
 /** The bodies Lambda's REST calls take, as far as we use them. */
 import { z } from 'zod'
-import { AwsError } from '../wire.ts'
+import { AwsError, parseBody } from '../wire.ts'
 
 const text = z.string()
 const code = {
@@ -46,13 +46,7 @@ export type Code = z.infer<typeof codeInput>
 
 /** Reads a body, or says every way in which it is wrong. */
 export const read = <T>(shape: z.ZodType<T>, body: Buffer): T => {
-  let given: unknown
-  try {
-    given = JSON.parse(body.toString() || '{}')
-  } catch {
-    throw new AwsError('SerializationException', 'Could not parse request body into json')
-  }
-  const parsed = shape.safeParse(given)
+  const parsed = shape.safeParse(parseBody(body))
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(
     ({ path, message }) => `Value at '${path.join('.')}' failed to satisfy constraint: ${message}`,
