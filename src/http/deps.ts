@@ -1,0 +1,52 @@
+import type { Chains } from '../chains/chains.ts'
+import type { AuditRow, AuditStore } from '../core/audit.ts'
+import type { Env } from '../core/env.ts'
+import type { JsonObject } from '../core/json.ts'
+import type { Redact } from '../core/redact.ts'
+import type { StateStore } from '../core/state.ts'
+import type { Breakers } from '../delivery/breakers.ts'
+import type { Delivering } from '../delivery/deliver.ts'
+import type { Gateway } from '../dispatch/gateway.ts'
+import type { AuditPolicy } from '../dispatch/record.ts'
+import type { Redrive } from '../dispatch/redrive.ts'
+import type { Groups } from '../groups/groups.ts'
+import type { Quotas } from '../quotas/quotas.ts'
+import type { RetentionPolicies } from '../retention/policies.ts'
+import type { Rules } from '../rules/rules.ts'
+import type { Recurrings } from '../schedules/recurrings.ts'
+import type { Schedules } from '../schedules/schedules.ts'
+import type { Stats } from './stats.ts'
+
+/** What the routes are made of. Built once in app/. */
+export interface HttpDeps {
+  readonly env: Env
+  readonly version: string
+  readonly server: {
+    readonly host: string
+    readonly allowedHosts: readonly string[] | undefined
+    readonly bodyLimitBytes: number
+  }
+  readonly defaultProvider: () => string | undefined
+  readonly gateway: Gateway
+  readonly redrive: Redrive
+  readonly rules: Rules
+  readonly state: StateStore
+  readonly audit: AuditStore
+  readonly auditPolicy: () => AuditPolicy
+  readonly redact: () => Redact
+  readonly deliver: Delivering
+  readonly breakers: Breakers
+  readonly chains: Chains
+  readonly groups: Groups
+  readonly schedules: Schedules
+  readonly recurrings: Recurrings
+  readonly quotas: Quotas
+  readonly retention: RetentionPolicies
+  readonly stats: Stats
+  /** The audit row of an administrative change, in the empty scope; undefined where audit is off. */
+  readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
+  /** False from the moment the process begins to stop. */
+  readonly ready: () => { readonly ok: boolean; readonly reason?: string }
+  /** The last configuration load error, if it is still wrong. */
+  readonly configError: () => string | undefined
+}
