@@ -15,8 +15,8 @@ export interface DueDeps {
   readonly state: StateStore
   /** This process, as the owner of claims. */
   readonly owner: string
-  /** After so many attempts that threw, an entry is given up. */
-  readonly maxAttempts: () => number
+  /** An entry whose handler throws is given up after so many attempts. */
+  readonly config: { readonly holdMaxAttempts: number }
 }
 export interface DueWork {
   readonly name: string
@@ -63,7 +63,7 @@ export function dueLoop(deps: DueDeps, work: DueWork): Loop {
       err: error,
     }
     try {
-      if (work.onExhausted && entry.attempts >= deps.maxAttempts()) {
+      if (work.onExhausted && entry.attempts >= deps.config.holdMaxAttempts) {
         env.log.error(about, 'held work failed too often; it is given up')
         return await work.onExhausted(entry, error)
       }

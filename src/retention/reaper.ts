@@ -1,6 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import type { AuditStore } from '../core/audit.ts'
 import type { RetentionPolicies } from './policies.ts'
+import { scopePages } from './scopes.ts'
 
 /** Deletes up to `limit` things of a scope that ended before `before` (ms); answers how many. */
 export type Purge = (scope: Scope, before: number, limit: number) => Promise<number>
@@ -9,63 +10,62 @@ export interface ReaperDeps {
   readonly policies: RetentionPolicies
   readonly audit: Pick<AuditStore, 'purge' | 'scopes'>
   readonly now: () => number
-  /** `[audit].ttl_seconds`: for scopes without a policy that says otherwise. */
+  /** `[audit].ttl_seconds`: for scopes whose policy says nothing else. */
   readonly auditTtlSeconds: () => number | undefined
-  /** Finished executions and dead letters: what `state_ttl_seconds` is about. */
-  readonly state: readonly Purge[]
+  /** `[chains].completed_chain_ttl_seconds`: the same for finished executions. */
+  readonly executionTtlSeconds: () => number
+  readonly executions: Purge
+  readonly deadLetters: Purge
 }
 
 /** At a time, so that a delete never holds the store up. */
 export const REAP_ROWS = 500
-/** Deletes in one go of the loop. */
+/** Deletes of one kind and scope in one go. */
 const BATCHES = 20
-const SCOPES = 100
 
+/**
+ * What has ended and is too old goes, by the policy in force when this runs: a longer ttl saves what is still there. Each is one
+ * bounded go that answers how many are gone; the next continues with the scopes that follow.
+ */
 export interface Reaper {
-  /** One bounded go; the next one continues with the scopes that follow. Answers how many rows are gone. */
+  /** Audit records, and finished executions and dead letters where a policy speaks of them. */
   reap(signal: AbortSignal): Promise<number>
+  /** Finished executions, where no policy does. */
+  cleanUp(signal: AbortSignal): Promise<number>
 }
 
-/** Decides by the policy in force when it runs: a longer ttl saves what is still there. */
 export function reaper(deps: ReaperDeps): Reaper {
   const { policies, audit, now } = deps
-  let after: Scope | undefined
+  const purgeAudit: Purge = (scope, before, limit) => audit.purge(scope, before, limit)
 
-  async function reapScope(scope: Scope, budget: number, signal: AbortSignal): Promise<number> {
-    const policy = policies.inForce(scope)
-    const audits = policy?.auditTtlSeconds ?? deps.auditTtlSeconds()
-    const ended = policy?.stateTtlSeconds
-    const purges: (readonly [Purge, number])[] = []
-    if (audits !== undefined) purges.push([(...a) => audit.purge(...a), audits])
-    if (ended !== undefined) for (const purge of deps.state) purges.push([purge, ended])
+  async function old(scope: Scope, purge: Purge, ttlSeconds: number | undefined, signal: AbortSignal): Promise<number> {
     let gone = 0
-    for (const [purge, ttl] of purges)
-      while (gone < budget && !signal.aborted) {
-        const n = await purge(scope, now() - ttl * 1000, REAP_ROWS)
-        gone += n
-        if (n < REAP_ROWS) break
-      }
+    for (let i = 0; ttlSeconds !== undefined && i < BATCHES && !signal.aborted; i++) {
+      const n = await purge(scope, now() - ttlSeconds * 1000, REAP_ROWS)
+      gone += n
+      if (n < REAP_ROWS) break
+    }
     return gone
   }
 
-  /** Scopes with audit records, a page at a time, then those that only have a policy. */
-  async function nextScopes(): Promise<readonly Scope[]> {
-    const page = await audit.scopes(after, SCOPES)
-    const first = after === undefined
-    after = page.length < SCOPES ? undefined : page.at(-1)
-    if (!first) return page
-    const seen = new Set(page.map((s) => JSON.stringify(s)))
-    const named = policies.all().map((p): Scope => [p.namespace, p.tenant])
-    return [...page, ...named.filter((s) => !seen.has(JSON.stringify(s)))]
-  }
-
+  const toReap = scopePages(audit, policies)
+  const toClean = scopePages(audit, policies)
   return {
     async reap(signal) {
       let gone = 0
-      for (const scope of await nextScopes()) {
-        if (signal.aborted) break
-        gone += await reapScope(scope, BATCHES * REAP_ROWS, signal)
+      for (const scope of await toReap()) {
+        const policy = policies.inForce(scope)
+        gone += await old(scope, purgeAudit, policy?.auditTtlSeconds ?? deps.auditTtlSeconds(), signal)
+        gone += await old(scope, deps.executions, policy?.stateTtlSeconds, signal)
+        gone += await old(scope, deps.deadLetters, policy?.stateTtlSeconds, signal)
       }
+      return gone
+    },
+    async cleanUp(signal) {
+      let gone = 0
+      for (const scope of await toClean())
+        if (policies.inForce(scope)?.stateTtlSeconds === undefined)
+          gone += await old(scope, deps.executions, deps.executionTtlSeconds(), signal)
       return gone
     },
   }
