@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { backendOf } from './backends.ts'
+import { readBreakers } from './breakers.ts'
 import { camelKeys } from './camel.ts'
 import type { AuditConfig, CircuitBreakerConfig, Config, ProviderConfig, StateConfig } from './config.ts'
 import type { Draft } from './draft.ts'
@@ -15,6 +16,7 @@ const DEFAULT_DATABASE = join('data', 'signalbox.db')
 export function buildConfig(draft: Draft, parsed: Sections | undefined, file: string | undefined): Config | undefined {
   const executor = camelKeys((parsed ?? sections.parse({})).executor)
   const providers = readProviders(draft, executor)
+  const breakers = readBreakers(draft)
   if (!parsed) return undefined
   const under = (path: string) => resolve(draft.directory, path)
   const state = stateConfig(draft, parsed, under)
@@ -38,7 +40,7 @@ export function buildConfig(draft: Draft, parsed: Sections | undefined, file: st
       env: parsed.rules.env,
     },
     executor,
-    circuitBreaker: breakerConfig(parsed, providers),
+    circuitBreaker: breakerConfig(parsed, providers, breakers),
     chains: camelKeys(parsed.chains),
     background: camelKeys(parsed.background),
     quotas: parsed.quotas,
@@ -78,17 +80,15 @@ function auditConfig(
   }
 }
 
-function breakerConfig({ circuit_breaker: own }: Sections, providers: readonly ProviderConfig[]): CircuitBreakerConfig {
-  const { enabled, failureThreshold, successThreshold, recoveryTimeoutSeconds } = camelKeys(own)
-  const settings = providers.map((p) => {
-    const of = Object.hasOwn(own.providers, p.name) ? own.providers[p.name] : undefined
-    const breaker = {
-      failureThreshold: of?.failure_threshold ?? failureThreshold,
-      successThreshold: of?.success_threshold ?? successThreshold,
-      recoveryTimeoutSeconds: of?.recovery_timeout_seconds ?? recoveryTimeoutSeconds,
-      fallbackProvider: of?.fallback_provider,
-    }
-    return [p.name, breaker] as const
-  })
-  return { enabled, failureThreshold, successThreshold, recoveryTimeoutSeconds, providers: new Map(settings) }
+function breakerConfig(
+  { circuit_breaker: section }: Sections,
+  providers: readonly ProviderConfig[],
+  breakers: ReturnType<typeof readBreakers>,
+): CircuitBreakerConfig {
+  const { enabled, failureThreshold, successThreshold, recoveryTimeoutSeconds } = camelKeys(section)
+  const common = { failureThreshold, successThreshold, recoveryTimeoutSeconds }
+  const settings = providers.map(
+    ({ name }) => [name, { ...common, fallbackProvider: undefined, ...breakers.get(name) }] as const,
+  )
+  return { enabled, ...common, providers: new Map(settings) }
 }

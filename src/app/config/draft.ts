@@ -4,7 +4,7 @@ import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import type { ProviderType } from '../../core/provider.ts'
 import { type Path, type Places, readPlaces } from './places.ts'
-import { chainShape, providerCommon, sections } from './schema.ts'
+import { breakerShape, chainShape, providerCommon, sections } from './schema.ts'
 import { childOf } from './shape.ts'
 
 /** A table as smol-toml makes them: no prototype, so that a key named `constructor` is just a key. */
@@ -84,5 +84,6 @@ function rootOf(draft: Pick<Draft, 'root' | 'types'>, path: Path): [z.core.$ZodT
     return [type ? z.union([providerCommon, type.config]) : providerCommon, path.slice(2)]
   }
   if (path[0] === 'chains' && path[1] === 'definitions' && path.length > 2) return [chainShape, path.slice(3)]
+  if (path[0] === 'circuit_breaker' && path[1] === 'providers' && path.length > 2) return [breakerShape, path.slice(3)]
   return [sections, path]
 }

@@ -6,14 +6,15 @@ import type { ProviderType } from '../../core/provider.ts'
 import { providerTypes } from '../../providers/index.ts'
 import { checkBackends } from './backends.ts'
 import { buildConfig } from './build.ts'
+import { checkChains } from './chains.ts'
 import type { Config } from './config.ts'
 import { type Draft, readDraft } from './draft.ts'
 import { expandDraft, whyUnreadable } from './expand.ts'
 import { reportIssues } from './issues.ts'
+import { checkMeanings } from './meanings.ts'
 import { checkNames } from './names.ts'
 import { applyOverride, flagOverride, type Override, variableOverrides } from './overrides.ts'
 import { sections } from './schema.ts'
-import { warnOf } from './warnings.ts'
 
 export interface ConfigRequest {
   /** As given with `-c`: must exist. Left out: `gateway.toml` in `cwd` if there is one, else the built-in default. */
@@ -89,11 +90,17 @@ function finish(draft: Draft, file: string | undefined, serving: boolean): Confi
   if (!parsed.success) reportIssues(draft, [], parsed.error.issues)
   checkBackends(draft, serving)
   checkNames(draft)
-  const config = buildConfig(draft, parsed.data, file)
-  if (config) warnOf(draft, config)
-  return config
+  checkChains(draft)
+  checkMeanings(draft)
+  return buildConfig(draft, parsed.data, file)
 }
 
 const failed = (findings: readonly Finding[]): LoadedConfig => ({ config: undefined, findings })
 const inOrder = (findings: readonly Finding[]): Finding[] =>
-  [...findings].sort((a, b) => Number(a.line === 0) - Number(b.line === 0) || a.line - b.line || a.column - b.column)
+  [...findings].sort(
+    (a, b) =>
+      Number(a.line === 0) - Number(b.line === 0) ||
+      a.line - b.line ||
+      a.column - b.column ||
+      (a.line === 0 ? a.file.localeCompare(b.file, 'en') : 0),
+  )

@@ -1,49 +1,29 @@
 import { didYouMean } from '../../core/nearest.ts'
-import { type Draft, follow, isTable, nameOf, report } from './draft.ts'
+import { type Draft, follow, nameOf, report } from './draft.ts'
 import type { Path } from './places.ts'
 
-/** Every name the file uses must be one the file defines. */
+/** The names of the `[[providers]]` tables, of those with a fault as well: they are still the ones that are meant. */
+export function providerNames(draft: Draft): readonly string[] {
+  const tables = follow(draft.root, ['providers'])
+  return Array.isArray(tables) ? tables.flatMap((p) => nameOf(p) ?? []) : []
+}
+
+/** Whether a provider named at this path is one the file defines; a finding if it is not. */
+export function checkProvider(draft: Draft, path: Path, name: string, at: 'key' | 'value'): boolean {
+  const defined = providerNames(draft)
+  if (name === '' || defined.includes(name)) return true
+  report(draft, 'error', path, `there is no provider named "${name}"${didYouMean(name, defined)}`, at)
+  return false
+}
+
+/** Providers that other sections name. */
 export function checkNames(draft: Draft): void {
-  const defined = Array.isArray(draft.root.providers) ? draft.root.providers.flatMap((p) => nameOf(p) ?? []) : []
-  const known = (name: unknown, path: Path, at: 'key' | 'value') => {
-    if (typeof name !== 'string' || name === '' || defined.includes(name)) return
-    report(draft, 'error', path, `there is no provider named "${name}"${didYouMean(name, defined)}`, at)
-  }
-  const named: Path[] = [
+  const named: readonly Path[] = [
     ['rules', 'default_provider'],
     ['dead_letters', 'forward_to'],
   ]
-  for (const path of named) known(follow(draft.root, path), path, 'value')
-
-  const breakers = follow(draft.root, ['circuit_breaker', 'providers'])
-  if (!isTable(breakers)) return
-  const fallbacks = new Map<string, string>()
-  for (const name of Object.keys(breakers)) {
-    const path = ['circuit_breaker', 'providers', name]
-    known(name, path, 'key')
-    const to = follow(draft.root, [...path, 'fallback_provider'])
-    known(to, [...path, 'fallback_provider'], 'value')
-    if (typeof to === 'string' && defined.includes(name)) fallbacks.set(name, to)
+  for (const path of named) {
+    const name = follow(draft.root, path)
+    if (typeof name === 'string') checkProvider(draft, path, name, 'value')
   }
-  for (const cycle of cyclesOf(fallbacks)) {
-    const path = ['circuit_breaker', 'providers', cycle[0]!, 'fallback_provider']
-    report(draft, 'error', path, `the fallbacks go round: ${[...cycle, cycle[0]].join(' → ')}`, 'value')
-  }
-}
-
-/** The cycles of a graph in which everything points to at most one other; each once, from the member that comes first. */
-function cyclesOf(next: ReadonlyMap<string, string>): string[][] {
-  const done = new Set<string>()
-  const cycles: string[][] = []
-  for (const start of next.keys()) {
-    const walk: string[] = []
-    let at: string | undefined = start
-    while (at !== undefined && !done.has(at)) {
-      done.add(at)
-      walk.push(at)
-      at = next.get(at)
-    }
-    if (at !== undefined && walk.includes(at)) cycles.push(walk.slice(walk.indexOf(at)))
-  }
-  return cycles
 }

@@ -4,6 +4,7 @@ import type { Environment } from '../../core/expand.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { coerceFlag, coerceVariable } from './coerce.ts'
 import { type Draft, follow, isTable, nameOf, schemaAt, showPath, type Table } from './draft.ts'
+import { providerNames } from './names.ts'
 import type { Path } from './places.ts'
 import { keysOf, kindsOf } from './shape.ts'
 
@@ -36,7 +37,7 @@ export function flagOverride(set: string): Override | Finding {
     message: 'expected section.key=value',
   })
   const equals = keyEnd(set)
-  if (equals === -1) return refuse('')
+  if (equals === -1) return refuse(set)
   const key = set.slice(0, equals).trim()
   const path = tomlKey(key)
   if (!path) return refuse(key)
@@ -87,7 +88,10 @@ function place(draft: Draft, override: Override): string | undefined {
     } else if (isTable(at)) path.push(override.loose ? keyOf(draft, at, path, segment) : segment)
     else return `${showPath(draft.root, path)} is not a table`
     if (i === override.path.length - 1) break
-    if (isTable(at) && follow(draft.root, path) === undefined) at[String(path.at(-1))] = Object.create(null)
+    if (isTable(at) && follow(draft.root, path) === undefined) {
+      at[String(path.at(-1))] = Object.create(null)
+      draft.places.override(path, override.by)
+    }
     at = follow(draft.root, path)
   }
   const kinds = kindsOf(schemaAt(draft, path))
@@ -109,8 +113,7 @@ function elementOf(array: readonly unknown[], segment: string, loose: boolean): 
 
 /** The key a variable means: one that is there, one the schema knows, for a breaker a provider's name, else its lower case. */
 function keyOf(draft: Draft, table: Table, path: Path, segment: string): string {
-  const providers = Array.isArray(draft.root.providers) ? namesOf(draft.root.providers) : []
   const isBreakers = path[0] === 'circuit_breaker' && path[1] === 'providers' && path.length === 2
-  const known = [...Object.keys(table), ...keysOf(schemaAt(draft, path)), ...(isBreakers ? providers : [])]
+  const known = [...Object.keys(table), ...keysOf(schemaAt(draft, path)), ...(isBreakers ? providerNames(draft) : [])]
   return known.find((k) => same(k, segment)) ?? segment.toLowerCase()
 }

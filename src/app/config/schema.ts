@@ -77,22 +77,20 @@ const executor = z.strictObject({
   backoff_max_ms: z.number().min(1).default(10_000),
 })
 
+export const breakerShape = z.strictObject({
+  failure_threshold: count.optional(),
+  success_threshold: count.optional(),
+  recovery_timeout_seconds: seconds.optional(),
+  fallback_provider: name.optional(),
+})
+const table = z.custom((v) => typeof v === 'object' && v !== null && !Array.isArray(v), 'expected a table').optional()
 const circuitBreaker = z.strictObject({
   enabled: z.boolean().default(true),
   failure_threshold: count.default(5),
   success_threshold: count.default(1),
   recovery_timeout_seconds: seconds.default(60),
-  providers: z
-    .record(
-      z.string(),
-      z.strictObject({
-        failure_threshold: count.optional(),
-        success_threshold: count.optional(),
-        recovery_timeout_seconds: seconds.optional(),
-        fallback_provider: name.optional(),
-      }),
-    )
-    .default({}),
+  // Each table is read by itself, in breakers.ts: a record would lose the name __proto__.
+  providers: table,
 })
 
 const chains = z.strictObject({

@@ -1,0 +1,59 @@
+import { didYouMean } from '../core/nearest.ts'
+import { check } from './commands/check.ts'
+import { type Command, readOptions, type Terminal, usageOf } from './commands/command.ts'
+import { migrate } from './commands/migrate.ts'
+import { serve } from './commands/serve.ts'
+import { version } from './commands/version.ts'
+
+export const commands: readonly Command[] = [serve, check, migrate, version]
+
+const HELP = ['help', '--help', '-h']
+const VERSION = ['--version', '-v']
+/** The command line itself is wrong. */
+const MISUSED = 2
+
+const terminal: Terminal = {
+  out: (line) => void process.stdout.write(`${line}\n`),
+  err: (line) => void process.stderr.write(`${line}\n`),
+  cwd: process.cwd(),
+  env: process.env,
+}
+
+/** @param args the words after the program's name. Resolves to the exit code. */
+export async function main(args: readonly string[], to: Terminal = terminal): Promise<number> {
+  const [first, ...rest] = args
+  if (first !== undefined && HELP.includes(first)) {
+    to.out(helpText())
+    return 0
+  }
+  if (first === undefined) {
+    to.err(helpText())
+    return MISUSED
+  }
+  const command = VERSION.includes(first) ? version : commands.find((c) => c.name === first)
+  if (!command) {
+    const known = commands.map((c) => c.name)
+    to.err(
+      `signalbox: unknown command "${first}"${didYouMean(first, known) || `; expected one of ${known.join(', ')}`}`,
+    )
+    return MISUSED
+  }
+  if (rest.some((word) => HELP.includes(word) && word !== 'help')) {
+    to.out(usageOf(command))
+    return 0
+  }
+  const given = readOptions(rest, command.options)
+  if (typeof given === 'string') {
+    to.err(`signalbox ${command.name}: ${given}`)
+    return MISUSED
+  }
+  return command.run(given, to)
+}
+
+function helpText(): string {
+  return [
+    'Signalbox dispatches actions by rules.',
+    ...commands.map(usageOf),
+    'Variables SIGNALBOX__SECTION__KEY override the file, --set overrides both.',
+  ].join('\n\n')
+}

@@ -1,0 +1,36 @@
+import { zoneError } from '../../core/zone.ts'
+import { type Draft, follow, report } from './draft.ts'
+import type { Path } from './places.ts'
+
+/**
+ * What is allowed and yet worth a word, and the one value that only its meaning can judge, the time zone. Reads what was written,
+ * so that it is said beside the errors of other keys, not after them.
+ */
+export function checkMeanings(draft: Draft): void {
+  const at = (...path: Path): unknown => follow(draft.root, path)
+  const warn = (path: Path, message: string) => report(draft, 'warning', path, `${path.join('.')}${message}`, 'key')
+
+  const zone = at('rules', 'default_timezone')
+  const problem = typeof zone === 'string' && zone !== '' ? zoneError(zone) : undefined
+  if (problem !== undefined)
+    report(draft, 'error', ['rules', 'default_timezone'], `rules.default_timezone: ${problem}`, 'value')
+
+  const host = at('server', 'host')
+  if (typeof host === 'string' && host !== '' && !/^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(host))
+    warn(['server', 'host'], `: whoever can reach ${host} may dispatch and administer; no one is asked who they are`)
+  if (at('server', 'approval_secret') !== undefined)
+    warn(['server', 'approval_secret'], ' has no effect until approvals are built')
+
+  const scope = ['namespace', 'tenant'].filter((k) => at('background', k) !== undefined)
+  if (scope.length > 0) {
+    const rest = scope.length > 1 ? ' and background.tenant have' : ' has'
+    warn(['background', scope[0]!], `${rest} no effect: the loops serve every scope`)
+  }
+  if (at('background', 'enabled') === false)
+    warn(['background', 'enabled'], ' is false: what is held here waits for another node')
+  if (at('quotas', 'enabled') === false) warn(['quotas', 'enabled'], ' is false: no quota is counted or enforced')
+
+  const providers = at('providers')
+  if (providers === undefined || (Array.isArray(providers) && providers.length === 0))
+    report(draft, 'warning', ['providers'], 'no provider is configured: nothing can be delivered', 'key')
+}

@@ -1,0 +1,191 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { CONSOLE, readText } from './read.ts'
+
+describe('without a file', () => {
+  test('SQLite in ./data, rules in ./rules, a log provider, and nothing to say', () => {
+    const { config, shown } = readText(undefined)
+    expect(shown).toEqual([])
+    expect(config).toMatchObject({
+      file: undefined,
+      directory: '/etc/signalbox',
+      state: { backend: 'sqlite', path: '/etc/signalbox/data/signalbox.db', synchronous: 'full' },
+      audit: { backend: 'sqlite', path: '/etc/signalbox/data/signalbox.db', enabled: true, storePayload: true },
+      rules: { directory: '/etc/signalbox/rules', defaultTimezone: 'UTC', defaultProvider: 'log', env: [] },
+      providers: [{ name: 'log', type: 'log' }],
+      server: { host: '127.0.0.1', port: 8080, bodyLimitBytes: 2_097_152, shutdownTimeoutSeconds: 30 },
+    })
+  })
+
+  test('one that was asked for must be there', () => {
+    const { config, shown } = readText(undefined, { file: 'missing.toml' })
+    expect(config).toBeUndefined()
+    expect(shown).toEqual(['missing.toml: error: cannot read the configuration: there is no such file'])
+  })
+})
+
+test('an empty file has every default of the contract', () => {
+  const { config, shown } = readText('')
+  expect(shown).toEqual(['gateway.toml:1:1: warning: no provider is configured: nothing can be delivered'])
+  expect(config).toMatchObject({
+    executor: {
+      maxRetries: 3,
+      timeoutSeconds: 30,
+      deadlineSeconds: 60,
+      maxConcurrent: 64,
+      backoffInitialMs: 200,
+      backoffMaxMs: 10_000,
+    },
+    circuitBreaker: { enabled: true, failureThreshold: 5, successThreshold: 1, recoveryTimeoutSeconds: 60 },
+    chains: {
+      definitions: [],
+      defaultTimeoutSeconds: 300,
+      maxConcurrentAdvances: 64,
+      completedChainTtlSeconds: 604_800,
+    },
+    background: {
+      enabled: true,
+      enableGroupFlush: true,
+      enableScheduledActions: true,
+      enableTimeoutProcessing: true,
+      enableRecurringActions: true,
+      enableRetentionReaper: true,
+      groupFlushIntervalSeconds: 1,
+      scheduledCheckIntervalSeconds: 1,
+      timeoutCheckIntervalSeconds: 10,
+      recurringCheckIntervalSeconds: 1,
+      cleanupIntervalSeconds: 60,
+      retentionCheckIntervalSeconds: 60,
+      maxRecurringActionsPerTenant: 100,
+      holdMaxAttempts: 20,
+      holdMaxAgeSeconds: 86_400,
+    },
+    quotas: { enabled: true },
+    deadLetters: { forwardTo: undefined, ttlSeconds: undefined },
+    audit: { ttlSeconds: undefined, redact: { enabled: true, fields: [], placeholder: '[REDACTED]' } },
+  })
+})
+
+test('PITFALLS 26: every background loop is on by default', () => {
+  const { background } = readText('').config!
+  expect(Object.entries(background).filter(([, v]) => v === false)).toEqual([])
+})
+
+test('every key of every section is read', () => {
+  const fixture = (name: string) =>
+    readFileSync(fileURLToPath(new URL(`../../fixtures/config/good/${name}`, import.meta.url)), 'utf8')
+  const { config, shown } = readText(fixture('full.toml'), {
+    files: { '/etc/signalbox/secret.txt': fixture('secret.txt') },
+  })
+  expect(shown).toEqual([])
+  expect(config).toMatchSnapshot()
+})
+
+describe('secrets by file', () => {
+  const hook = '[[providers]]\nname = "hook"\ntype = "webhook"\nurl_file = "url.txt"\n'
+
+  test('the path is relative to the configuration, the last line break is left out', () => {
+    const { config } = readText(hook, { files: { '/etc/signalbox/url.txt': 'http://localhost:1/\n' } })
+    expect(config?.providers[0]?.config).toMatchObject({ url: 'http://localhost:1/' })
+  })
+
+  test('a fault in what the file holds is reported where the file is named, without its text', () => {
+    const { shown } = readText(hook, { files: { '/etc/signalbox/url.txt': 'hunter2' } })
+    expect(shown).toEqual(['gateway.toml:4:12: error: providers.hook.url: expected a URL with its scheme'])
+  })
+})
+
+describe('what is accepted with a word', () => {
+  test.each([
+    ['[server]\napproval_secret = "x"', 'server.approval_secret has no effect until approvals are built'],
+    ['[quotas]\nenabled = false', 'quotas.enabled is false: no quota is counted or enforced'],
+    ['[background]\nnamespace = "a"', 'background.namespace has no effect: the loops serve every scope'],
+    [
+      '[background]\nnamespace = "a"\ntenant = "b"',
+      'background.namespace and background.tenant have no effect: the loops serve every scope',
+    ],
+    [
+      '[server]\nhost = "0.0.0.0"',
+      'server.host: whoever can reach 0.0.0.0 may dispatch and administer; no one is asked who they are',
+    ],
+  ])('%j', (text, message) => {
+    const { config, shown } = readText(`${text}\n${CONSOLE}`)
+    expect(shown).toEqual([`gateway.toml:2:1: warning: ${message}`])
+    expect(config).toBeDefined()
+  })
+  test('[quotas] enabled = true is nothing special', () => {
+    expect(readText(`[quotas]\nenabled = true\n${CONSOLE}`).shown).toEqual([])
+  })
+  test('PITFALLS 56: [auth] is never accepted silently', () => {
+    const { config, shown } = readText(`[auth]\n${CONSOLE}`)
+    expect(config).toBeUndefined()
+    expect(shown[0]).toMatch(/^gateway.toml:1:2: error: \[auth\] is refused until it is built/)
+  })
+})
+
+describe('backends', () => {
+  const redis = `[state]\nbackend = "redis"\nurl = "redis://localhost"\n${CONSOLE}`
+  test('one that is known and not built: a check warns, serving is refused, both name what there is', () => {
+    const message = 'state.backend: redis is not built into this version, which has sqlite'
+    const checked = readText(redis, { serving: false })
+    expect(checked.shown).toEqual([`gateway.toml:2:11: warning: ${message}`])
+    expect(checked.config?.state).toMatchObject({ backend: 'redis', url: 'redis://localhost' })
+    const served = readText(redis)
+    expect(served.shown).toEqual([`gateway.toml:2:11: error: ${message}`])
+    expect(served.config).toBeUndefined()
+  })
+  test("another backend's keys are one warning once a flag has moved the file to sqlite", () => {
+    const file = redis.replace(CONSOLE, `prefix = "p"\n${CONSOLE}`)
+    const { config, shown } = readText(file, { set: ['state.backend=sqlite'] })
+    expect(shown).toEqual([
+      'gateway.toml:3:1: warning: state.url, state.prefix: not read by sqlite, which --set state.backend asks for',
+    ])
+    expect(config?.state.backend).toBe('sqlite')
+  })
+  test('the audit follows the state, also where a flag has moved that', () => {
+    const { config, shown } = readText(`[audit]\nurl = "x"\n${CONSOLE}`, { set: ['state.backend=sqlite'] })
+    expect(config?.audit.backend).toBe('sqlite')
+    expect(shown).toEqual([
+      'gateway.toml:2:1: warning: audit.url: not read by sqlite, which --set state.backend asks for',
+    ])
+  })
+  test('aws_region is another word for region', () => {
+    const text = `[state]\nbackend = "dynamodb"\naws_region = "eu-west-1"\n${CONSOLE}`
+    expect(readText(text, { serving: false }).config?.state.region).toBe('eu-west-1')
+  })
+})
+
+describe('breakers', () => {
+  test('every provider has one, its own settings over those of the section', () => {
+    const { config } = readText(
+      `${CONSOLE}[[providers]]\nname = "spare"\ntype = "log"\n[circuit_breaker]\nfailure_threshold = 3\n[circuit_breaker.providers.console]\nrecovery_timeout_seconds = 5\nfallback_provider = "spare"`,
+    )
+    const common = { failureThreshold: 3, successThreshold: 1 }
+    expect(config?.circuitBreaker.providers).toEqual(
+      new Map([
+        ['console', { ...common, recoveryTimeoutSeconds: 5, fallbackProvider: 'spare' }],
+        ['spare', { ...common, recoveryTimeoutSeconds: 60, fallbackProvider: undefined }],
+      ]),
+    )
+  })
+  test('PITFALLS 37: two providers of one type keep their own settings', () => {
+    const hook = (name: string) => `[[providers]]\nname = "${name}"\ntype = "webhook"\nurl = "http://${name}.test/"\n`
+    const { config } = readText(hook('a') + hook('b'))
+    expect(config?.providers.map((p) => p.config)).toMatchObject([{ url: 'http://a.test/' }, { url: 'http://b.test/' }])
+  })
+})
+
+test('names that are words of the language are only names', () => {
+  const text =
+    '[[providers]]\nname = "__proto__"\ntype = "log"\n[circuit_breaker.providers.__proto__]\nfailure_threshold = 2'
+  const { config, shown } = readText(text)
+  expect(shown).toEqual([])
+  expect(config?.circuitBreaker.providers.get('__proto__')?.failureThreshold).toBe(2)
+  const odd = readText(`${CONSOLE}[constructor]\n[server]\n__proto__ = 1\ntoString = 2`)
+  expect(odd.shown).toEqual([
+    'gateway.toml:4:2: error: unknown section "constructor"; it has server, state, audit, providers, rules, executor, circuit_breaker, chains, background, quotas, dead_letters',
+    expect.stringContaining('gateway.toml:6:1: error: unknown key "__proto__" in server'),
+    expect.stringContaining('gateway.toml:7:1: error: unknown key "toString" in server'),
+  ])
+})
