@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
 import { batching } from './sqlite/channel.ts'
+import { packWrites } from './sqlite/codec.ts'
 import type { Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import { holdFile } from './sqlite/lock.ts'
@@ -49,8 +50,16 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     }
     return openHere({ db, clock, newId, onFatal, onClose })
   }
-  const writer = await startWorker<Write>({ ...file, role: 'writer', now: clock.now() }, clock.now, onFatal)
-  const reader = await startWorker<Read>({ ...file, role: 'reader', now: clock.now() }, clock.now, onFatal)
+  const writer = await startWorker<Write>(
+    { ...file, role: 'writer', now: clock.now() },
+    (b) => packWrites(clock.now(), b),
+    onFatal,
+  )
+  const reader = await startWorker<Read>(
+    { ...file, role: 'reader', now: clock.now() },
+    (b) => [clock.now(), b],
+    onFatal,
+  )
   const arm = (start: () => void): void => void setImmediate(start)
   return storeOver({
     writer: batching(writer, arm, StateUnknown),

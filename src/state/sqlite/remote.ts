@@ -11,7 +11,7 @@ const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './work
 /** Starts a worker with its own connection and waits until it has it. */
 export async function startWorker<C>(
   data: WorkerData,
-  now: () => number,
+  pack: (batch: readonly C[]) => unknown,
   onFatal: (e: Error) => void,
 ): Promise<Carrier<C>> {
   const worker = new Worker(WORKER, { workerData: data })
@@ -45,7 +45,7 @@ export async function startWorker<C>(
       new Promise((resolve, reject) => {
         if (dead !== undefined) return reject(dead)
         waiting = { resolve, reject }
-        worker.postMessage(JSON.stringify([now(), batch]))
+        worker.postMessage(pack(batch))
       }),
     async close() {
       if (dead !== undefined) return

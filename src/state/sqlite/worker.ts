@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
-import { Engine, type Write } from './engine.ts'
+import { type Packed, unpackWrites } from './codec.ts'
+import { Engine } from './engine.ts'
 import { holdFile } from './lock.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { openReader, openWriter } from './schema.ts'
@@ -9,7 +10,7 @@ import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-message
 const port = parentPort!
 const data = workerData as WorkerData
 interface Served {
-  serve(text: string): string
+  serve(message: unknown): string
   tidy(): void
   close(): void
 }
@@ -20,8 +21,8 @@ function writer(): Served {
   const engine = new Engine(db, data.now)
   let now = data.now
   return {
-    serve(text) {
-      const [at, batch] = JSON.parse(text) as [number, Write[]]
+    serve(message) {
+      const [at, batch] = unpackWrites(message as Packed)
       now = at
       return JSON.stringify(engine.run(at, batch))
     },
@@ -36,8 +37,8 @@ function reader(): Served {
   const db = openReader(data.path)
   const reads = new Reads(db)
   return {
-    serve(text) {
-      const [now, batch] = JSON.parse(text) as [number, Read[]]
+    serve(message) {
+      const [now, batch] = message as [number, Read[]]
       return JSON.stringify(batch.map((call) => answerOf(reads, call, now)))
     },
     tidy() {},
@@ -55,12 +56,12 @@ function start(): void {
       port.close()
     }
   }
-  port.on('message', (text: string) => {
-    if (text === CLOSE) {
+  port.on('message', (message: unknown) => {
+    if (message === CLOSE) {
       guarded(() => served.close())
       return port.close()
     }
-    guarded(() => port.postMessage(served.serve(text)))
+    guarded(() => port.postMessage(served.serve(message)))
     guarded(() => served.tidy())
   })
   port.postMessage({ ready: true } satisfies Hello)
