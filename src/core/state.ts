@@ -103,7 +103,10 @@ export interface Peeked {
 interface Conditions {
   /** Only if the live entry has this version; null = only if there is none. An expired entry counts as none. */
   readonly ifVersion?: string | null
-  /** Only if this claim is the entry's current one. */
+  /**
+   * Only if this claim is the entry's current one. It stays current after it has run out, until another is made or the store
+   * is opened anew: finished work is not turned into an error.
+   */
   readonly ifClaim?: ClaimRef
   /** Only if no claim is in force. */
   readonly ifUnclaimed?: boolean
@@ -124,7 +127,7 @@ export type Op =
        * `ifClaim`, which keeps its number) and the due time is `until`. Left out, the entry is unclaimed after the put.
        */
       readonly claim?: { readonly owner: string; readonly until: number }
-      /** When `claim` should return it; excludes expiresAt. */
+      /** When `claim` should return it. Work never expires: with a due time or a claim, expiresAt is ignored. */
       readonly dueAt?: number
       readonly expiresAt?: number
       /** Sets the counted attempts; left out they are kept (0 for a new entry). */
@@ -140,7 +143,10 @@ export type Op =
       readonly dueAt?: number
     }
   | ({ readonly op: 'delete'; readonly kind: string; readonly id: string } & Conditions)
-  /** Due now; on a claimed entry it takes effect when that claim ends. An absent entry is skipped, and reported. */
+  /**
+   * Due now; on a claimed entry it takes effect when that claim ends (by touch, by a put without `claim`, or by running out). An
+   * absent entry is skipped and reported, and so is one that has ended (it has an expiry, not work to do).
+   */
   | { readonly op: 'wake'; readonly kind: string; readonly id: string }
   /** Adds `by` unless that would pass `limit` (then refuses with n). The expiry is set when the counter begins, never extended. */
   | {
@@ -159,7 +165,8 @@ export type Op =
   /**
    * Adds an item to an open buffer (kind `buffer`, this id); the same itemId twice is once. An item that does not fit maxItems or
    * maxBytes beside those there seals them first; a buffer full after it is sealed at once. The first item opens it with
-   * due = max(now + waitMs, last seal + intervalMs). `value` (opaque) is kept from the first item of the buffer.
+   * due = max(now + waitMs, last seal + intervalMs). `value` (opaque) is kept from the first item of the buffer. Bytes are the
+   * UTF-8 bytes of the items. While it holds items a buffer is an entry of kind `buffer`, claimed and listed like any other.
    */
   | {
       readonly op: 'append'
@@ -173,7 +180,10 @@ export type Op =
       readonly intervalMs: number
       readonly into: SealInto
     }
-  /** The buffer becomes a frozen entry and is empty, in one step. An empty or absent buffer is skipped, and reported. */
+  /**
+   * The buffer becomes a frozen entry and is empty, in one step; a claim on it ends. An empty or absent buffer is skipped, and
+   * reported. `ifDue`: only if the buffer's own due time has come (a claim does not move that one).
+   */
   | { readonly op: 'seal'; readonly id: string; readonly into: SealInto; readonly ifDue?: boolean }
   /** Empties the buffer without an entry: `seal` for a discard. Skipped when empty; n = items dropped. */
   | { readonly op: 'discard'; readonly id: string }
@@ -199,7 +209,10 @@ export interface Committed {
   readonly results: readonly OpResult[]
 }
 export interface OpResult {
-  /** count, admit: the new count. append: items in the buffer after it. discard: items dropped. */
+  /**
+   * count, admit, slot: the new count. append: items in the buffer this one joined, itself included, also when that sealed it.
+   * seal: items sealed. discard: items dropped.
+   */
   readonly n?: number
   /** append: when the buffer is due. */
   readonly dueAt?: number
