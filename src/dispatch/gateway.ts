@@ -12,7 +12,7 @@ import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ, type ReadBefore, type Tools } from './admission.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
 import type { Parts } from './parts.ts'
-import { detailsOf, recordOps } from './record.ts'
+import { refusalRecord } from './refusal-record.ts'
 import { judge, type Verdict } from './refused.ts'
 import type { Run } from './run.ts'
 import { common, type Send } from './send.ts'
@@ -222,6 +222,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const provider = 'provider' in outcome ? outcome.provider : run.action.provider
     parts.observe.outcome(outcome, {
       kind: run.kind,
+      action: run.action,
       receivedAt: run.receivedAt,
       completedAt: env.clock.now(),
       provider,
@@ -268,25 +269,6 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       while (background.size > 0) await Promise.all(background)
     },
   }
-}
-
-export function refusalRecord(parts: Parts, run: Run, plan: Plan, outcome: Outcome, now: number): readonly Op[] {
-  return recordOps(parts.audit(), {
-    id: run.auditId,
-    kind: run.kind,
-    action: plan.action,
-    runId: run.runId,
-    parentId: run.parentId,
-    outcome: outcome.outcome,
-    receivedAt: run.receivedAt,
-    completedAt: now,
-    caller: run.caller,
-    requestedProvider: run.action.provider,
-    rule: outcome.rule,
-    rulesVersion: run.rulesVersion,
-    matched: [...(run.matchedBefore ?? []), ...plan.matched],
-    details: detailsOf(outcome),
-  })
 }
 
 function dryOutcome(

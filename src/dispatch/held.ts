@@ -10,8 +10,9 @@ import { flushAction } from '../groups/group.ts'
 import { unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
-import { type GatewayTools, refusalRecord } from './gateway.ts'
+import type { GatewayTools } from './gateway.ts'
 import type { Parts } from './parts.ts'
+import { refusalRecord } from './refusal-record.ts'
 import { judge } from './refused.ts'
 import type { Run } from './run.ts'
 import type { Send } from './send.ts'
@@ -215,6 +216,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const provider = 'provider' in outcome ? outcome.provider : plan.action.provider
     parts.observe.outcome(outcome, {
       kind: run.kind,
+      action: run.action,
       receivedAt: run.receivedAt,
       completedAt: env.clock.now(),
       provider,

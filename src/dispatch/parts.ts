@@ -1,3 +1,4 @@
+import type { Action } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
@@ -32,15 +33,14 @@ export interface DispatchSettings {
   readonly redact: Redact
 }
 
-/** Called once per ended run: for the log line, counters and durations. */
+/** Called once per ended run: for the log line, counters and durations. Times in milliseconds. */
 export interface Observe {
-  outcome(
-    o: Outcome,
-    about: {
-      readonly kind: string
-      readonly receivedAt: number
-      readonly completedAt: number
-      readonly provider?: string | undefined
-    },
-  ): void
+  outcome(o: Outcome, about: Ran): void
+}
+export interface Ran {
+  readonly kind: string
+  readonly action: Action
+  readonly receivedAt: number
+  readonly completedAt: number
+  readonly provider?: string | undefined
 }

@@ -118,6 +118,7 @@ export function createSend(parts: Parts): Send {
     await finish(intent, ended.ops, lease)
     parts.observe.outcome(ended.outcome, {
       kind: intent.kind,
+      action: intent.action,
       receivedAt: intent.receivedAt,
       completedAt: now,
       provider: intent.provider,
@@ -200,6 +201,7 @@ export function createSend(parts: Parts): Send {
       if (done.ok)
         parts.observe.outcome(ended.outcome, {
           kind: intent.kind,
+          action: intent.action,
           receivedAt: intent.receivedAt,
           completedAt: now,
           provider: intent.provider,

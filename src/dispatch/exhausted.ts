@@ -1,0 +1,80 @@
+import type { Hold } from '../core/hold.ts'
+import { kinds } from '../core/hold.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Plan } from '../core/plan.ts'
+import type { Claimed } from '../core/state.ts'
+import { flushAction } from '../groups/group.ts'
+import { readIntent } from './intent.ts'
+import type { Parts } from './parts.ts'
+import { refusalRecord } from './refusal-record.ts'
+import type { Run } from './run.ts'
+import { common } from './send.ts'
+import { endedOps, letterOps } from './settle.ts'
+
+/**
+ * The last word on held work whose handling has thrown too often: a dead letter with the whole action, so that nothing accepted
+ * is lost and nothing runs for ever.
+ */
+export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
+  const now = parts.env.clock.now()
+  const message = `its handling failed ${entry.attempts} times; see the log`
+  const failed = { outcome: 'failed', code: 'gateway_fault', message, retryable: false, attempts: 0 } as const
+  if (entry.key.kind === kinds.intent) {
+    const intent = readIntent(entry.value)
+    // It may have been sent each time.
+    const ended = endedOps(
+      parts,
+      intent,
+      { ...common(intent), ...failed, provider: intent.provider, unknown: true },
+      entry.claim,
+      now,
+    )
+    await parts.state.commit(entry.key.scope, ended.ops)
+    return
+  }
+  const { action, runId, auditId, heldAt, kind } = entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
+  const run: Run = {
+    runId,
+    auditId,
+    kind,
+    action,
+    scope: entry.key.scope,
+    receivedAt: heldAt,
+    caller: 'gateway',
+    rulesVersion: '',
+    keysVersion: runId,
+    counted: true,
+    accepted: true,
+    held: { remove: [], firstDueAt: heldAt, attempts: entry.attempts },
+  }
+  const plan: Plan = {
+    action,
+    matched: [],
+    guards: [],
+    effects: [],
+    warnings: [],
+    end: { kind: 'deliver', provider: action.provider, rerouted: false },
+  }
+  const outcome: Outcome & { outcome: 'failed' } = {
+    action_id: action.id,
+    run_id: runId,
+    ...failed,
+    ...(action.provider !== undefined && { provider: action.provider }),
+  }
+  const letter = letterOps(parts, run, plan, outcome, now)
+  await parts.state.commit(entry.key.scope, [
+    { op: 'delete', kind: entry.key.kind, id: entry.key.id, ifClaim: entry.claim },
+    ...letter.ops,
+    ...refusalRecord(parts, run, plan, { ...outcome, dead_letter_id: letter.letterId }, now),
+  ])
+}
+
+const ofFlush = (entry: Claimed) => {
+  const { action, runId, auditId, sealedAt } = flushAction(entry.value)
+  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const }
+}
+const ofHold = (entry: Claimed) => {
+  const hold = JSON.parse(entry.value) as Hold
+  const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
+  return { action: hold.action, runId: hold.runId, auditId: hold.auditId, heldAt: hold.heldAt, kind }
+}
