@@ -35,12 +35,15 @@ export interface Branch {
   readonly target: string
 }
 
+export type Path = readonly (string | number)[]
+export type Say = (path: Path, message: string, severity?: 'error' | 'warning') => void
+
 /**
  * What is wrong with definitions as written, and where: `path` begins at the array of definitions, so that a file reader
  * can make it a line and column and a request reader a JSON pointer.
  */
 export interface DefinitionIssue {
-  readonly path: readonly (string | number)[]
+  readonly path: Path
   readonly message: string
   readonly severity: 'error' | 'warning'
 }

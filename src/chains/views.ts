@@ -1,0 +1,58 @@
+import { actionTag, kinds } from '../core/hold.ts'
+import type { JsonObject } from '../core/json.ts'
+import type { Redact } from '../core/redact.ts'
+import type { StateStore } from '../core/state.ts'
+import type { Chains } from './chains.ts'
+import { readBeginning, readRecord, readRun } from './load.ts'
+import type { AuditPolicy } from './records.ts'
+import { beginningId, chainStatusTag, chainTag, statusTag, stepId } from './run.ts'
+import { runView, stepViews } from './view.ts'
+
+export interface ViewsDeps {
+  readonly state: StateStore
+  readonly audit: () => AuditPolicy
+}
+
+/** Reading executions. Everything shown is redacted. */
+export function createViews({ state, audit }: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction'> {
+  const redact: Redact = (v) => audit().redact(v)
+  return {
+    async get(scope, id) {
+      const [entry] = await state.get([{ kind: kinds.run, scope, id }])
+      if (!entry) return undefined
+      const run = readRun(entry.value)
+      const ids = Object.entries(run.entered).flatMap(([step, n]) =>
+        Array.from({ length: n }, (_, i) => stepId(id, step, i)),
+      )
+      const [begin, ...steps] = await state.get(
+        [beginningId(id), ...ids].map((i) => ({ kind: kinds.step, scope, id: i })),
+      )
+      const records = steps.filter((e) => e !== undefined).map((e) => readRecord(e.value))
+      const definition = begin && readBeginning(begin.value).definitions[0]
+      const view: JsonObject = { ...runView(scope, run), steps: stepViews(run, definition, records) }
+      return redact(view)
+    },
+    async list(scope, { status, name, limit, after }) {
+      const tag =
+        name !== undefined && status !== undefined
+          ? chainStatusTag(name, status)
+          : name !== undefined
+            ? chainTag(name)
+            : status !== undefined
+              ? statusTag(status)
+              : undefined
+      const page = await state.list(kinds.run, scope, {
+        limit,
+        descending: true,
+        ...(tag !== undefined && { tag }),
+        ...(after !== undefined && { after }),
+      })
+      const chains = page.entries.map((e) => redact(runView(scope, readRun(e.value))))
+      return { chains, ...(page.next !== undefined && { next: page.next }) }
+    },
+    async byAction(scope, actionId) {
+      const page = await state.list(kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
+      return page.entries.map((e) => redact(runView(scope, readRun(e.value))))
+    },
+  }
+}
