@@ -1,10 +1,11 @@
 import { deadlineSignal, systemClock } from '../../core/clock.ts'
 import type { Env } from '../../core/env.ts'
-import { type Finding, ProviderError } from '../../core/errors.ts'
+import { ProviderError } from '../../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../../core/ids.ts'
 import { providerTypes } from '../../providers/index.ts'
 import type { Config, ProviderConfig } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
+import { checkRules } from './check-rules.ts'
 import { type Command, configOptions, requestOf, type Terminal } from './command.ts'
 import { counted, countFindings, printFindings } from './findings.ts'
 import { openingProblem, openStore } from './migrate.ts'
@@ -19,7 +20,7 @@ export const check: Command = {
   },
   async run(given, terminal) {
     const { config, findings: found } = loadConfig(requestOf(given, terminal, false))
-    const rules = config ? checkRules(config) : { count: 0, findings: [] }
+    const rules = config ? await checkRules(config, terminal.env) : { count: 0, findings: [] }
     const findings = [...found, ...rules.findings]
     printFindings(findings, terminal.out)
     const fails = findings.some((f) => f.severity === 'error' || given.strict)

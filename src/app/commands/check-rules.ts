@@ -1,0 +1,43 @@
+import type { Finding } from '../../core/errors.ts'
+import type { Environment } from '../../core/expand.ts'
+import { compileRules } from '../../rules/compile.ts'
+import { listRules, readRules } from '../../rules/loader.ts'
+import type { RuleNames } from '../../rules/names.ts'
+import type { Config } from '../config/config.ts'
+import { nameOf } from '../config/draft.ts'
+import { whyUnreadable } from '../config/expand.ts'
+
+/** Compiles the rule files as a start would. Warnings for a directory that only the default names, errors for all else. */
+export async function checkRules(
+  config: Config,
+  environment: Environment,
+): Promise<{ readonly count: number; readonly findings: readonly Finding[] }> {
+  const { directory } = config.rules
+  const findings: Finding[] = []
+  const listing = await listRules(directory).catch((e: unknown) => {
+    const message = `the rules directory cannot be read: ${whyUnreadable(e)}`
+    const severity = config.file === undefined ? 'warning' : 'error'
+    findings.push({ file: directory, line: 0, column: 0, severity, message })
+    return undefined
+  })
+  if (!listing) return { count: 0, findings }
+  const files = await readRules(listing.files, findings)
+  const compiled = compileRules(files, {
+    names: ruleNames(config),
+    timezone: config.rules.defaultTimezone,
+    envNames: config.rules.env,
+    environment,
+    redact: (v) => v,
+  })
+  return { count: compiled.rules.length, findings: [...findings, ...compiled.findings] }
+}
+
+/** What the rules may name, as far as the file says: chains that were put by API are known to a running gateway only. */
+function ruleNames({ providers, chains, rules, background: b }: Config): RuleNames {
+  return {
+    providers: providers.map((p) => p.name),
+    chains: chains.definitions.flatMap((d) => nameOf(d) ?? []),
+    ...(rules.defaultProvider !== undefined && { defaultProvider: rules.defaultProvider }),
+    loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
+  }
+}
