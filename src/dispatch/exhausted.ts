@@ -28,6 +28,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
       { ...common(intent), ...failed, provider: intent.provider, unknown: true },
       entry.claim,
       now,
+      true,
     )
     await parts.state.commit(entry.key.scope, ended.ops)
     return

@@ -32,6 +32,10 @@ export interface Intent {
   readonly firstAttemptAt: number
   /** An attempt at another provider may have been acted on. */
   readonly unknownElsewhere: boolean
+  /** An attempt under this token may have been acted on, without its end being known. */
+  readonly unknown?: boolean
+  /** The provider whose breaker refused, once a fallback has taken its place. */
+  readonly fellBackFrom?: string
   /** Somebody was told that it will happen, so after a crash it is sent again. */
   readonly accepted: boolean
   /** Nobody waits: a limit or an outage puts it back, until it is too old. */

@@ -49,6 +49,7 @@ export function createSend(parts: Parts): Send {
           request: intent.request,
           firstAttemptAt: intent.firstAttemptAt,
           unknownElsewhere: intent.unknownElsewhere,
+          ...(intent.unknown && { unknown: true }),
           deadline: env.clock.now() + parts.settings().deadlineMs,
         },
         {
@@ -59,7 +60,8 @@ export function createSend(parts: Parts): Send {
               ...intent,
               provider: to.provider,
               request: to.request,
-              unknownElsewhere: true,
+              unknownElsewhere: to.unknownElsewhere,
+              fellBackFrom: intent.fellBackFrom ?? intent.provider,
               firstAttemptAt: env.clock.now(),
             }
             const stored = await store(next, lease)
@@ -68,7 +70,7 @@ export function createSend(parts: Parts): Send {
           },
         },
       )
-      return await settle(first, intent, end, lease, attempts)
+      return await settle(intent, end, lease, attempts)
     } finally {
       lease.stop()
     }
@@ -95,7 +97,6 @@ export function createSend(parts: Parts): Send {
   }
 
   async function settle(
-    first: Intent,
     intent: Intent,
     end: DeliveryEnd,
     lease: Lease,
@@ -113,8 +114,8 @@ export function createSend(parts: Parts): Send {
       await finish(intent, back, lease)
       return undefined
     }
-    const outcome = outcomeOf(first, intent, end)
-    const ended = endedOps(parts, intent, outcome, lease.claim, now)
+    const outcome = outcomeOf(intent, end)
+    const ended = endedOps(parts, intent, outcome, lease.claim, now, 'unknown' in end && end.unknown)
     await finish(intent, ended.ops, lease)
     parts.observe.outcome(ended.outcome, {
       kind: intent.kind,
@@ -183,7 +184,8 @@ export function createSend(parts: Parts): Send {
       }
       const window = deliver.dedupWindowMs(intent.provider, intent.request)
       if (intent.accepted || (window > 0 && now < intent.firstAttemptAt + window)) {
-        await send(intent, entry.claim, entry.attempts)
+        // Its node may have died in the middle of an attempt.
+        await send({ ...intent, unknown: true }, entry.claim, entry.attempts)
         return
       }
       const outcome: Outcome = {
@@ -196,7 +198,7 @@ export function createSend(parts: Parts): Send {
         unknown: true,
         attempts: 1,
       }
-      const ended = endedOps(parts, intent, outcome, entry.claim, now)
+      const ended = endedOps(parts, intent, outcome, entry.claim, now, true)
       const done = await state.commit(entry.key.scope, ended.ops)
       if (done.ok)
         parts.observe.outcome(ended.outcome, {
@@ -219,17 +221,12 @@ export const common = (i: Intent) => ({
   ...(i.warnings && { warnings: i.warnings }),
 })
 
-/** `first`: the intent as it was admitted, before any fallback. */
-function outcomeOf(
-  first: Intent,
-  intent: Intent,
-  end: Exclude<DeliveryEnd, { kind: 'lost' | 'handed_back' }>,
-): Outcome {
+function outcomeOf(intent: Intent, end: Exclude<DeliveryEnd, { kind: 'lost' | 'handed_back' }>): Outcome {
   const base = {
     ...common(intent),
     ...(intent.answers.actionId !== intent.action.id && { first_action_id: intent.action.id }),
   }
-  if (end.kind === 'executed') return executed(base, first, end)
+  if (end.kind === 'executed') return executed(base, intent, end)
   if (end.kind === 'circuit_open')
     return {
       ...base,
@@ -265,18 +262,19 @@ type Base = ReturnType<typeof common> & { readonly first_action_id?: string }
 /** `rerouted` when a rule sent it elsewhere or a fallback answered; always so after a reroute rule, its own provider included. */
 export function executed(
   base: Base,
-  first: Pick<Intent, 'rerouted' | 'provider' | 'requestedProvider'>,
+  intent: Pick<Intent, 'rerouted' | 'provider' | 'requestedProvider' | 'fellBackFrom'>,
   end: Executed,
 ): Outcome {
   const { provider, attempts, guarantee, response } = end
   const answer = { provider, attempts, guarantee, response }
-  if (!end.fallback && !first.rerouted) return { ...base, outcome: 'executed', ...answer }
-  const original = end.fallback ? first.provider : first.requestedProvider
+  const fellBack = end.fallback || intent.fellBackFrom !== undefined
+  if (!fellBack && !intent.rerouted) return { ...base, outcome: 'executed', ...answer }
+  const original = fellBack ? (intent.fellBackFrom ?? intent.provider) : intent.requestedProvider
   return {
     ...base,
     outcome: 'rerouted',
     ...(original !== undefined && { original_provider: original }),
-    reason: end.fallback ? 'circuit_open' : 'rule',
+    reason: fellBack ? 'circuit_open' : 'rule',
     ...answer,
   }
 }

@@ -26,19 +26,10 @@ export function handedBackOps(
   claim: ClaimRef,
   now: number,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
-  const next: Intent = intent.accepted ? intent : { ...intent, accepted: true, putBack: true, firstDueAt: end.dueAt }
-  const ops: Op[] = [
-    {
-      op: 'put',
-      kind: kinds.intent,
-      id: intent.runId,
-      value: JSON.stringify(next),
-      version: parts.env.newId(),
-      ifClaim: claim,
-      tags: intentTags(intent),
-      dueAt: end.dueAt,
-    },
-  ]
+  const { unknown, unknownElsewhere } = end
+  const gone = { ...intent, unknown, unknownElsewhere }
+  const next: Intent = intent.accepted ? gone : { ...gone, accepted: true, putBack: true, firstDueAt: end.dueAt }
+  const ops: Op[] = [putUnclaimed(parts, next, claim, end.dueAt)]
   if (intent.accepted) return { ops, outcome: undefined }
   const outcome: Outcome = {
     action_id: intent.answers.actionId,
@@ -49,6 +40,17 @@ export function handedBackOps(
   ops.push(...settleKeys(intent, { state: 'done', runId: intent.runId, answer: outcome }, now))
   return { ops, outcome }
 }
+
+const putUnclaimed = (parts: Parts, intent: Intent, claim: ClaimRef, dueAt: number): Op => ({
+  op: 'put',
+  kind: kinds.intent,
+  id: intent.runId,
+  value: JSON.stringify(intent),
+  version: parts.env.newId(),
+  ifClaim: claim,
+  tags: intentTags(intent),
+  dueAt,
+})
 
 /** A held delivery that met an outage or a limit goes back, until it has been tried too often or is too old. */
 export function putBackOps(
@@ -62,7 +64,9 @@ export function putBackOps(
   if (!intent.putBack || !isRetryable(end)) return undefined
   if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
   const dueAt = now + retryDelayMs(parts, end.retryAfterMs ?? 0, attempts)
-  return [{ op: 'touch', kind: kinds.intent, id: intent.runId, ifClaim: claim, dueAt }]
+  if (!end.unknown || intent.unknown)
+    return [{ op: 'touch', kind: kinds.intent, id: intent.runId, ifClaim: claim, dueAt }]
+  return [putUnclaimed(parts, { ...intent, unknown: true }, claim, dueAt)]
 }
 
 const isRetryable = (end: DeliveryEnd): end is Refused =>
@@ -91,6 +95,8 @@ export function endedOps(
   outcome: Outcome,
   claim: ClaimRef,
   now: number,
+  /** The other side may have acted. */
+  unknown: boolean,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome } {
   const lost = outcome.outcome === 'failed' || outcome.outcome === 'circuit_open'
   const letter = lost ? letterOf(parts, intent, outcome, now) : undefined
@@ -98,7 +104,6 @@ export function endedOps(
     letter && (outcome.outcome === 'failed' || outcome.outcome === 'circuit_open')
       ? { ...outcome, dead_letter_id: letter.id }
       : outcome
-  const unknown = outcome.outcome === 'failed' && outcome.unknown === true
   const ops: Op[] = [{ op: 'delete', kind: kinds.intent, id: intent.runId, ifClaim: claim }]
   for (const key of intent.dedup) {
     const value = { actionId: intent.action.id, runId: intent.runId, shown: key.shown, until: key.until }

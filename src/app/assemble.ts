@@ -1,0 +1,263 @@
+import type { Chains } from '../chains/chains.ts'
+import { createChains } from '../chains/engine.ts'
+import type { AuditRow, AuditStore } from '../core/audit.ts'
+import { auditRow } from '../core/audit.ts'
+import { isoTime } from '../core/clock.ts'
+import type { Env } from '../core/env.ts'
+import type { Environment } from '../core/expand.ts'
+import type { JsonObject } from '../core/json.ts'
+import { didYouMean } from '../core/nearest.ts'
+import { compileRedact, type Redact } from '../core/redact.ts'
+import type { Op, StateStore } from '../core/state.ts'
+import { BREAKERS_TOPIC, type Breakers, createBreakers } from '../delivery/breakers.ts'
+import { createDeliver, type Delivering } from '../delivery/deliver.ts'
+import type { Routes } from '../delivery/route.ts'
+import { exhausted } from '../dispatch/exhausted.ts'
+import { createGateway, type Gateway } from '../dispatch/gateway.ts'
+import { createHeld } from '../dispatch/held.ts'
+import type { Parts } from '../dispatch/parts.ts'
+import { type AuditPolicy, type Recorded, recordOps } from '../dispatch/record.ts'
+import { createRedrive, type Redrive } from '../dispatch/redrive.ts'
+import { createSend } from '../dispatch/send.ts'
+import { type Groups, groups } from '../groups/groups.ts'
+import type { Stats } from '../http/stats.ts'
+import type { Handlers } from '../loops/parts.ts'
+import { openQuotas, type Quotas } from '../quotas/quotas.ts'
+import { purgeDeadLetters } from '../retention/dead-letters.ts'
+import { openRetentionPolicies, type RetentionPolicies } from '../retention/policies.ts'
+import { reaper } from '../retention/reaper.ts'
+import { comparisons } from '../rules/conditions/index.ts'
+import { openRules, type Rules } from '../rules/rules.ts'
+import { occur } from '../schedules/occurrences.ts'
+import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
+import { type Schedules, schedules } from '../schedules/schedules.ts'
+import type { Config } from './config/config.ts'
+import { breakerTable } from './routes.ts'
+
+/** Everything below the edges, put together: the one place that knows who needs whom. */
+export interface Assembled {
+  readonly deliver: Delivering
+  readonly breakers: Breakers
+  readonly rules: Rules
+  readonly chains: Chains
+  readonly quotas: Quotas
+  readonly retention: RetentionPolicies
+  readonly schedules: Schedules
+  readonly recurrings: Recurrings
+  readonly groups: Groups
+  readonly gateway: Gateway
+  readonly redrive: Redrive
+  readonly handlers: Handlers
+  readonly auditPolicy: () => AuditPolicy
+  readonly redact: () => Redact
+  readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
+  /** This process, as the owner of claims. */
+  readonly node: string
+}
+
+export interface AssembleInput {
+  /** The one in force: a reload puts another in its place. */
+  readonly config: () => Config
+  readonly env: Env
+  readonly state: StateStore
+  readonly audit: AuditStore
+  readonly routes: Routes
+  readonly processEnv: Environment
+  readonly stats: Stats
+  readonly stopping: AbortSignal
+  /** Makes a loop run now. */
+  readonly nudge: (loop: string) => void
+}
+
+/** Throws RulesNotLoaded, and what the store throws. */
+export async function assemble(input: AssembleInput): Promise<Assembled> {
+  const { config, env, state, audit, stopping } = input
+  const { clock, newId } = env
+  const now = clock.now
+  const node = `node-${newId()}`
+
+  // Compiled once per configuration: a reload of `[audit.redact]` takes effect with the next record.
+  let compiled: { readonly from: Config; readonly redact: Redact } | undefined
+  const redact = (): Redact => {
+    const from = config()
+    if (compiled?.from !== from) compiled = { from, redact: compileRedact(from.audit.redact) }
+    return compiled.redact
+  }
+  const hide: Redact = (v) => redact()(v)
+  const auditPolicy = (): AuditPolicy => {
+    const { enabled, storePayload, redact: r } = config().audit
+    return { enabled, storePayload, redact: redact(), placeholder: r.placeholder }
+  }
+  const adminRow = adminRows(auditPolicy, env)
+  const record = (r: Recorded): readonly Op[] => recordOps(auditPolicy(), r)
+
+  const breakers = createBreakers({
+    control: await state.control(BREAKERS_TOPIC),
+    env,
+    breakers: breakerTable(config()),
+  })
+  const { backoffInitialMs, backoffMaxMs } = config().executor
+  const deliver = createDeliver({
+    providers: input.routes,
+    breakers,
+    env,
+    backoff: { initialMs: backoffInitialMs, maxMs: backoffMaxMs },
+    onAttempt: (a) => input.stats.attempt(a),
+  })
+  const providerNames = (): string[] => config().providers.map((p) => p.name)
+
+  const chains = createChains({
+    state,
+    env,
+    deliver,
+    control: await state.control('chains'),
+    tests: comparisons,
+    providers: providerNames,
+    audit: auditPolicy,
+    config: () => {
+      const { chains: c, executor, deadLetters } = config()
+      return {
+        defaultTimeoutSeconds: c.defaultTimeoutSeconds,
+        maxConcurrentAdvances: c.maxConcurrentAdvances,
+        completedChainTtlSeconds: c.completedChainTtlSeconds,
+        stepDeadlineSeconds: executor.deadlineSeconds,
+        ...(deadLetters.ttlSeconds !== undefined && { deadLetterTtlSeconds: deadLetters.ttlSeconds }),
+      }
+    },
+  })
+  chains.setDefinitions(config().chains.definitions)
+
+  const rules = await openRules({
+    directory: config().rules.directory,
+    names: () => {
+      const { rules: r, background: b } = config()
+      return {
+        providers: providerNames(),
+        chains: chains.names(),
+        ...(r.defaultProvider !== undefined && { defaultProvider: r.defaultProvider }),
+        loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
+      }
+    },
+    env,
+    control: await state.control('rules'),
+    processEnv: input.processEnv,
+    defaults: { timezone: config().rules.defaultTimezone, envNames: config().rules.env, redact: hide },
+  })
+
+  const changed = (what: string, view: JsonObject, caller: string): AuditRow | undefined => adminRow(what, view, caller)
+  const quotas = await openQuotas({ state, now, newId, enabled: config().quotas.enabled, changed })
+  const retention = await openRetentionPolicies({ state, now, changed })
+  const held = schedules({ state, now, newId, redact: hide, record })
+  const recurringActions = recurrings({
+    state,
+    now,
+    newId,
+    redact: hide,
+    maxPerScope: () => config().background.maxRecurringActionsPerTenant,
+    providerError: (name) =>
+      deliver.has(name) ? undefined : `no provider has this name${didYouMean(name, providerNames())}`,
+    changed,
+  })
+
+  const parts: Parts = {
+    env,
+    state,
+    deliver,
+    node,
+    settings: () => settingsOf(config(), redact()),
+    audit: auditPolicy,
+    stopping,
+    observe: input.stats,
+  }
+  const sender = createSend(parts)
+  const tools = {
+    rules,
+    chains,
+    quotas,
+    schedules: held,
+    providerNames,
+    hasChain: (name: string) => chains.has(name),
+    nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
+  }
+  const releases = createHeld(parts, tools, sender)
+  const reap = reaper({
+    policies: retention,
+    audit,
+    now,
+    auditTtlSeconds: () => config().audit.ttlSeconds,
+    executionTtlSeconds: () => config().chains.completedChainTtlSeconds,
+    executions: (scope, before, limit) => chains.purge(scope, before, limit),
+    deadLetters: purgeDeadLetters(state),
+  })
+  const handlers: Handlers = {
+    release: (entry) => releases.release(entry),
+    flush: (entry) => releases.flush(entry),
+    resumeIntent: (entry) => sender.recover(entry),
+    pullChains: () => chains.pull(),
+    async occur(entry) {
+      // Two checks and a second: an occurrence found later than that was missed by all nodes.
+      const lateMs = () => config().background.recurringCheckIntervalSeconds * 2000 + 1000
+      await occur({ state, now, newId, lateMs, record }, entry)
+      input.nudge('occurrences')
+    },
+    exhausted: (entry) => exhausted(parts, entry),
+    cleanUp: (signal) => reap.cleanUp(signal),
+    reap: (signal) => reap.reap(signal),
+  }
+  return {
+    deliver,
+    breakers,
+    rules,
+    chains,
+    quotas,
+    retention,
+    schedules: held,
+    recurrings: recurringActions,
+    groups: groups({ state, now, redact: hide, record }),
+    gateway: createGateway(parts, tools, sender),
+    redrive: createRedrive(parts, chains, sender),
+    handlers,
+    auditPolicy,
+    redact,
+    adminRow,
+    node,
+  }
+}
+
+function settingsOf(config: Config, redact: Redact): ReturnType<Parts['settings']> {
+  const { rules, executor, background, deadLetters } = config
+  return {
+    defaultProvider: rules.defaultProvider,
+    deadlineMs: executor.deadlineSeconds * 1000,
+    holdMaxAttempts: background.holdMaxAttempts,
+    holdMaxAgeMs: background.holdMaxAgeSeconds * 1000,
+    deadLetterTtlMs: deadLetters.ttlSeconds === undefined ? undefined : deadLetters.ttlSeconds * 1000,
+    deadLetterForwardTo: deadLetters.forwardTo,
+    redact,
+  }
+}
+
+/** Administrative records live in the empty scope, which no action can name. */
+function adminRows(policy: () => AuditPolicy, env: Env): Assembled['adminRow'] {
+  return (what, details, caller) => {
+    const { enabled, redact } = policy()
+    if (!enabled) return undefined
+    const id = env.newId()
+    const at = isoTime(env.clock.now())
+    return auditRow({
+      id,
+      kind: 'admin',
+      namespace: '',
+      tenant: '',
+      action_id: id,
+      run_id: id,
+      action_type: what,
+      outcome: 'changed',
+      details: redact(details),
+      caller,
+      received_at: at,
+      completed_at: at,
+      duration_ms: 0,
+    })
+  }
+}

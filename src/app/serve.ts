@@ -1,0 +1,223 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import pino from 'pino'
+import { auditStore } from '../audit/index.ts'
+import { systemClock } from '../core/clock.ts'
+import type { Env, Log } from '../core/env.ts'
+import { showFinding } from '../core/errors.ts'
+import { systemRandom, uuidv7Source } from '../core/ids.ts'
+import { createApp, listen } from '../http/server.ts'
+import { createStats } from '../http/stats.ts'
+import { backgroundLoops } from '../loops/index.ts'
+import { type Loops, startLoops } from '../loops/loop.ts'
+import { RulesNotLoaded } from '../rules/rules.ts'
+import { stateBackends } from '../state/index.ts'
+import { type Assembled, assemble } from './assemble.ts'
+import { openingProblem } from './commands/migrate.ts'
+import type { Serve } from './commands/serve.ts'
+import { needsRestart } from './config/changes.ts'
+import type { Config } from './config/config.ts'
+import { watchConfig } from './reload.ts'
+import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
+
+/** The signals a service manager and a terminal stop a process with. */
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+export const serve: Serve = async (first, again) => {
+  const { log, flush } = openLog()
+  const clock = systemClock()
+  const random = systemRandom()
+  const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
+  let config: Config = first
+  let configError: string | undefined
+  const stopping = new AbortController()
+
+  let opened: Awaited<ReturnType<typeof stateBackends.sqlite>>
+  try {
+    opened = await stateBackends.sqlite({
+      path: config.state.path,
+      synchronous: config.state.synchronous,
+      clock,
+      random,
+    })
+  } catch (e) {
+    process.stderr.write(`signalbox: ${openingProblem(config.state, e)}\n`)
+    return 1
+  }
+  const state = opened.state
+  const audit = auditStore(opened.audit)
+  const stats = createStats(env)
+  let loops: Loops | undefined
+  let routes = openRoutes(config, env, openProvider)
+  let parts: Assembled
+  try {
+    parts = await assemble({
+      config: () => config,
+      env,
+      state,
+      audit,
+      routes,
+      processEnv: process.env,
+      stats,
+      stopping: stopping.signal,
+      nudge: (name) => loops?.nudge(name),
+    })
+  } catch (e) {
+    await state.close()
+    if (!(e instanceof RulesNotLoaded)) throw e
+    process.stderr.write(`${e.findings.map(showFinding).join('\n')}\n`)
+    return 1
+  }
+  parts.rules.start()
+  const begin = (): Loops =>
+    startLoops(
+      backgroundLoops({
+        env,
+        state,
+        owner: parts.node,
+        config: config.background,
+        handlers: parts.handlers,
+        nudge: (name) => loops?.nudge(name),
+      }),
+      env,
+    )
+  loops = begin()
+
+  const app = createApp({
+    ...parts,
+    env,
+    version: packageVersion(),
+    server: config.server,
+    defaultProvider: () => config.rules.defaultProvider,
+    state,
+    audit,
+    stats,
+    ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
+    configError: () => configError,
+  })
+  const server = await listen(app, config.server)
+  const watching = watchConfig(config.file, env, async () => {
+    const loaded = again()
+    const errors = loaded.findings.filter((f) => f.severity === 'error')
+    if (!loaded.config) {
+      configError = errors.map(showFinding).join('; ')
+      log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
+      return
+    }
+    configError = undefined
+    const fixed = needsRestart(config, loaded.config)
+    if (fixed.length > 0) log.warn({ sections: fixed }, 'an edit of these sections needs a restart')
+    await takeOver(loaded.config)
+  })
+
+  /** Puts the parts of a new configuration in force that need no restart. */
+  async function takeOver(next: Config): Promise<void> {
+    const before = routes
+    config = {
+      ...config,
+      providers: next.providers,
+      circuitBreaker: next.circuitBreaker,
+      chains: next.chains,
+      background: next.background,
+      audit: { ...config.audit, redact: next.audit.redact },
+    }
+    routes = openRoutes(config, env, openProvider)
+    parts.breakers.update(breakerTable(config))
+    const drained = parts.deliver.update(routes)
+    parts.chains.setDefinitions(config.chains.definitions)
+    await parts.rules.reload()
+    const old = loops
+    loops = begin()
+    await old?.stop()
+    await drained
+    await closeRoutes(before)
+    log.info({ providers: config.providers.length }, 'configuration loaded')
+  }
+
+  printStart(config, parts, server.port)
+  await stopSignal()
+  log.info({}, 'stopping')
+  stopping.abort()
+  const forced = clock.timer(config.server.shutdownTimeoutSeconds * 1000, () => {
+    log.error({}, 'work in hand did not end in time; its claims will run out')
+    flush()
+    process.exit(1)
+  })
+  watching.stop()
+  parts.rules.stop()
+  await server.close()
+  await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
+  parts.breakers.close()
+  await closeRoutes(routes)
+  await state.close()
+  forced.cancel()
+  log.info({}, 'stopped')
+  flush()
+  return 0
+}
+
+/** The first signal asks for an orderly end; a second ends the process at once. */
+const stopSignal = (): Promise<void> =>
+  new Promise((resolve) => {
+    for (const signal of SIGNALS)
+      process.once(signal, () => {
+        resolve()
+        for (const again of SIGNALS) process.on(again, () => process.exit(1))
+      })
+  })
+
+function openLog(): { readonly log: Log; readonly flush: () => void } {
+  // Lines are gathered and written in blocks: a synchronous write per dispatch would cost more than the dispatch.
+  const to = pino.destination({ dest: 2, sync: false, minLength: 4096 })
+  const logger = pino(
+    { level: process.env['LOG_LEVEL'] ?? 'info', base: { pid: process.pid, host: hostname() }, errorKey: 'error' },
+    to,
+  )
+  const periodic = setPeriodicFlush(() => to.flush())
+  const wrap =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (fields: object, message: string): void =>
+      logger[level](fields, message)
+  return {
+    log: { debug: wrap('debug'), info: wrap('info'), warn: wrap('warn'), error: wrap('error') },
+    flush: () => {
+      periodic()
+      to.flushSync()
+    },
+  }
+}
+
+function setPeriodicFlush(flush: () => void): () => void {
+  const clock = systemClock()
+  let stopped = false
+  const next = (): void => {
+    clock.timer(500, () => {
+      if (stopped) return
+      flush()
+      next()
+    })
+  }
+  next()
+  return () => {
+    stopped = true
+  }
+}
+
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+
+function printStart(config: Config, parts: Assembled, port: number): void {
+  const { host } = config.server
+  const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+  const out = (line: string): void => void process.stdout.write(`${line}\n`)
+  const rules = parts.rules.list()
+  const names = rules.map((r) => r.name).join(', ')
+  out(`${rules.length} rules loaded from ${config.rules.directory}${names === '' ? '' : `: ${names}`}`)
+  out(`State and audit in ${config.state.path}`)
+  out('Try it:')
+  out(`  curl -sS ${base}/v1/dispatch -H 'content-type: application/json' \\`)
+  out(
+    `    -d '{"action_type":"greeting","provider":"${config.providers[0]?.name ?? 'log'}","payload":{"text":"hello"}}'`,
+  )
+  out(`Listening on ${host}:${port}`)
+}
