@@ -18,7 +18,7 @@ const pointer = (path: readonly PropertyKey[]): string =>
 
 /** Reads a request body; throws Problem 400 `invalid_<what>` that names every field at fault, unknown ones with the nearest known. */
 export function parseWire<S extends z.ZodObject>(schema: S, body: unknown, what: string): z.output<S> {
-  const read = schema.safeParse(body)
+  const read = schema.safeParse(body, { reportInput: true })
   if (read.success) return read.data
   const known = Object.keys(schema.shape)
   const errors = read.error.issues.flatMap((issue): FieldError[] =>
@@ -36,7 +36,7 @@ export const invalid = (what: string, errors: readonly FieldError[]): Problem =>
   new Problem(400, `invalid_${what}`, errors.length === 1 ? 'a field is wrong' : 'fields are wrong', { errors })
 
 const missing = (issue: z.core.$ZodIssue): boolean =>
-  issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+  issue.code === 'invalid_type' && issue.input === undefined
 
 /** An edit whose `If-Match` names another version than the one in force. */
 export const preconditionFailed = (what: string): Problem =>
