@@ -1,0 +1,195 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { Scope } from '../../src/core/action.ts'
+import { auditRow } from '../../src/core/audit.ts'
+import { Problem } from '../../src/core/errors.ts'
+import { uuidv7Of } from '../../src/core/ids.ts'
+import { type DeadLetter, putDeadLetter } from '../../src/delivery/dead-letters.ts'
+import { purgeDeadLetters } from '../../src/retention/dead-letters.ts'
+import { openRetentionPolicies, type RetentionPolicies } from '../../src/retention/policies.ts'
+import { REAP_ROWS, type Reaper, reaper } from '../../src/retention/reaper.ts'
+import { type TestEnv, testEnv } from '../fakes/env.ts'
+import { type MemoryState, memoryState } from '../fakes/store.ts'
+
+const HQ: Scope = ['iot', 'hq']
+const LAB: Scope = ['iot', 'lab']
+const BY = { caller: 'test' }
+const DAY = 86_400_000
+const never = new AbortController().signal
+
+let env: TestEnv
+let store: MemoryState
+let policies: RetentionPolicies
+let reap: Reaper
+let auditTtl: number | undefined
+let executions: { scope: Scope; before: number; limit: number }[]
+
+beforeEach(async () => {
+  env = testEnv()
+  store = await memoryState(env)
+  auditTtl = undefined
+  executions = []
+  policies = await openRetentionPolicies({ state: store.state, now: env.clock.now, changed: () => undefined })
+  reap = reaper({
+    policies,
+    audit: store.audit,
+    now: env.clock.now,
+    auditTtlSeconds: () => auditTtl,
+    executionTtlSeconds: () => 7 * 86_400,
+    executions: async (scope, before, limit) => {
+      executions.push({ scope, before, limit })
+      return 0
+    },
+    deadLetters: purgeDeadLetters(store.state),
+  })
+})
+
+let serial = 0
+async function record(scope: Scope, count = 1): Promise<void> {
+  const at = env.clock.now()
+  const time = new Date(at).toISOString()
+  const ops = Array.from({ length: count }, () => ({
+    op: 'record' as const,
+    row: auditRow({
+      id: uuidv7Of(at, String(++serial)),
+      kind: 'dispatch',
+      namespace: scope[0],
+      tenant: scope[1],
+      action_id: `a${serial}`,
+      run_id: `r${serial}`,
+      action_type: 'x',
+      outcome: 'executed',
+      received_at: time,
+      completed_at: time,
+      duration_ms: 0,
+    }),
+  }))
+  await store.state.commit(scope, ops)
+}
+const records = async (scope: Scope): Promise<number> =>
+  (await store.audit.query(scope, {}, { limit: 1000 })).records.length
+const all = async (): Promise<number> => {
+  let gone = 0
+  for (let i = 0; i < 5; i++) gone += await reap.reap(never)
+  return gone
+}
+
+describe('the reaper', () => {
+  test('goes by the policy of each scope, and by [audit].ttl_seconds where there is none', async () => {
+    await record(HQ)
+    await record(LAB)
+    await policies.put(HQ, { audit_ttl_seconds: 86_400 }, BY)
+    await env.clock.advance(DAY + 1000)
+    await record(HQ)
+    await reap.reap(never)
+    expect([await records(HQ), await records(LAB)]).toEqual([1, 1])
+    auditTtl = 3_600
+    await reap.reap(never)
+    expect([await records(HQ), await records(LAB)]).toEqual([1, 0])
+  })
+  test('decides by the policy in force when it runs: a longer one saves what is there, a disabled one is none', async () => {
+    await record(HQ)
+    await policies.put(HQ, { audit_ttl_seconds: 3_600 }, BY)
+    await policies.put(HQ, { audit_ttl_seconds: 30 * 86_400 }, BY)
+    await env.clock.advance(DAY)
+    expect(await all()).toBe(0)
+    await policies.put(HQ, { audit_ttl_seconds: 3_600, enabled: false }, BY)
+    expect(await all()).toBe(0)
+    await policies.put(HQ, { audit_ttl_seconds: 3_600 }, BY)
+    expect(await all()).toBe(1)
+  })
+  test('takes more than one delete can hold, and stops when told to', async () => {
+    await record(HQ, REAP_ROWS + 200)
+    await policies.put(HQ, { audit_ttl_seconds: 60 }, BY)
+    await env.clock.advance(DAY)
+    const stop = new AbortController()
+    stop.abort()
+    expect(await reap.reap(stop.signal)).toBe(0)
+    expect(await reap.reap(never)).toBe(REAP_ROWS + 200)
+  })
+  test('state_ttl_seconds removes dead letters and finished executions of the scope, also where nothing was audited', async () => {
+    const letter = (scope: Scope): DeadLetter => ({
+      id: uuidv7Of(env.clock.now(), String(++serial)),
+      created_at: new Date(env.clock.now()).toISOString(),
+      action: {
+        id: 'a',
+        namespace: scope[0],
+        tenant: scope[1],
+        action_type: 'x',
+        payload: {},
+        metadata: {},
+        created_at: '',
+      },
+      provider: 'p',
+      run_id: 'r',
+      token: 't',
+      request: {},
+      code: 'c',
+      message: 'm',
+      unknown: false,
+      attempts: 1,
+      told_caller: false,
+      origin: { kind: 'dispatch' },
+      redrives: 0,
+    })
+    const left = async (scope: Scope) => (await store.state.list('dead_letter', scope, { limit: 10 })).entries.length
+    for (const scope of [HQ, LAB]) await store.state.commit(scope, putDeadLetter(letter(scope)))
+    await env.clock.advance(DAY)
+    await store.state.commit(HQ, putDeadLetter(letter(HQ)))
+    await policies.put(HQ, { state_ttl_seconds: 3_600 }, BY)
+    expect(await reap.reap(never)).toBe(1)
+    expect([await left(HQ), await left(LAB)]).toEqual([1, 1])
+    expect(executions).toEqual([{ scope: HQ, before: env.clock.now() - 3_600_000, limit: REAP_ROWS }])
+  })
+  test('cleanup removes finished executions by the configured time, but leaves scopes with a policy to it', async () => {
+    await record(HQ)
+    await record(LAB)
+    await policies.put(HQ, { state_ttl_seconds: 30 * 86_400 }, BY)
+    await reap.cleanUp(never)
+    expect(executions).toEqual([{ scope: LAB, before: env.clock.now() - 7 * DAY, limit: REAP_ROWS }])
+  })
+  test('goes round all scopes, a page at a time', async () => {
+    for (let i = 0; i < 230; i++) await record(['many', `t${i}`])
+    auditTtl = 60
+    await env.clock.advance(DAY)
+    expect([await reap.reap(never), await reap.reap(never), await reap.reap(never)]).toEqual([100, 100, 30])
+  })
+})
+
+describe('policies', () => {
+  const refused = async (work: Promise<unknown>): Promise<Problem> => {
+    const error = await work.then(
+      () => undefined,
+      (e: unknown) => e,
+    )
+    if (!(error instanceof Problem)) throw new Error('it was not refused')
+    return error
+  }
+  test('one per scope: PUT creates and replaces, POST refuses a second, DELETE ends it', async () => {
+    const first = await policies.create(HQ, { audit_ttl_seconds: 604_800, event_ttl_seconds: 172_800 }, BY)
+    expect(first).toMatchObject({
+      created: true,
+      view: { namespace: 'iot', tenant: 'hq', audit_ttl_seconds: 604_800, event_ttl_seconds: 172_800 },
+    })
+    expect(await refused(policies.create(HQ, {}, BY))).toMatchObject({ status: 409 })
+    expect(await refused(policies.put(HQ, {}, { ...BY, ifMatch: 'old' }))).toMatchObject({ status: 412 })
+    const second = await policies.put(
+      ['x', 'y'],
+      { namespace: 'iot', tenant: 'hq', audit_ttl_seconds: 60 },
+      { ...BY, ifMatch: first.etag },
+    )
+    expect(second).toMatchObject({ created: false, view: { id: first.view['id'], audit_ttl_seconds: 60 } })
+    expect(policies.get(HQ)?.view['event_ttl_seconds']).toBeUndefined()
+    expect(policies.list(LAB)).toEqual([])
+    expect(policies.list().length).toBe(1)
+    expect(await policies.delete(HQ, { ...BY, ifMatch: second.etag })).toBe(true)
+    expect(await policies.delete(HQ, BY)).toBe(false)
+  })
+  test('compliance_hold is refused by name', async () => {
+    const { errors, code } = await refused(policies.put(HQ, { compliance_hold: true, audit_ttl_seconds: -1 }, BY))
+    expect(code).toBe('invalid_retention')
+    expect(errors).toEqual([
+      { pointer: '/audit_ttl_seconds', message: 'must be at least 1' },
+      { pointer: '/compliance_hold', message: 'is not supported yet' },
+    ])
+  })
+})
