@@ -14,6 +14,7 @@ export type ChainEvent =
   /** Back-off: the step goes on at that moment, not before. */
   | { readonly type: 'handed_back'; readonly dueAt: number }
   | { readonly type: 'cancelled'; readonly by: string }
+  /** The deadline came before the step had ended: the step, too, is over. */
   | { readonly type: 'timed_out' }
   /** The dead letter of the failed step was redriven. */
   | { readonly type: 'redriven' }
@@ -37,7 +38,7 @@ export function advance(chain: Chain, run: Run, event: ChainEvent, facts: Facts,
     case 'cancelled':
       return { ...end(run, 'cancelled', now), endedBy: event.by }
     case 'timed_out':
-      return timedOut(run, now)
+      return timedOut({ ...run, taken: run.taken + 1 }, now)
     case 'waits':
       return { ...run, status: 'waiting', at: { ...run.at, ...(event.child !== undefined && { child: event.child }) } }
     case 'handed_back':
@@ -46,7 +47,8 @@ export function advance(chain: Chain, run: Run, event: ChainEvent, facts: Facts,
       const taken: Run = { ...run, status: 'running', taken: run.taken + 1 }
       const left = leave(chain, taken, event.result, facts, now)
       // A step that ran into the deadline failed because of it.
-      return now >= run.deadline && left.status !== 'completed' ? timedOut(taken, now) : left
+      const done = left.status === 'completed' && event.result.success
+      return now >= run.deadline && !done ? timedOut(taken, now) : left
     }
   }
 }

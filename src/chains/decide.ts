@@ -1,7 +1,7 @@
 import { kinds } from '../core/hold.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
-import { advance } from './advance.ts'
+import { advance, type ChainEvent } from './advance.ts'
 import type { Chain } from './compile.ts'
 import type { ChainDefinition } from './definition.ts'
 import type { Loaded } from './load.ts'
@@ -52,8 +52,8 @@ export function contextOf(tools: Tools, at: Loaded, now: number): StepContext {
     child(name, timeoutMs) {
       const definition = beginning.definitions.find((d) => d.name === name)
       if (!definition) throw new Error(`execution ${run.id} began without its sub-chain "${name}"`)
-      const { step, iteration, since } = run.at
-      const id = childRunId(since, run.id, step, iteration)
+      const { step, iteration } = run.at
+      const id = childRunId(run.id, step, iteration)
       const own =
         definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000
       const ops = startOps(
@@ -109,12 +109,13 @@ export function stepEnded(
   failure: Failure,
   now: number,
   stopping: boolean,
+  event: ChainEvent = { type: 'step_ended', result: failure.result },
 ): Decision {
   const { run, beginning } = at
   const { result, undelivered } = failure
   const results = new Map(at.results).set(record.step, result)
   const facts = { origin: beginning.origin, results }
-  let next = advance(at.chain, run, { type: 'step_ended', result }, facts, now)
+  let next = advance(at.chain, run, event, facts, now)
   if (at.cancel) next = advance(at.chain, next, { type: 'cancelled', by: at.cancel.request.by }, facts, now)
 
   const letter = undelivered && { id: tools.newId(), now, ttlMs: tools.deadLetterTtlMs() }
@@ -186,7 +187,9 @@ export function timedOut(
       unknown: at.record !== undefined && resuming,
     })
   const ended = record ?? { step: name, iteration, seq: run.taken, enteredAt: since }
-  return stepEnded(tools, at, ended, { result, ...(undelivered && { undelivered }) }, now, false)
+  return stepEnded(tools, at, ended, { result, ...(undelivered && { undelivered }) }, now, false, {
+    type: 'timed_out',
+  })
 }
 
 /** The execution's own record, once it has ended. */

@@ -38,8 +38,8 @@ export interface Starter {
 export const rootId = (auditId: string, runId: string, rule: string): string =>
   uuidv7Of(uuidv7Time(auditId), 'chain', runId, rule)
 /** A child is a function of its parent, step and iteration: made twice, it is one. */
-export const childRunId = (since: number, parent: string, step: string, iteration: number): string =>
-  uuidv7Of(since, 'child', parent, step, String(iteration))
+export const childRunId = (parent: string, step: string, iteration: number): string =>
+  uuidv7Of(uuidv7Time(parent), 'child', parent, step, String(iteration))
 
 /** An hour more, so that nothing an execution still needs goes before it has timed out. */
 const SLACK_MS = 3_600_000

@@ -90,11 +90,7 @@ export const providerStep: StepKind<ProviderStep> = {
       {
         ...at.hooks,
         store: (to) => {
-          // How the attempts before it ended is not said here, so after a crash they count as unknown.
-          record = {
-            ...record,
-            sending: { ...record.sending!, ...to, firstAttemptAt: at.clock.now(), unknownElsewhere: true },
-          }
+          record = { ...record, sending: { ...record.sending!, ...to, firstAttemptAt: at.clock.now() } }
           return at.store(record)
         },
       },

@@ -1,0 +1,199 @@
+import type { Chains } from '../../src/chains/chains.ts'
+import type { BranchTests } from '../../src/chains/definition.ts'
+import { type ChainsConfig, createChains } from '../../src/chains/engine.ts'
+import type { Action, Scope } from '../../src/core/action.ts'
+import type { Json, JsonObject } from '../../src/core/json.ts'
+import { compileRedact } from '../../src/core/redact.ts'
+import type { StateStore } from '../../src/core/state.ts'
+import { createBreakers } from '../../src/delivery/breakers.ts'
+import { createDeliver } from '../../src/delivery/deliver.ts'
+import type { Route, Routes } from '../../src/delivery/route.ts'
+import { type TestEnv, testEnv } from '../fakes/env.ts'
+import { OK, type Scripted, type ScriptedProvider, scriptedProvider } from '../fakes/provider.ts'
+import { type MemoryState, memoryState } from '../fakes/store.ts'
+
+export const scope: Scope = ['iot', 'hq']
+let actions = 0
+export const actionOf = (payload: JsonObject = {}, id = `a${++actions}`): Action => ({
+  id,
+  namespace: scope[0],
+  tenant: scope[1],
+  action_type: 'reading',
+  payload,
+  metadata: { zone: 'north' },
+  created_at: '2026-01-05T12:00:00.000Z',
+})
+
+/** A stand-in for the operators of rules. */
+export const tests: BranchTests = {
+  operators: ['eq', 'ne', 'gt', 'is_empty'],
+  compile(operator, value) {
+    if (operator === 'eq') return (f) => f === (value ?? null)
+    if (operator === 'ne') return (f) => f !== (value ?? null)
+    if (operator === 'is_empty') return (f) => f === null || f === ''
+    return typeof value === 'number' ? (f) => typeof f === 'number' && f > value : 'gt takes a number'
+  },
+}
+
+/** The guide's chains, as its TOML reads: `default_next` has fallen into the branch. */
+export const guide: readonly Json[] = [
+  {
+    name: 'telemetry-processing',
+    timeout_seconds: 300,
+    steps: [
+      {
+        name: 'normalize',
+        provider: 'telemetry-normalizer',
+        action_type: 'invoke',
+        payload_template: {
+          device_id: '{{origin.payload.device_id}}',
+          sensor_type: '{{origin.payload.sensor_type}}',
+          value: '{{origin.payload.value}}',
+          unit: '{{origin.payload.unit}}',
+        },
+        branches: [{ field: 'body.logged', operator: 'eq', value: true, target: 'detect-anomaly' }],
+      },
+      {
+        name: 'detect-anomaly',
+        provider: 'anomaly-detector',
+        action_type: 'invoke',
+        payload_template: { device_id: '{{origin.payload.device_id}}', value: '{{origin.payload.value}}' },
+        branches: [
+          { field: 'success', operator: 'eq', value: true, target: 'publish-event', default_next: 'archive-metrics' },
+        ],
+      },
+      { name: 'publish-event', sub_chain: 'critical-alert' },
+      {
+        name: 'archive-metrics',
+        provider: 'metrics-queue',
+        action_type: 'send_message',
+        payload_template: { device_id: '{{origin.payload.device_id}}', processed: 'true' },
+      },
+    ],
+  },
+  {
+    name: 'critical-alert',
+    timeout_seconds: 120,
+    steps: [
+      {
+        name: 'fan-out-alert',
+        provider: 'alert-fanout',
+        action_type: 'publish',
+        payload_template: { device_id: '{{origin.payload.device_id}}', severity: 'critical', seen: '{{prev.body}}' },
+      },
+      {
+        name: 'publish-to-bus',
+        provider: 'event-bus',
+        action_type: 'put_event',
+        payload_template: { source: 'iot', detail_type: 'CriticalAlert', detail: '{{origin.payload}}' },
+      },
+    ],
+  },
+]
+export const guideProviders = ['telemetry-normalizer', 'anomaly-detector', 'alert-fanout', 'event-bus', 'metrics-queue']
+export const reading = { device_id: 'd1', sensor_type: 'temperature', value: 21, unit: 'C' }
+
+export type Given = Partial<Omit<Route, 'provider'>> & {
+  readonly provider?: ScriptedProvider
+  readonly script?: readonly Scripted[]
+}
+export interface World {
+  readonly env: TestEnv
+  readonly memory: MemoryState
+  /** Another process on the same data: its own claims, the same providers. */
+  node(store?: StateStore, more?: { routes?: Routes; config?: Partial<ChainsConfig> }): Promise<Chains>
+  readonly providers: Readonly<Record<string, ScriptedProvider>>
+  readonly routes: Map<string, Route>
+}
+
+export async function world(
+  definitions: readonly Json[],
+  given: Readonly<Record<string, Given>>,
+  opts: { config?: Partial<ChainsConfig>; redacted?: readonly string[]; thresholds?: Record<string, number> } = {},
+): Promise<World> {
+  const env = testEnv()
+  const memory = await memoryState(env)
+  const providers: Record<string, ScriptedProvider> = {}
+  const routes = new Map<string, Route>()
+  for (const [name, { provider, script, ...route }] of Object.entries(given)) {
+    providers[name] = provider ?? scriptedProvider(name, script ?? [OK])
+    routes.set(name, { timeoutMs: 30_000, maxRetries: 0, maxConcurrent: 64, ...route, provider: providers[name] })
+  }
+  const redact = compileRedact({ enabled: true, fields: opts.redacted ?? [], placeholder: '[REDACTED]' })
+  return {
+    env,
+    memory,
+    providers,
+    routes,
+    async node(store = memory.state, more = {}) {
+      const settings = Object.entries(opts.thresholds ?? {}).map(
+        ([name, failureThreshold]) => [name, { failureThreshold, successThreshold: 1, recoveryMs: 60_000 }] as const,
+      )
+      // Breakers and definitions are read from the data itself: only executions meet the store under test.
+      const breakers = createBreakers({
+        control: await memory.state.control('breakers'),
+        env,
+        breakers: new Map(settings),
+      })
+      const routesHere = more.routes ?? routes
+      const chains = createChains({
+        state: store,
+        env,
+        deliver: createDeliver({ providers: routesHere, breakers, env }),
+        control: await memory.state.control('chains'),
+        tests,
+        providers: () => routes.keys(),
+        audit: () => ({ enabled: true, storePayload: true, redact }),
+        config: () => ({
+          defaultTimeoutSeconds: 300,
+          maxConcurrentAdvances: 64,
+          completedChainTtlSeconds: 3600,
+          stepDeadlineSeconds: 60,
+          ...opts.config,
+          ...more.config,
+        }),
+      })
+      const errors = chains.setDefinitions(definitions).filter((i) => i.severity === 'error')
+      if (errors.length > 0) throw new Error(JSON.stringify(errors))
+      return chains
+    },
+  }
+}
+
+/** As the gateway does: the start's ops in one commit, then on its way. */
+export async function start(
+  w: Pick<World, 'env'>,
+  chains: Chains,
+  store: StateStore,
+  chain: string,
+  action: Action = actionOf(reading),
+  runId: string = w.env.newId(),
+  rule = 'r1',
+): Promise<string> {
+  const started = chains.startOps({
+    chain,
+    scope,
+    action,
+    runId,
+    auditId: runId,
+    now: w.env.clock.now(),
+    rule,
+  })
+  if (!started) throw new Error(`no chain ${chain}`)
+  const done = await store.commit(scope, started.ops)
+  if (!done.ok) throw new Error('the start was refused')
+  void chains.begin(scope, started.chainId, { ...started.claim, number: done.results[0]!.claimNumber! })
+  return started.chainId
+}
+
+/** One field of a view. */
+export const at = (view: JsonObject | undefined, name: string): Json | undefined => view?.[name]
+/** Steps of a view by name, the latest entry of each. */
+export const stepsOf = (view: JsonObject | undefined): Record<string, JsonObject> =>
+  Object.fromEntries(((view?.['steps'] ?? []) as readonly JsonObject[]).map((s) => [s['name'] as string, s]))
+
+/** Every audit record of the scope, oldest first. */
+export async function audit(w: World, filter: { chainId?: string; kind?: string } = {}) {
+  const page = await w.memory.audit.query(scope, filter, { limit: 1000 })
+  return [...page.records].reverse()
+}
