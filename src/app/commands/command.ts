@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import type { Environment } from '../../core/expand.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { ConfigRequest } from '../config/load.ts'
+import type { Config } from '../config/config.ts'
+import type { ConfigRequest, LoadedConfig } from '../config/load.ts'
 
 /** What a command talks to. */
 export interface Terminal {
@@ -80,3 +81,9 @@ export function usageOf(command: Command): string {
   const lines = Object.values(command.options).map((o, i) => `${left[i]!.padEnd(width)}   ${o.about}`)
   return [`signalbox ${command.name}: ${command.about}`, ...lines].join('\n')
 }
+
+/**
+ * What `src/app/serve.ts` exports as `serve`: opens everything, prints where it listens, and resolves to the exit code once a signal
+ * has stopped it. `again` reads file, variables and flags anew, as a reload does.
+ */
+export type Serve = (config: Config, again: () => LoadedConfig) => Promise<number>

@@ -1,13 +1,8 @@
-import type { Config } from '../config/config.ts'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import { type Command, configOptions, requestOf } from './command.ts'
+import { loadConfig } from '../config/load.ts'
+import { type Command, configOptions, requestOf, type Serve } from './command.ts'
 import { printFindings } from './findings.ts'
 
-/**
- * What `src/app/serve.ts` exports as `serve`: opens everything, prints where it listens, and resolves to the exit code once a signal
- * has stopped it. `again` reads file, variables and flags anew, as a reload does.
- */
-export type Serve = (config: Config, again: () => LoadedConfig) => Promise<number>
+export type { Serve }
 
 export const serve: Command = {
   name: 'serve',

@@ -1,14 +1,14 @@
+import { stateBackends } from '../../state/index.ts'
 import { type BackendName, backendNames } from './config.ts'
 import { type Draft, follow, isTable, report } from './draft.ts'
 import type { Path } from './places.ts'
 
 type Section = 'state' | 'audit'
 
-/** The backends this version can open. */
-export const builtBackends: { readonly [s in Section]: readonly BackendName[] } = {
-  state: ['sqlite'],
-  audit: ['sqlite'],
-}
+const isName = (name: string): name is BackendName => backendNames.some((b) => b === name)
+const built = Object.keys(stateBackends).filter(isName)
+/** What this version can open. The audit of a state backend is kept in its own transactions. */
+const builtBackends: { readonly [s in Section]: readonly BackendName[] } = { state: built, audit: built }
 /** Those the contract names for a section, built or not. */
 const knownBackends: { readonly [s in Section]: readonly BackendName[] } = {
   state: backendNames,

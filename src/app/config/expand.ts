@@ -33,8 +33,9 @@ export const UNSET = Symbol('unset')
 function* problemsOf(e: Expanded): Iterable<string> {
   for (const name of e.missing)
     yield `the environment variable ${name} is not set; \${${name}:-…} would give it a default`
+  // Not quoted: it may be a part of a secret.
   if (e.malformed !== undefined)
-    yield `"${e.malformed}" is no reference: expected \${NAME} or \${NAME:-default}, or $\${ for a plain \${`
+    yield 'not a reference: expected ${NAME} or ${NAME:-default}; $${ stands for a plain ${'
 }
 
 /** `signing_secret_file = "./secret"` stands for `signing_secret` with what the file holds, the last line break left out. */

@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { commands, main } from '../../src/app/cli.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const entry = join(root, 'src', 'app', 'signalbox.cjs')
+
+let folder = ''
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cli-'))
+  writeFileSync(join(folder, 'bad.toml'), '[server]\nprot = 1\n')
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+interface Ended {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+const run = (args: readonly string[], cwd: string): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [entry, ...args], { cwd }, (e, out, err) =>
+      resolve({ code: typeof e?.code === 'number' ? e.code : 0, out, err }),
+    )
+  })
+async function here(...args: string[]): Promise<Ended> {
+  const out: string[] = []
+  const err: string[] = []
+  const code = await main(args, { out: (l) => out.push(l), err: (l) => err.push(l), cwd: folder, env: {} })
+  return { code, out: out.join('\n'), err: err.join('\n') }
+}
+
+describe('as a process', () => {
+  test('version', async () => {
+    expect(await run(['version'], folder)).toEqual({
+      code: 0,
+      out: `signalbox 0.1.0 (node ${process.version})\n`,
+      err: '',
+    })
+  })
+  test('the default configuration and rules are flawless', async () => {
+    expect(await run(['check', '--strict'], root)).toEqual({
+      code: 0,
+      out: 'ok: 1 provider, 6 rules, 0 chains\n',
+      err: '',
+    })
+  })
+  test('a bad file ends with 1', async () => {
+    const { code, out, err } = await run(['check', '-c', 'bad.toml'], folder)
+    expect(out).toContain('bad.toml:2:1: error: unknown key "prot" in server; did you mean "port"?\n')
+    expect(err).toBe('not ok: 1 error, 1 warning\n')
+    expect(code).toBe(1)
+  })
+  test('a misused command line ends with 2', async () => {
+    const { code, err } = await run(['check', '--strct'], folder)
+    expect(err).toBe('signalbox check: unknown option --strct; did you mean "--strict"?\n')
+    expect(code).toBe(2)
+  })
+})
+
+describe('words', () => {
+  test.each([
+    [['chekc'], 'signalbox: unknown command "chekc"; did you mean "check"?'],
+    [['xyz'], 'signalbox: unknown command "xyz"; expected one of serve, check, migrate, version'],
+    [['check', 'extra'], 'signalbox check: unexpected "extra"'],
+    [['serve', '--port'], 'signalbox serve: --port needs a value'],
+    [['serve', '--port', '--host', 'x'], 'signalbox serve: --port needs a value'],
+    [['check', '--strict=yes'], 'signalbox check: --strict takes no value'],
+    [['check', '-c', 'a', '--config', 'b'], 'signalbox check: --config is given twice'],
+    [['migrate', '--port', '1'], 'signalbox migrate: unknown option --port'],
+    [['check', '-x'], 'signalbox check: unknown option -x'],
+  ])('%j', async (args, message) => {
+    const { code, err } = await here(...args)
+    expect(err.startsWith(message)).toBe(true)
+    expect(code).toBe(2)
+  })
+  test('help is asked for in every usual way, and names every option', async () => {
+    for (const args of [['--help'], ['help'], ['-h']]) {
+      const { code, out } = await here(...args)
+      expect(code).toBe(0)
+      for (const c of commands) for (const o of Object.keys(c.options)) expect(out).toContain(`--${o}`)
+    }
+    expect((await here('check', '--help')).out).toContain('--strict')
+    expect((await here()).code).toBe(2)
+  })
+})
+
+test('serve refuses a configuration with errors before anything is opened', async () => {
+  const { code, err } = await here('serve', '-c', 'bad.toml', '--set', 'state.backend=redis')
+  expect(err).toContain('bad.toml:2:1: error: unknown key "prot" in server')
+  expect(err).toContain(
+    '--set state.backend: error: state.backend: redis is not built into this version, which has sqlite',
+  )
+  expect(code).toBe(1)
+})
+
+test('migrate says what it did', async () => {
+  const file = join(folder, 'data', 'signalbox.db')
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema 1` })
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema 1, nothing to do` })
+  expect(await here('migrate', '--set', 'state.backend=redis')).toMatchObject({ code: 1 })
+})
+
+test('check --connect opens the store and reaches every provider, and says which it could not', async () => {
+  const hook = '[[providers]]\nname = "hook"\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\ntimeout_seconds = 5\n'
+  writeFileSync(
+    join(folder, 'connect.toml'),
+    `[rules]\ndirectory = "."\n[[providers]]\nname = "log"\ntype = "log"\n${hook}`,
+  )
+  const { code, out, err } = await here('check', '-c', 'connect.toml', '--connect')
+  expect(out).toContain('provider log: reached')
+  expect(out).toContain(`state ${join(folder, 'data', 'signalbox.db')}: reached`)
+  expect(err).toMatch(/^provider hook: \w+: /)
+  expect(code).toBe(1)
+})
