@@ -10,6 +10,7 @@ import type { Committed, Op } from '../core/state.ts'
 import type { Rules } from '../rules/rules.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ, type ReadBefore, type Tools } from './admission.ts'
+import { dryOutcome } from './dry-run.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
@@ -263,42 +264,10 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       const admission = admit(parts, tools, run, plan, await readBefore(run, plan, new Map()))
       const done = await state.commit(run.scope, admission.ops, { dry: true })
       const verdict = done.ok ? undefined : await judge(parts, run, admission, done)
-      return dryOutcome(run, plan, admission, verdict, traced ? trace : undefined)
+      return dryOutcome(run, plan, admission, verdict, traced ? trace : undefined, parts.settings().redact)
     },
     async idle() {
       while (background.size > 0) await Promise.all(background)
     },
-  }
-}
-
-function dryOutcome(
-  run: Run,
-  plan: Plan,
-  admission: Admission,
-  verdict: Verdict | undefined,
-  trace: readonly TraceEntry[] | undefined,
-): Outcome {
-  const { end } = plan
-  const delivers = end.kind === 'deliver' ? (end.rerouted ? 'rerouted' : 'executed') : undefined
-  const would =
-    verdict === undefined
-      ? (admission.outcome?.outcome ?? delivers ?? 'executed')
-      : verdict.is === 'outcome'
-        ? verdict.outcome.outcome
-        : (delivers ?? 'executed')
-  const rule = verdict?.is === 'outcome' ? verdict.outcome.rule : 'rule' in end ? end.rule : undefined
-  const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
-  return {
-    action_id: run.action.id,
-    run_id: run.runId,
-    ...(rule !== undefined && { rule }),
-    outcome: 'dry_run',
-    verdict: would,
-    ...(provider !== undefined && { provider }),
-    plan: JSON.parse(
-      JSON.stringify({ matched: plan.matched, guards: plan.guards, effects: plan.effects, end, action: plan.action }),
-    ),
-    ...(plan.warnings.length > 0 && { warnings: plan.warnings }),
-    ...(trace && { trace: trace as unknown as Json }),
   }
 }
