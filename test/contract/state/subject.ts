@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import type { Scope } from '../../../src/core/action.ts'
+import type { Entry, Op, OpResult, Refused, StateStore } from '../../../src/core/state.ts'
+import type { FakeClock } from '../../fakes/clock.ts'
+import { type TestEnv, testEnv } from '../../fakes/env.ts'
+
+export type OpenState = (env: TestEnv) => Promise<StateStore>
+
+/** What every part of the contract works on: one store for the part, a scope and a kind of its own for each test. */
+export interface Subject {
+  readonly env: TestEnv
+  readonly clock: FakeClock
+  state: StateStore
+  scope: Scope
+  kind: string
+  /** Commits and expects that nothing refuses. */
+  ok(...ops: Op[]): Promise<readonly OpResult[]>
+  /** Commits and expects a refusal. */
+  no(...ops: Op[]): Promise<Refused>
+  get(id: string): Promise<Entry | undefined>
+  put(id: string, more?: Partial<Extract<Op, { op: 'put' }>>): Op
+  claim(more?: { owner?: string; leaseMs?: number; limit?: number; perScope?: number }): ReturnType<StateStore['claim']>
+}
+
+export function subject(open: OpenState): Subject {
+  const env = testEnv()
+  let n = 0
+  const s: Subject = {
+    env,
+    clock: env.clock,
+    state: undefined as unknown as StateStore,
+    scope: ['', ''],
+    kind: '',
+    async ok(...ops) {
+      const done = await s.state.commit(s.scope, ops)
+      if (!done.ok) throw new Error(`refused: ${JSON.stringify(done)}`)
+      return done.results
+    },
+    async no(...ops) {
+      const done = await s.state.commit(s.scope, ops)
+      if (done.ok) throw new Error(`not refused: ${JSON.stringify(done)}`)
+      return done
+    },
+    get: async (id) => (await s.state.get([{ kind: s.kind, scope: s.scope, id }]))[0],
+    put: (id, more = {}) => ({ op: 'put', kind: s.kind, id, value: `value of ${id}`, version: env.newId(), ...more }),
+    claim: (more = {}) => s.state.claim(s.kind, { owner: 'worker', leaseMs: 1000, limit: 100, ...more }),
+  }
+  beforeAll(async () => {
+    s.state = await open(env)
+  })
+  afterAll(() => s.state.close())
+  beforeEach(() => {
+    n++
+    s.scope = ['contract', `tenant ${n} ${env.newId()}`]
+    s.kind = `kind ${n} ${env.newId()}`
+  })
+  return s
+}
