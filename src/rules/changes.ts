@@ -32,7 +32,9 @@ export function compileChanges(
   if (changes) {
     c.template(changes, ['changes'])
     const template = compileTemplate(changes)
-    steps.push((a, v, missing) => ({ ...a, payload: asObject(mergePatch(a.payload, template.render(v, missing))) }))
+    const patch = (v: Variables, missing: string[]) =>
+      template.references.length > 0 ? template.render(v, missing) : changes
+    steps.push((a, v, missing) => ({ ...a, payload: asObject(mergePatch(a.payload, patch(v, missing))) }))
   }
   for (const path of Object.keys(set ?? {})) {
     const value = own(set!, path)!

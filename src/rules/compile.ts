@@ -62,7 +62,7 @@ export const ruleShape = z.strictObject({
   enabled: z.boolean().default(true),
   timezone: z.string().optional(),
   condition: z.unknown().optional(),
-  action: z.unknown(),
+  action: z.unknown().optional(),
 })
 const RULE_KEYS = Object.keys(ruleShape.shape)
 const actionsByType = new Map(ruleActions.map((a) => [a.type, a]))
@@ -217,13 +217,22 @@ function compiling(rule: string, node: Located, fields: FieldContext, context: R
       error(path, field)
       return { text, read: () => undefined }
     },
-    template(source, path) {
-      for (const { text, path: steps } of compileTemplate(source).references) {
-        const problem = badReference(text, steps)
-        if (problem !== undefined) error(path, problem)
-      }
-    },
+    template: (source, path) => checkTemplate(source, path, error),
   }
+}
+
+function checkTemplate(
+  source: Json,
+  path: readonly PropertyKey[],
+  error: (path: readonly PropertyKey[], message: string) => void,
+): void {
+  if (Array.isArray(source)) for (const [i, item] of source.entries()) checkTemplate(item, [...path, i], error)
+  else if (isObject(source)) for (const k of Object.keys(source)) checkTemplate(own(source, k)!, [...path, k], error)
+  else if (typeof source === 'string')
+    for (const reference of compileTemplate(source).references) {
+      const problem = badReference(reference.text, reference.path)
+      if (problem !== undefined) error(path, problem)
+    }
 }
 
 function badReference(text: string, [root = '', first]: readonly string[]): string | undefined {

@@ -15,7 +15,7 @@ export interface DecisionIndex {
 }
 
 /** Below this many rules dividing costs more than asking. */
-const SMALL = 6
+const SMALL = 3
 
 interface Bucket {
   readonly always: readonly number[]

@@ -31,12 +31,13 @@ export async function listRules(directory: string): Promise<Listing> {
     const names = (await readdir(path)).filter((n) => !n.startsWith('.'))
     for (const name of names) {
       const inner = join(path, name)
-      const info = await stat(inner, { bigint: true })
-      if (info.isDirectory()) await visit(inner, `${label}/${name}`, [...above, real])
+      const info = await stat(inner, { bigint: true }).catch(() => undefined)
+      if (info?.isDirectory()) await visit(inner, `${label}/${name}`, [...above, real])
       else if (/\.ya?ml$/.test(name)) {
         files.push({ label: `${label}/${name}`, path: inner })
-        const { mtimeNs, ctimeNs, size, ino } = info
-        marks.push(`${label}/${name} ${await realpath(inner)} ${mtimeNs} ${ctimeNs} ${size} ${ino}`)
+        // What leads nowhere is listed too: reading it names it in a finding.
+        const { mtimeNs, ctimeNs, size, ino } = info ?? {}
+        marks.push([label, name, info && (await realpath(inner)), mtimeNs, ctimeNs, size, ino].join(' '))
       }
     }
   }

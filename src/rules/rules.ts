@@ -11,7 +11,7 @@ import type { Environment } from './document.ts'
 import { listRules, readRules, unreadable } from './loader.ts'
 import type { RuleNames } from './names.ts'
 import { buildRuleset } from './ruleset.ts'
-import { inForce, readSwitches, type Switch } from './switches.ts'
+import { dropOverruled, inForce, readSwitches, type Switch } from './switches.ts'
 import { watch } from './watcher.ts'
 
 export type { RuleNames } from './names.ts'
@@ -161,6 +161,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     const { defaultProvider } = ctx.names
     loaded = { rules: compiled.rules, content, at, defaultProvider }
     byName = new Map(loaded.rules.map((r) => [r.name, r]))
+    await dropOverruled(control, byName, switches, log)
+    switches = readSwitches(control, log)
     return { ok, version: assemble().version, warnings: findings }
   }
 

@@ -1,7 +1,7 @@
 import type { End, Evaluate, Holder, Plan, Resume, Ruleset, TraceEntry } from '../core/plan.ts'
 import type { Rule } from './compile.ts'
 import { type DecisionIndex, decisionIndex } from './decision-index.ts'
-import type { Draft } from './stage.ts'
+import type { Draft, Notes } from './stage.ts'
 
 export interface RulesetOptions {
   readonly version: string
@@ -13,7 +13,7 @@ export interface RulesetOptions {
 }
 
 /** Up to here asking every rule is quicker than looking up which to ask. */
-const LINEAR = 16
+const LINEAR = 8
 
 /**
  * An immutable set of rules in order of evaluation. Invariants:
@@ -156,6 +156,8 @@ function nextPosition(lists: readonly (readonly number[])[], heads: number[], at
   return next
 }
 
+const mismatched = (notes: Notes): boolean => notes.mismatch
+
 /** Every rule in order, and why; ends where the evaluation does. */
 function runTraced(
   draft: Draft,
@@ -190,7 +192,7 @@ function runTraced(
       ...entry,
       matched,
       why: notes.why,
-      ...(notes.mismatch && { type_mismatch: true }),
+      ...(mismatched(notes) ? { type_mismatch: true } : {}),
       ...(error !== undefined && { error }),
       ...(matched ? { effect: end ? `${rule.does}; later rules are not asked` : `${rule.does}; passes on` } : {}),
     })

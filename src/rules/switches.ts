@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Log } from '../core/env.ts'
+import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { Control } from '../core/state.ts'
 import type { Rule } from './compile.ts'
 
@@ -41,4 +42,24 @@ export function inForce(rule: Rule, switches: ReadonlyMap<string, Switch>): Swit
   const s = switches.get(rule.name)
   if (!s) return undefined
   return (s.by === SYSTEM && !s.enabled) || s.file_enabled === rule.enabled ? s : undefined
+}
+
+/** Forgets switches the file has since overruled, so that they do not come back when it says again what it said then. */
+export async function dropOverruled(
+  control: Control,
+  rules: ReadonlyMap<string, Rule>,
+  switches: ReadonlyMap<string, Switch>,
+  log: Log,
+): Promise<void> {
+  for (const name of switches.keys()) {
+    const rule = rules.get(name)
+    const doc = control.get(name)
+    if (!rule || !doc || inForce(rule, switches)) continue
+    try {
+      await control.delete(name, { ifVersion: doc.version })
+    } catch (e) {
+      if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
+      log.warn({ rule: name }, 'an overruled rule switch could not be removed; the next load tries again')
+    }
+  }
 }

@@ -1,0 +1,79 @@
+import { readdirSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { showFinding } from '../../src/core/errors.ts'
+import { compileRules } from '../../src/rules/compile.ts'
+import { compiled, context, findings, fixture } from './build.ts'
+
+const files = readdirSync(new URL('../fixtures/rules/bad', import.meta.url)).filter((f) => f.endsWith('.yaml'))
+
+describe('bad rule files, PITFALLS 3: nothing is dropped silently', () => {
+  it.each(files)('%s is refused, with its exact messages', (file) => {
+    const { findings: found } = compileRules([{ file, text: fixture(`bad/${file}`) }], context)
+    expect(found.map(showFinding).join('\n')).toBe(fixture(`bad/${file.replace('.yaml', '.txt')}`).trimEnd())
+    expect(found.some((f) => f.severity === 'error')).toBe(true)
+  })
+
+  it('PITFALLS 4: a name may stand once in all files', () => {
+    const file = (name: string) => ({ file: name, text: 'rules: [{ name: a, action: { type: suppress } }]' })
+    const { findings: found } = compileRules([file('a.yaml'), file('b.yaml')], context)
+    expect(found.map(showFinding)).toEqual(['b.yaml:1:17: error: the name "a" is taken: a.yaml:1'])
+  })
+
+  it('an alias of itself ends', () => {
+    const [first] = findings('rules:\n  - name: a\n    action: &a { type: modify, changes: { again: *a } }\n')
+    expect(first?.message).toContain('aliases')
+  })
+})
+
+describe('warnings', () => {
+  it('a rule whose loop is off is a warning, and still a rule', () => {
+    const text = `rules:
+  - { name: g, action: { type: group, group_by: [payload.floor] } }
+  - { name: s, action: { type: schedule, delay_seconds: 5 } }
+`
+    const names = { ...context.names, loops: { groupFlush: false, scheduled: false } }
+    expect(findings(text, { names }).map((f) => f.severity)).toEqual(['warning', 'warning'])
+    expect(compiled(text, { names })).toHaveLength(2)
+  })
+})
+
+describe('${…} in rule files', () => {
+  const delay = (value: string, environment: { [k: string]: string } = {}) => {
+    const [rule] = compiled(`rules:\n  - name: a\n    action: { type: schedule, delay_seconds: ${value} }\n`, {
+      environment,
+    })
+    const draft = {
+      action: {} as never,
+      now: 0,
+      matched: [],
+      guards: [],
+      effects: [],
+      warnings: [],
+      notes: undefined,
+      failure: undefined,
+    }
+    const end = rule!.stage(draft, () => ({ priority: 0, before: [] }))
+    return end?.kind === 'schedule' ? end.dueAt : undefined
+  }
+  it('takes the type its key expects: a number', () => {
+    expect(delay('"${ENERGY_DELAY:-60}"')).toBe(60_000)
+    expect(delay('"${ENERGY_DELAY:-60}"', { ENERGY_DELAY: '2' })).toBe(2000)
+    expect(delay('"${ENERGY_DELAY}"', { ENERGY_DELAY: '0.5' })).toBe(500)
+  })
+  it('unquoted, in block style, too', () => {
+    const [rule] = compiled(
+      'rules:\n  - name: a\n    enabled: ${ON:-false}\n    priority: ${P:-7}\n    action:\n      type: suppress\n',
+    )
+    expect(rule).toMatchObject({ enabled: false, priority: 7 })
+  })
+  it('text that looks like a number stays text where text is expected', () => {
+    const [rule] = compiled('rules:\n  - name: ${N:-42}\n    description: ${D:-true}\n    action: { type: suppress }\n')
+    expect(rule).toMatchObject({ name: '42', description: 'true' })
+  })
+  it('inside a text it is put in; $${…} stands for itself; what was put in is not expanded again', () => {
+    const [rule] = compiled('rules:\n  - name: "a-${X}-$${Y}"\n    action: { type: suppress }\n', {
+      environment: { X: '${Z}' },
+    })
+    expect(rule?.name).toBe('a-${Z}-${Y}')
+  })
+})
