@@ -12,6 +12,8 @@ export interface Reply {
   readonly status: number
   readonly headers?: { readonly [name: string]: string }
   readonly body?: string | Buffer
+  /** The connection breaks after the body. */
+  readonly cut?: boolean
 }
 /** `hang`: never answered. `reset`: the connection breaks. */
 export type Answer = (request: Captured) => Reply | 'hang' | 'reset'
@@ -47,7 +49,8 @@ export async function captureServer(answer: Answer): Promise<CaptureServer> {
     if (reply === 'hang') return
     if (reply === 'reset') return void req.socket.resetAndDestroy()
     res.writeHead(reply.status, reply.headers)
-    res.end(reply.body ?? '')
+    if (reply.cut) res.write(reply.body ?? '', () => req.socket.destroy())
+    else res.end(reply.body ?? '')
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

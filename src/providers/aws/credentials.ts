@@ -1,6 +1,6 @@
 import type { Env } from '../../core/env.ts'
 import { ProviderError } from '../../core/errors.ts'
-import { failure, providerErrorCodes } from '../wire/errors.ts'
+import { failure } from '../wire/errors.ts'
 import type { AwsConfig } from './config.ts'
 import { awsError, isExpiredToken } from './errors.ts'
 
@@ -122,5 +122,6 @@ function asCredentialsError(e: unknown, env: Env): ProviderError {
   if (e instanceof ProviderError) return e
   const said = awsError(e, new AbortController().signal, env.clock.now())
   const code = said.code === 'access_denied' ? 'access_denied' : 'credentials_unavailable'
-  return failure(code, `AWS credentials: ${providerErrorCodes[code].meaning}`, { cause: e })
+  const what = code === 'access_denied' ? 'the role may not be assumed' : 'no AWS credentials could be had'
+  return failure(code, what, { cause: e })
 }

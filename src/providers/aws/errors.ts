@@ -104,7 +104,7 @@ export function awsError(e: unknown, signal: AbortSignal, now: number): Provider
   let code = codeOfName(name, status) ?? 'internal_error'
   if ($retryable !== undefined && !providerErrorCodes[code].retryable)
     code = $retryable.throttling ? 'rate_limited' : 'unavailable'
-  return failure(code, `${name ?? 'the service'} (${status}): ${providerErrorCodes[code].meaning}`, {
+  return failure(code, `the service answered ${status}${name === undefined ? '' : ` ${name}`}`, {
     retryAfterMs: retryAfterMs($response?.headers?.['retry-after'], now),
     response: { status, body: { error: name ?? null, message: message ?? null } },
     cause: e,

@@ -66,8 +66,8 @@ function smtpError(e: unknown, begun: boolean): ProviderError {
   const { code, responseCode } = (e ?? {}) as { code?: unknown; responseCode?: unknown }
   const status = typeof responseCode === 'number' ? responseCode : undefined
   const what = status !== undefined ? ofReply(status, code) : ofNetwork(e, code, begun)
-  const said = status === undefined ? '' : ` (SMTP ${status})`
-  return failure(what, `${providerErrorCodes[what].meaning}${said}`, {
+  const message = status === undefined ? providerErrorCodes[what].meaning : `the mail server answered ${status}`
+  return failure(what, message, {
     ...(status !== undefined && { response: { status, body: { smtp_code: status } } }),
     cause: e,
   })
@@ -75,6 +75,7 @@ function smtpError(e: unknown, begun: boolean): ProviderError {
 
 /** RFC 5321: 4yz may succeed later, 5yz will not; 503 speaks of the session, not of the message. */
 function ofReply(status: number, code: unknown): ProviderErrorCode {
+  if (code === 'ETLS') return 'tls_failed'
   if (status < 500 || status === 503) return 'unavailable'
   return code === 'EAUTH' ? 'access_denied' : 'rejected'
 }

@@ -42,7 +42,8 @@ export async function mailServer(over: SMTPServerOptions = {}) {
     ...over,
   })
   server.on('error', () => {}) // resets of its own making
-  server.server.on('connection', (s: Socket) => {
+  // Under TLS the raw socket belongs to its TLSSocket: destroying it there crashes Node 24.
+  server.server.on(over.secure ? 'secureConnection' : 'connection', (s: Socket) => {
     sockets.add(s)
     s.once('close', () => sockets.delete(s))
   })
