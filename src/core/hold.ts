@@ -24,6 +24,8 @@ export const kinds = {
   run: 'run',
   step: 'step',
   inbox: 'inbox',
+  /** Audit records on their way to an audit that lives elsewhere. */
+  auditOutbox: 'audit_outbox',
 } as const
 
 /** An action the gateway keeps for later: the value of `scheduled`, `copy` and `occurrence` entries, whose id is the run id. */
