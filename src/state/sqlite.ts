@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
+import { toOutbox } from './outbox.ts'
 import { batching } from './sqlite/channel.ts'
 import { packWrites } from './sqlite/codec.ts'
 import type { Write } from './sqlite/engine.ts'
@@ -25,6 +26,8 @@ export interface SqliteOptions {
   readonly random: Random
   /** Pages of 4 KiB the file may grow to. */
   readonly maxPageCount?: number
+  /** The audit lives in another place: records wait here in the outbox until `drainOutbox` has carried them over. */
+  readonly auditElsewhere?: boolean
   /** Runs the engine on the calling thread: for tests under a simulated clock, and tools. */
   readonly inThread?: boolean
   /** The medium failed: nothing held in memory can be trusted, the process must end. */
@@ -40,6 +43,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const onFatal = opts.onFatal ?? end
   const newId = uuidv7Source(clock.now, opts.random)
   const file = { path: opts.path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
+  const prepare = opts.auditElsewhere ? toOutbox(clock.now) : undefined
   mkdirSync(dirname(opts.path), { recursive: true })
   if (opts.inThread) {
     const lock = holdFile(opts.path)
@@ -48,7 +52,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
       db.close()
       lock.release()
     }
-    return openHere({ db, clock, newId, onFatal, onClose })
+    return openHere({ db, clock, newId, onFatal, onClose, prepare })
   }
   const writer = await startWorker<Write>(
     { ...file, role: 'writer', now: clock.now() },
@@ -65,6 +69,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     writer: batching(writer, arm, StateUnknown),
     reader: batching(reader, arm, StateUnavailable),
     newId,
+    prepare,
   })
 }
 

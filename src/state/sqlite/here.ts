@@ -4,19 +4,20 @@ import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { batching, type Carrier } from './channel.ts'
 import { type Answer, Engine, type Write } from './engine.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
-import { type Opened, storeOver } from './store.ts'
+import { type Channels, type Opened, storeOver } from './store.ts'
 
 export interface HereOptions {
   readonly db: DatabaseSync
   readonly clock: Clock
   readonly newId: () => string
+  readonly prepare?: Channels['prepare']
   readonly onFatal: (e: Error) => void
   /** Frees what belongs to the connection; the connection itself is the caller's. */
   readonly onClose: () => void
 }
 
 /** The engine on the calling thread: the same code as in the worker, with every batch run at the end of the turn. For tests and tools. */
-export function openHere({ db, clock, newId, onFatal, onClose }: HereOptions): Opened {
+export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOptions): Opened {
   const engine = new Engine(db, clock.now())
   const reads = new Reads(db)
   const writer: Carrier<Write> = {
@@ -40,6 +41,7 @@ export function openHere({ db, clock, newId, onFatal, onClose }: HereOptions): O
     writer: batching(writer, queueMicrotask, StateUnknown),
     reader: batching(reader, queueMicrotask, StateUnavailable),
     newId,
+    prepare,
   })
 }
 

@@ -1,5 +1,5 @@
 import type { AuditRows, AuditScanned } from '../../core/audit.ts'
-import type { Control, StateStore } from '../../core/state.ts'
+import type { Control, Op, StateStore } from '../../core/state.ts'
 import type { Channel } from './channel.ts'
 import { openControl } from './control.ts'
 import type { Write } from './engine.ts'
@@ -10,6 +10,8 @@ export interface Channels {
   readonly writer: Channel<Write>
   readonly reader: Channel<Read>
   readonly newId: () => string
+  /** What becomes of an op before it travels. */
+  readonly prepare?: ((op: Op) => Op) | undefined
 }
 export interface Opened {
   readonly state: StateStore
@@ -20,7 +22,7 @@ export interface Opened {
 const BITE = 500
 
 /** The ports over the two channels: commits and claims to the writer, everything that is only looked at to the reader. */
-export function storeOver({ writer, reader, newId }: Channels): Opened {
+export function storeOver({ writer, reader, newId, prepare }: Channels): Opened {
   const topics = new Map<string, Promise<Control>>()
   const read = <T>(call: Read): Promise<T> => reader.call(call) as Promise<T>
   const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
@@ -35,7 +37,8 @@ export function storeOver({ writer, reader, newId }: Channels): Opened {
       const found = await read<(object | null)[]>(['get', keys.map((k) => [k.kind, scopeText(k.scope), k.id])])
       return found.map((e) => e ?? undefined) as Awaited<ReturnType<StateStore['get']>>
     },
-    commit: (scope, ops, opts) => write(['commit', scopeText(scope), ops, opts?.dry === true]),
+    commit: (scope, ops, opts) =>
+      write(['commit', scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true]),
     claim: (kind, opts) => write(['claim', { kind, ...opts }]),
     list: (kind, scope, opts) => read(['list', { kind, scope: scopeText(scope), ...opts }]),
     async peek(what, scope, ids) {
