@@ -1,4 +1,4 @@
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, requestAgain } from '../config/load.ts'
 import { type Command, configOptions, requestOf, type Serve } from './command.ts'
 import { printFindings } from './findings.ts'
 
@@ -18,6 +18,7 @@ export const serve: Command = {
     printFindings(loaded.findings, terminal.err)
     if (!loaded.config) return 1
     const entry: { readonly serve: Serve } = await import('../serve.ts')
-    return entry.serve(loaded.config, () => loadConfig(request))
+    const again = requestAgain(request, loaded.config)
+    return entry.serve(loaded.config, () => loadConfig(again))
   },
 }

@@ -37,7 +37,14 @@ export interface LoadedConfig {
   readonly findings: readonly Finding[]
 }
 
-export const DEFAULT_FILE = 'gateway.toml'
+/**
+ * The same request for a reload. A file that was there must be there again: between the two halves of a rename it is not, and the
+ * built-in configuration must not take its place.
+ */
+export const requestAgain = (request: ConfigRequest, running: Config): ConfigRequest =>
+  running.file === undefined ? request : { ...request, file: request.file ?? DEFAULT_FILE }
+
+const DEFAULT_FILE = 'gateway.toml'
 /** What stands for the file when there is none. */
 const NO_FILE = '[[providers]]\nname = "log"\ntype = "log"\n\n[rules]\ndefault_provider = "log"\n'
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { requestAgain } from '../../../src/app/config/load.ts'
 import { CONSOLE, readText } from './read.ts'
 
 describe('without a file', () => {
@@ -23,6 +24,16 @@ describe('without a file', () => {
     expect(config).toBeUndefined()
     expect(shown).toEqual(['missing.toml: error: cannot read the configuration: there is no such file'])
   })
+})
+
+test('PITFALLS 1: a file that is gone at a reload is an error, not the built-in configuration', () => {
+  const request = { cwd: '/etc/signalbox', env: {}, serving: true }
+  const { config } = readText(CONSOLE, request)
+  const again = readText(undefined, requestAgain(request, config!))
+  expect(again.config).toBeUndefined()
+  expect(again.shown).toEqual(['gateway.toml: error: cannot read the configuration: there is no such file'])
+  const withoutFile = readText(undefined, request)
+  expect(readText(undefined, requestAgain(request, withoutFile.config!)).config).toEqual(withoutFile.config)
 })
 
 test('an empty file has every default of the contract', () => {
