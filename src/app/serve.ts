@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import pino from 'pino'
-import { auditStore } from '../audit/index.ts'
+import { auditBackends } from '../audit/index.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Env, Log } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
@@ -14,7 +14,7 @@ import { RulesNotLoaded } from '../rules/rules.ts'
 import { stateBackends } from '../state/index.ts'
 import { type Assembled, assemble } from './assemble.ts'
 import { openingProblem } from './commands/migrate.ts'
-import type { Serve } from './commands/serve.ts'
+import type { Serve } from './commands/command.ts'
 import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { watchConfig } from './reload.ts'
@@ -45,7 +45,7 @@ export const serve: Serve = async (first, again) => {
     return 1
   }
   const state = opened.state
-  const audit = auditStore(opened.audit)
+  const audit = auditBackends.sqlite(opened.audit)
   const stats = createStats(env)
   let loops: Loops | undefined
   let routes = openRoutes(config, env, openProvider)

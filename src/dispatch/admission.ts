@@ -1,16 +1,15 @@
-import type { Chains } from '../chains/chains.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { ClaimRef, Committed, Op } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
-import { type CountOps, overWarnings, type Quotas } from '../quotas/quotas.ts'
+import { type CountOps, overWarnings } from '../quotas/quotas.ts'
 import type { KeyState } from '../schedules/schedule.ts'
+import type { After, Tools } from './after.ts'
 import { type DedupValue, type TakenKey, takeDedup } from './dedup.ts'
 import { add, type Draft, newDraft } from './draft.ts'
 import { effectOps } from './effects.ts'
 import { type Ended, endOps } from './ends.ts'
 import { storedAnswer, takeIdempotency } from './idempotency.ts'
-import type { Intent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { About } from './refusal.ts'
@@ -33,25 +32,6 @@ export interface Admission {
   readonly outcome: Outcome | undefined
   complete(committed: Committed): Outcome | undefined
   readonly after: After
-}
-
-/** What to set in motion once the commit is durable. `at`: index of the op whose result has the claim's number. */
-export interface After {
-  readonly intent?: { readonly intent: Intent; readonly at: number; readonly until: number }
-  /** To a provider that cannot fail: its record is already part of the commit. */
-  readonly send?: Intent
-  readonly chains: readonly {
-    readonly chainId: string
-    readonly at: number
-    readonly claim: { readonly owner: string; readonly until: number }
-  }[]
-  /** Loops with work that is due at once. */
-  readonly nudge: ReadonlySet<'flush' | 'copy'>
-}
-
-export interface Tools {
-  readonly chains: Pick<Chains, 'startOps'>
-  readonly quotas: Pick<Quotas, 'countOps'>
 }
 
 /** State ids of the schedule keys a plan touches: to be read before the admission is built. */
