@@ -31,7 +31,7 @@ export interface OccurrencesDeps {
   readonly state: StateStore
   readonly now: () => number
   readonly newId: () => string
-  /** An occurrence found later than this was missed, milliseconds. More than the loop's own interval. */
+  /** An occurrence found later than this, and than a minute, was missed. Milliseconds; more than the loop's own interval. */
   readonly lateMs: () => number
   /** Redacted, and none where audit is off. */
   readonly record: (r: SkippedRecord) => readonly Op[]
@@ -39,6 +39,9 @@ export interface OccurrencesDeps {
 
 /** How long an occurrence is remembered, so that none is admitted twice: longer than any pause of a node that still believes it holds the claim. */
 const REMEMBERED_MS = 86_400_000
+
+/** A restart, or a stall of the store, is no downtime. */
+const LATE_MS = 60_000
 
 export type Occurred = 'fired' | 'skipped' | 'waiting' | 'lost'
 
@@ -51,7 +54,7 @@ export async function occur(deps: OccurrencesDeps, claimed: Claimed): Promise<Oc
   const scope = claimed.key.scope
   const now = deps.now()
   const def = readRecurring(claimed)
-  const due = occurrenceOf(def, now, deps.lateMs())
+  const due = occurrenceOf(def, now, Math.max(LATE_MS, deps.lateMs()))
   if (due.kind === 'wait') {
     const dueAt = def.nextAt
     await state.commit(scope, [

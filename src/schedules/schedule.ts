@@ -47,7 +47,8 @@ export function scheduleOps(input: {
   readonly key: KeyState | undefined
   readonly version: string
 }): ScheduleOps {
-  const { hold, onRepeat, key, version } = input
+  const { hold, onRepeat, version } = input
+  const key = input.key && without(input.key, hold.runId)
   const kept = onRepeat === 'keep' ? key?.holds[0] : undefined
   if (kept) {
     const first = readHold(kept)
@@ -76,23 +77,37 @@ export function scheduleOps(input: {
   }
 }
 
-/** Ends the holds under a key, except those already claimed (warning `too_late`). */
-export function cancelOps(key: KeyState): {
+/**
+ * Ends the holds under a key, except those already claimed (warning `too_late`). `self`: the run that is being released, when
+ * its own hold is under the key: it is neither ended nor too late.
+ */
+export function cancelOps(
+  all: KeyState,
+  self?: string,
+): {
   readonly ops: readonly Op[]
   readonly ended: readonly EndedHold[]
   readonly warnings: readonly string[]
   readonly key: KeyState
 } {
-  const all = endAll(key, 'cancelled')
+  const key = without(all, self)
+  const ending = endAll(key, 'cancelled')
   const pointer: Op[] = key.entry
     ? [{ op: 'delete', kind: kinds.scheduleKey, id: key.id, ifVersion: key.entry.version }]
     : []
-  return { ops: [...all.ops, ...pointer], ended: all.ended, warnings: all.warnings, key: emptyKey(key.id) }
+  return { ...ending, ops: [...ending.ops, ...pointer], key: emptyKey(key.id) }
 }
 
+/** A released hold that meets its own key again is not there any more: kept, it would answer for itself and be gone. */
+const without = (key: KeyState, runId: string | undefined): KeyState => ({
+  ...key,
+  holds: key.holds.filter((h) => h.key.id !== runId),
+})
+
 /**
- * Takes an ended hold off its key: part of the commit that ends it. `key` is the key's entry as it stood; if it has moved
- * on meanwhile the op is skipped, and the stale pointer is passed over when the key is next read.
+ * Takes an ended hold off its key: the last ops of the commit that ends it, after those of a plan that may change the same
+ * key. `key` is the key's entry as it stood; if it has moved on meanwhile, in this commit or another, the op is skipped, and
+ * a stale pointer is passed over when the key is next read.
  */
 export function unlinkOps(hold: Hold, key: Entry | undefined, version: string): readonly Op[] {
   if (!key) return []

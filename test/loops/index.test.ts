@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { Scope } from '../../src/core/action.ts'
 import { kinds } from '../../src/core/hold.ts'
 import type { Claimed } from '../../src/core/state.ts'
+import { type DeadLetter, putDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { appendOps, flushAction } from '../../src/groups/group.ts'
 import type { BackgroundConfig } from '../../src/loops/background.ts'
 import { backgroundLoops, loopTable, ruleTypesWithoutLoop } from '../../src/loops/index.ts'
@@ -179,6 +180,30 @@ describe('nodes', () => {
     expect(released.length).toBe(12)
     expect((await defs.get(SCOPE, 'hb'))?.view).toMatchObject({ execution_count: 12, skipped_count: 0 })
     await Promise.all(both.map((n) => n.stop()))
+  })
+  test('dead letters past their time go, others stay', async () => {
+    const letter = (id: string): DeadLetter => ({
+      id,
+      created_at: new Date(env.clock.now()).toISOString(),
+      action: { id, namespace: 'iot', tenant: 'hq', action_type: 'x', payload: {}, metadata: {}, created_at: '' },
+      provider: 'p',
+      run_id: 'r',
+      token: 't',
+      request: {},
+      code: 'c',
+      message: 'm',
+      unknown: false,
+      attempts: 1,
+      told_caller: false,
+      origin: { kind: 'dispatch' },
+      redrives: 0,
+    })
+    await store.state.commit(SCOPE, [...putDeadLetter(letter('old'), 60_000), ...putDeadLetter(letter('kept'))])
+    const loops = node('a')
+    await env.clock.advance(130_000)
+    const left = await store.state.list(kinds.deadLetter, SCOPE, { limit: 10 })
+    expect(left.entries.map((e) => e.key.id)).toEqual(['kept'])
+    await loops.stop()
   })
   test('PITFALLS 25: a release that hangs holds up no other loop', async () => {
     const { state } = store

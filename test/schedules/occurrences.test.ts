@@ -23,7 +23,7 @@ function node(owner: string, on: StateStore = state) {
     state: on,
     now: env.clock.now,
     newId: env.newId,
-    lateMs: () => MINUTE,
+    lateMs: () => 2_000,
     record: (r: SkippedRecord) => {
       skipped.push(r)
       return []

@@ -151,6 +151,36 @@ describe('holds that have ended or are being released', () => {
     expect(await schedule(hold('b'), 'keep')).toMatchObject({ holdId: 'b', kept: false })
     expect(await there()).toEqual(['b'])
   })
+  test.each(['keep', 'restart', 'add'] as const)(
+    'a released hold that meets its own key again under %s is held again, in the commit that ends it',
+    async (onRepeat) => {
+      await schedule(hold('a', true, 1_000), 'restart')
+      await env.clock.advance(1_000)
+      const [claimed] = await claimAll()
+      const again = hold('a')
+      const key = (await held.keys(SCOPE, [KEY])).get(KEY)
+      const made = scheduleOps({ hold: again, onRepeat, key, version: env.newId() })
+      expect(made).toMatchObject({ kept: false, warnings: [], ended: [] })
+      const done = await state.commit(SCOPE, [
+        { op: 'delete', kind: kinds.scheduled, id: 'a', ifClaim: claimed!.claim },
+        ...made.ops,
+        ...unlinkOps(again, key?.entry, env.newId()),
+      ])
+      expect(done.ok).toBe(true)
+      expect((await held.keys(SCOPE, [KEY])).get(KEY)?.holds.map((h) => [h.key.id, h.claim])).toEqual([
+        ['a', undefined],
+      ])
+    },
+  )
+  test('a released hold that cancels its own key does not warn of itself', async () => {
+    await schedule(hold('a', true, 1_000), 'add')
+    await schedule(hold('b'), 'add')
+    await env.clock.advance(1_000)
+    await claimAll()
+    const made = cancelOps((await held.keys(SCOPE, [KEY])).get(KEY)!, 'a')
+    expect(made.warnings).toEqual([])
+    expect(made.ended.map((e) => e.hold.runId)).toEqual(['b'])
+  })
   test('an unlink that comes after the key moved on leaves it alone', async () => {
     const a = hold('a')
     await schedule(a, 'restart')
