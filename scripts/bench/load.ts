@@ -1,0 +1,81 @@
+import net from 'node:net'
+
+/**
+ * A load generator that costs little beside what it measures: raw sockets, prepared bytes, one request in flight a connection,
+ * answers cut at Content-Length. Bounded in time; runs as a process of its own so that it can be pinned to the other core.
+ */
+export interface LoadRequest {
+  readonly port: number
+  readonly path: string
+  readonly connections: number
+  readonly warmupMs: number
+  readonly measureMs: number
+  /** `N` in it becomes a number no other request of this run has. */
+  readonly body: string
+  /** Actions in one request. */
+  readonly batch: number
+}
+export interface LoadResult {
+  readonly requestsPerSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly errors: number
+}
+
+let unique = 0
+
+function requestBytes(load: LoadRequest): Buffer {
+  const one = () => load.body.replaceAll('"N"', `"${process.pid}-${++unique}"`)
+  const body = load.batch > 1 ? `[${Array.from({ length: load.batch }, one).join(',')}]` : one()
+  return Buffer.from(
+    `POST ${load.path} HTTP/1.1\r\nHost: localhost:${load.port}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+function runLoad(load: LoadRequest): Promise<LoadResult> {
+  return new Promise((resolve, reject) => {
+    const started = performance.now()
+    const from = started + load.warmupMs
+    const until = from + load.measureMs
+    const times: number[] = []
+    let errors = 0
+    let open = load.connections
+    const finish = (): void => {
+      times.sort((a, b) => a - b)
+      const at = (q: number): number => times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? 0
+      resolve({ requestsPerSecond: (times.length * 1000) / load.measureMs, p50Ms: at(0.5), p99Ms: at(0.99), errors })
+    }
+    for (let i = 0; i < load.connections; i++) {
+      const socket = net.connect(load.port, '127.0.0.1')
+      socket.setNoDelay(true)
+      let sent = 0
+      let buffered = ''
+      const next = (): void => {
+        sent = performance.now()
+        if (sent >= until) {
+          socket.end()
+          if (--open === 0) finish()
+          return
+        }
+        socket.write(requestBytes(load))
+      }
+      socket.on('connect', next)
+      socket.on('error', reject)
+      socket.on('data', (chunk) => {
+        buffered += chunk.toString('latin1')
+        const head = buffered.indexOf('\r\n\r\n')
+        if (head < 0) return
+        const length = /content-length: (\d+)/i.exec(buffered.slice(0, head))
+        if (!length) return reject(new Error(`an answer without a length: ${buffered.slice(0, 200)}`))
+        if (buffered.length < head + 4 + Number(length[1])) return
+        if (!buffered.startsWith('HTTP/1.1 200')) errors++
+        buffered = ''
+        const now = performance.now()
+        if (now >= from && now < until) times.push(now - sent)
+        next()
+      })
+    }
+  })
+}
+
+process.stdout.write(JSON.stringify(await runLoad(JSON.parse(process.argv[2]!) as LoadRequest)))
