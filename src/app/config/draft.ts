@@ -2,12 +2,13 @@ import { parse, TomlError } from 'smol-toml'
 import { z } from 'zod'
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
+import { setOwn } from '../../core/json.ts'
 import type { ProviderType } from '../../core/provider.ts'
 import { type Path, type Places, readPlaces } from './places.ts'
 import { breakerShape, chainShape, providerCommon, sections } from './schema.ts'
 import { childOf } from './shape.ts'
 
-/** A table as smol-toml makes them: no prototype, so that a key named `constructor` is just a key. */
+/** A TOML table. Keys are data, `__proto__` included: read with `follow`, written with `setOwn`. */
 export type Table = { [key: string]: unknown }
 /** A TOML date is an object too, and no table. */
 export const isTable = (v: unknown): v is Table =>
@@ -26,6 +27,14 @@ export interface Draft {
   readonly readFile: (path: string) => string
 }
 
+/** smol-toml's tables have no prototype, which zod's messages stumble over when a key is named `constructor`. */
+export const plain = (v: unknown): unknown => (Array.isArray(v) ? v.map(plain) : isTable(v) ? plainTable(v) : v)
+function plainTable(table: Table): Table {
+  const made: Table = {}
+  for (const key of Object.keys(table)) setOwn(made, key, plain(table[key]))
+  return made
+}
+
 /** Parses the text; `undefined` and one finding when it is not TOML. */
 export function readDraft(
   source: string,
@@ -34,7 +43,7 @@ export function readDraft(
 ): Draft | Finding {
   const text = source.replace(/^\uFEFF/, '')
   try {
-    return { ...given, root: parse(text), places: readPlaces(text, file), findings: [] }
+    return { ...given, root: plainTable(parse(text)), places: readPlaces(text, file), findings: [] }
   } catch (e) {
     if (!(e instanceof TomlError)) throw e
     // The library's message carries an excerpt of the file after its first line: that may be a secret.

@@ -1,7 +1,8 @@
 import { resolve } from 'node:path'
 import { type Expanded, expandEnv } from '../../core/expand.ts'
+import { setOwn } from '../../core/json.ts'
 import { coerceVariable } from './coerce.ts'
-import { type Draft, isTable, report, schemaAt, type Table } from './draft.ts'
+import { type Draft, isTable, plain, report, schemaAt, type Table } from './draft.ts'
 import type { Path } from './places.ts'
 import { keysOf, kindsOf } from './shape.ts'
 
@@ -11,7 +12,7 @@ export function expandDraft(draft: Draft): void {
 }
 
 function expandTable(draft: Draft, table: Table, path: Path): void {
-  for (const key of Object.keys(table)) table[key] = expanded(draft, table[key], [...path, key])
+  for (const key of Object.keys(table)) setOwn(table, key, expanded(draft, table[key], [...path, key]))
   for (const key of Object.keys(table)) if (key.endsWith('_file')) readSecret(draft, table, path, key)
 }
 
@@ -25,7 +26,7 @@ function expanded(draft: Draft, value: unknown, path: Path): unknown {
   const kinds = kindsOf(schemaAt(draft, path))
   // Text in a number's place would only earn a second, misleading finding.
   if (e.missing.length > 0 && !kinds.has('any')) return UNSET
-  return coerceVariable(e.text, kinds)
+  return plain(coerceVariable(e.text, kinds))
 }
 /** Stands for a value whose reference has been reported already. */
 export const UNSET = Symbol('unset')

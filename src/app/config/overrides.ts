@@ -1,9 +1,10 @@
 import { parse, TomlError } from 'smol-toml'
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
+import { setOwn } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { coerceFlag, coerceVariable } from './coerce.ts'
-import { type Draft, follow, isTable, nameOf, schemaAt, showPath, type Table } from './draft.ts'
+import { type Draft, follow, isTable, nameOf, plain, schemaAt, showPath, type Table } from './draft.ts'
 import { providerNames } from './names.ts'
 import type { Path } from './places.ts'
 import { keysOf, kindsOf } from './shape.ts'
@@ -89,18 +90,19 @@ function place(draft: Draft, override: Override): string | undefined {
     else return `${showPath(draft.root, path)} is not a table`
     if (i === override.path.length - 1) break
     if (isTable(at) && follow(draft.root, path) === undefined) {
-      at[String(path.at(-1))] = Object.create(null)
+      setOwn(at, segmentKey(path), {})
       draft.places.override(path, override.by)
     }
     at = follow(draft.root, path)
   }
   const kinds = kindsOf(schemaAt(draft, path))
-  const value = override.loose ? coerceVariable(override.text, kinds) : coerceFlag(override.text, kinds)
+  const value = plain(override.loose ? coerceVariable(override.text, kinds) : coerceFlag(override.text, kinds))
   if (Array.isArray(at)) at[Number(path.at(-1))] = value
-  else if (isTable(at)) at[String(path.at(-1))] = value
+  else if (isTable(at)) setOwn(at, segmentKey(path), value)
   draft.places.override(path, override.by)
   return undefined
 }
+const segmentKey = (path: Path): string => String(path.at(-1))
 const namesOf = (array: readonly unknown[]): string[] => array.flatMap((v) => nameOf(v) ?? [])
 
 function elementOf(array: readonly unknown[], segment: string, loose: boolean): number | undefined {

@@ -1,3 +1,4 @@
+import { setOwn } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { ExecutorConfig, ProviderConfig } from './config.ts'
 import { type Draft, follow, isTable, nameOf, report, type Table } from './draft.ts'
@@ -63,9 +64,9 @@ function readProvider(draft: Draft, table: Table, path: Path, executor: Executor
 }
 
 function split(table: Table): [own: Table, common: Table] {
-  const own: Table = Object.create(null)
-  const common: Table = Object.create(null)
+  const own: Table = {}
+  const common: Table = {}
   for (const key of Object.keys(table))
-    (Object.hasOwn(providerCommon.shape, key) ? common : own)[key] = follow(table, [key])
+    setOwn(Object.hasOwn(providerCommon.shape, key) ? common : own, key, follow(table, [key]))
   return [own, common]
 }

@@ -200,3 +200,8 @@ test('names that are words of the language are only names', () => {
     expect.stringContaining('gateway.toml:7:1: error: unknown key "toString" in server'),
   ])
 })
+
+test('a table with a key named constructor in the place of a number is only a wrong type', () => {
+  const { shown } = readText(`${CONSOLE}[server]\nport = { constructor = { name = {} } }\n`)
+  expect(shown).toEqual(['gateway.toml:5:8: error: server.port: expected a number, got a table'])
+})
