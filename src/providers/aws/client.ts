@@ -55,16 +55,17 @@ export function awsCalls<Sdk, Client extends { destroy(): void }>(
       try {
         opened ??= open()
         const { sdk, client } = await untilAborted(opened, signal, true)
+        let used: Identity | undefined
         const attempt = async () => {
           // Asked for first, so that a failure or a timeout here is known to be before the first byte.
-          await untilAborted(source.get(), signal, true)
+          used = await untilAborted(source.get(), signal, true)
           return untilAborted(run(client, sdk, { abortSignal: signal }), signal)
         }
         try {
           return await attempt()
         } catch (e) {
-          if (!isExpiredToken(e)) throw e
-          source.forget()
+          if (!isExpiredToken(e) || used === undefined) throw e
+          source.forget(used)
           return await attempt()
         }
       } catch (e) {

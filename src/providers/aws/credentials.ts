@@ -1,6 +1,7 @@
+import { deadlineSignal } from '../../core/clock.ts'
 import type { Env } from '../../core/env.ts'
 import { ProviderError } from '../../core/errors.ts'
-import { failure } from '../wire/errors.ts'
+import { failure, untilAborted } from '../wire/errors.ts'
 import type { AwsConfig } from './config.ts'
 import { awsError, isExpiredToken } from './errors.ts'
 
@@ -13,55 +14,58 @@ export interface Identity {
 /** Answers from memory until shortly before the credentials expire. Rejects with ProviderError; nothing was sent then. */
 export interface CredentialSource {
   get(): Promise<Identity>
-  /** The next `get` fetches anew: the service says these have expired. */
-  forget(): void
+  /** The service says these have expired: the next `get` fetches anew, unless somebody has done so since. */
+  forget(used: Identity): void
 }
 
 /** Fetched anew when less than this is left; used to their end if that fails. AWS's own SDKs take five minutes. */
 const REFRESH_BEFORE_MS = 300_000
+/** Between two early refreshes that fail. */
+const REFRESH_PAUSE_MS = 30_000
+/** A source that does not answer must not hold up those who ask later. */
+const LOAD_TIMEOUT_MS = 30_000
 /** Local stand-ins accept anything. */
 const TEST: Identity = { accessKeyId: 'test', secretAccessKey: 'test' }
 
 /** The standard chain, or the role assumed with it. The SDK's credential code is loaded at the first use. */
 export function credentialSource(config: AwsConfig, region: string, env: Env): CredentialSource {
   const base = remembered(() => standardChain(config), env)
-  if (config.aws_role_arn === undefined) return base
-  const assumed = remembered(roleSource(config, region, base), env)
-  return {
-    get: assumed.get,
-    forget() {
-      base.forget()
-      assumed.forget()
-    },
-  }
+  return config.aws_role_arn === undefined ? base : remembered(roleSource(config, region, base), env)
 }
 
 function remembered(load: () => Promise<Identity>, env: Env): CredentialSource {
   let held: Identity | undefined
   let loading: Promise<Identity> | undefined
+  let pausedUntil = 0
   const leftMs = (i: Identity) => (i.expiration ? i.expiration.getTime() - env.clock.now() : Number.POSITIVE_INFINITY)
 
   async function fetchAnew(): Promise<Identity> {
     const before = held
+    const deadline = deadlineSignal(env.clock, LOAD_TIMEOUT_MS)
     try {
-      const fresh = await load()
-      held = fresh
-      return fresh
+      held = await untilAborted(load(), deadline.signal, true)
+      return held
     } catch (e) {
-      if (before !== undefined && held === before && leftMs(before) > 0) return before
-      throw asCredentialsError(e, env)
+      if (before === undefined || held !== before || leftMs(before) <= 0) throw asCredentialsError(e, env)
+      pausedUntil = env.clock.now() + REFRESH_PAUSE_MS
+      return before
+    } finally {
+      deadline.clear()
     }
   }
   return {
     async get() {
-      if (held !== undefined && leftMs(held) > REFRESH_BEFORE_MS) return held
+      if (held !== undefined) {
+        const left = leftMs(held)
+        if (left > REFRESH_BEFORE_MS || (left > 0 && env.clock.now() < pausedUntil)) return held
+      }
       loading ??= fetchAnew().finally(() => {
         loading = undefined
       })
       return loading
     },
-    forget() {
-      held = undefined
+    forget(used) {
+      if (held === used) held = undefined
     },
   }
 }
@@ -107,7 +111,7 @@ function roleSource(config: AwsConfig, region: string, base: CredentialSource): 
       return await assume()
     } catch (e) {
       if (!isExpiredToken(e)) throw e
-      base.forget()
+      base.forget(await base.get())
       return assume()
     }
   }

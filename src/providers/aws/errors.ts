@@ -27,6 +27,7 @@ const THROTTLING = new Set([
   'RequestThrottled',
   'RequestThrottledException',
   'SlowDown',
+  'Throttled',
   'ThrottledException',
   'Throttling',
   'ThrottlingException',

@@ -83,6 +83,8 @@ const CODES: { readonly [code: string]: ProviderErrorCode } = {
   EPIPE: 'connection_reset',
   ECONNABORTED: 'connection_reset',
   UND_ERR_SOCKET: 'connection_reset',
+  UND_ERR_CLOSED: 'aborted',
+  UND_ERR_DESTROYED: 'aborted',
   ETIMEDOUT: 'timeout',
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'timeout',

@@ -142,6 +142,8 @@ describe('assumed role', () => {
     server.answer = (r) => (isSts(r) ? error('sts', 500, 'InternalFailure') : ok.sqs(r))
     await env.clock.advance(57 * MINUTE)
     await send(p)
+    await send(p)
+    expect(server.requests.filter(isSts)).toHaveLength(2)
     expect(signer(server.requests.at(-1)!)).toBe('ASIA1')
     await env.clock.advance(4 * MINUTE)
     await expect(send(p)).rejects.toMatchObject({ code: 'credentials_unavailable', retryable: true, unknown: false })
@@ -152,6 +154,26 @@ describe('assumed role', () => {
     server.answer = withSts(rest)
     await send(open(role))
     expect(server.requests.map(signer)).toEqual(['test', 'ASIA1', 'test', 'ASIA2'])
+  })
+
+  test('many sendings that meet the expired session at once assume the role once more, not once each', async () => {
+    const rest: Answer = (r) => (signer(r) === 'ASIA1' ? error('sqs', 400, 'ExpiredTokenException') : ok.sqs(r))
+    server.answer = withSts(rest)
+    const p = open(role)
+    await Promise.all(Array.from({ length: 8 }, () => send(p)))
+    expect(server.requests.filter(isSts)).toHaveLength(2)
+  })
+
+  test('a source that never answers does not hold up later sendings', async () => {
+    server.answer = () => 'hang'
+    const p = open(role)
+    const sending = send(p).catch((e: unknown) => e)
+    await server.arrived(1)
+    await env.clock.advance(31_000)
+    expect(await sending).toMatchObject({ code: 'connect_timeout', retryable: true, unknown: false })
+    server.answer = withSts(ok.sqs)
+    await send(p)
+    expect(signer(server.requests.at(-1)!)).toBe('ASIA1')
   })
 
   test('a role that may not be assumed is permanent; nothing was sent', async () => {
