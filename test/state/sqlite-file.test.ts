@@ -1,0 +1,153 @@
+import { spawnSync } from 'node:child_process'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, it } from 'vitest'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import type { Op } from '../../src/core/state.ts'
+import { openSqlite } from '../../src/state/sqlite.ts'
+import { testEnv } from '../fakes/env.ts'
+import { folder } from './folder.ts'
+
+const file = folder()
+const scope = ['a', 'b'] as const
+const put = (id: string, more: Partial<Extract<Op, { op: 'put' }>> = {}): Op => ({
+  op: 'put',
+  kind: 'k',
+  id,
+  value: id,
+  version: id,
+  ...more,
+})
+const CHILD = new URL('./crash-child.ts', import.meta.url).pathname
+
+describe('the file', () => {
+  it('a second process is refused with one clear line, a second opening in this one too; closing frees it', async () => {
+    const env = testEnv()
+    const path = file('locked.db')
+    const first = await openSqlite({ path, ...env })
+    await expect(openSqlite({ path, ...env })).rejects.toThrow(`another process has ${path} open: only one may`)
+    await expect(openSqlite({ path, inThread: true, ...env })).rejects.toThrow(StateUnavailable)
+    const second = spawnSync('node', [CHILD, path, 'x'], { encoding: 'utf8' })
+    expect(second.status).not.toBe(0)
+    expect(second.stderr).toContain(`another process has ${path} open: only one may`)
+    await first.state.close()
+    await (await openSqlite({ path, ...env })).state.close()
+  })
+  it('survives closing; a closed store refuses', async () => {
+    const env = testEnv()
+    const path = file('again.db')
+    for (const inThread of [false, true, false]) {
+      const { state } = await openSqlite({ path, inThread, ...env })
+      const n = (await state.list('k', scope, { limit: 9 })).entries.length
+      await state.commit(scope, [put(`e${n}`)])
+      await state.close()
+      await expect(state.commit(scope, [put('late')])).rejects.toThrow(StateUnavailable)
+      await expect(state.get([])).rejects.toThrow(StateUnavailable)
+    }
+    const { state } = await openSqlite({ path, ...env })
+    expect((await state.list('k', scope, { limit: 9 })).entries.map((e) => e.key.id)).toEqual(['e0', 'e1', 'e2'])
+    await state.close()
+  })
+  it('PITFALLS 18, 47: all claims are void at start: what was claimed is due at once, under numbers never given before', async () => {
+    const env = testEnv()
+    const path = file('claims.db')
+    const now = env.clock.now()
+    const one = (await openSqlite({ path, ...env })).state
+    await one.commit(scope, [put('a', { dueAt: now }), put('b', { claim: { owner: 'me', until: now + 1e6 } })])
+    await one.commit(scope, [put('later', { dueAt: now + 1e6 })])
+    const [a] = await one.claim('k', { owner: 'me', leaseMs: 1e6, limit: 1 })
+    await one.close()
+    const two = (await openSqlite({ path, ...env })).state
+    const claimed = await two.claim('k', { owner: 'me', leaseMs: 1000, limit: 9 })
+    expect(claimed.map((c) => [c.key.id, c.attempts])).toEqual([
+      ['a', 2],
+      ['b', 1],
+    ])
+    for (const c of claimed) expect(c.claim.number).toBeGreaterThan(a!.claim.number)
+    const stale = { owner: 'me', number: a!.claim.number }
+    expect((await two.commit(scope, [put('a', { ifClaim: stale })])).ok).toBe(false)
+    await two.close()
+  })
+  it('windows, counters and buffers go on after a restart', async () => {
+    const env = testEnv()
+    const path = file('guards.db')
+    const into = { kind: 'flush', idPrefix: 'f' }
+    const ops: Op[] = [
+      { op: 'admit', id: 'w', max: 3, windowMs: 1000 },
+      { op: 'count', id: 'n', by: 1, expiresAt: 1e15 },
+      { op: 'slot', id: 's', holder: 'h', max: 1, until: 1e15 },
+    ]
+    const append = (itemId: string): Op => ({
+      op: 'append',
+      id: 'b',
+      itemId,
+      item: itemId,
+      value: '{}',
+      maxItems: 9,
+      maxBytes: 99,
+      waitMs: 9,
+      intervalMs: 9,
+      into,
+    })
+    for (let i = 0; i < 3; i++) {
+      const { state } = await openSqlite({ path, inThread: i === 1, ...env })
+      const done = await state.commit(scope, [...ops, append(`i${i}`)])
+      expect(done).toMatchObject({ results: [{ n: i + 1 }, { n: i + 1 }, { n: 1 }, { n: i + 1 }] })
+      await state.close()
+    }
+    const { state } = await openSqlite({ path, ...env })
+    expect(await state.commit(scope, ops)).toMatchObject({ ok: false, at: 0, n: 3 })
+    expect(await state.commit(scope, [append('i1'), { op: 'seal', id: 'b', into }])).toMatchObject({
+      results: [{ n: 3, skipped: true }, { n: 3 }],
+    })
+    await state.close()
+  })
+  it('a file of a newer version is refused by name', async () => {
+    const path = file('newer.db')
+    const db = new DatabaseSync(path)
+    db.exec('PRAGMA user_version = 99')
+    db.close()
+    const newer = `${path} was written by a newer version (schema 99, this one knows 1)`
+    await expect(openSqlite({ path, ...testEnv() })).rejects.toThrow(newer)
+    await expect(openSqlite({ path, inThread: true, ...testEnv() })).rejects.toThrow(newer)
+  })
+  it('is opened as HOUSE says: WAL, FULL unless NORMAL is asked for, incremental vacuum', async () => {
+    const path = file('pragmas.db')
+    const { state } = await openSqlite({ path, ...testEnv() })
+    const db = new DatabaseSync(path, { readOnly: true })
+    expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' })
+    expect(db.prepare('PRAGMA auto_vacuum').get()).toEqual({ auto_vacuum: 2 })
+    db.close()
+    await state.close()
+  })
+
+  for (const inThread of [true, false])
+    it(`PITFALLS 69: a full disk (${inThread ? 'here' : 'worker'}): callers are told, nothing acknowledged is missing, and it works again when there is room`, async () => {
+      const env = testEnv()
+      const { state } = await openSqlite({ path: file('full.db'), maxPageCount: 150, inThread, ...env })
+      const kept: string[] = []
+      const told: unknown[] = []
+      for (let round = 0; round < 12; round++)
+        await Promise.all(
+          Array.from({ length: 10 }, async (_, i) => {
+            const id = `${round}-${i}`
+            try {
+              const done = await state.commit(scope, [put(id, { value: 'x'.repeat(8000) })])
+              if (done.ok) kept.push(id)
+            } catch (e) {
+              told.push(e)
+            }
+          }),
+        )
+      expect(kept.length).toBeGreaterThan(10)
+      expect(told.length).toBeGreaterThan(10)
+      expect(told.every((e) => e instanceof StateUnknown || e instanceof StateUnavailable)).toBe(true)
+      const found = await state.get(kept.map((id) => ({ kind: 'k', scope, id })))
+      expect(found.every((e) => e?.value.length === 8000)).toBe(true)
+      expect((await state.list('k', scope, { limit: 1000 })).entries.map((e) => e.key.id)).toEqual([...kept].sort())
+
+      const gone = kept.slice(0, 10).map((id): Op => ({ op: 'delete', kind: 'k', id }))
+      expect((await state.commit(scope, gone)).ok).toBe(true)
+      expect((await state.commit(scope, [put('after', { value: 'y'.repeat(8000) })])).ok).toBe(true)
+      await state.close()
+    })
+})
