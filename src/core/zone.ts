@@ -60,6 +60,18 @@ export function zoneOffset(zone: string, at: number): number {
   return Date.UTC(year, month - 1, day, hour, minute, second) - whole
 }
 
+/** The first instant in (from, to] from which on the offset is that of `to`; they must differ, and only one change may lie between. */
+export function clockChange(zone: string, from: number, to: number): number {
+  const target = zoneOffset(zone, to)
+  let [low, high] = [from, to]
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (zoneOffset(zone, middle) === target) high = middle
+    else low = middle
+  }
+  return high
+}
+
 export const wallOf = (zone: string, at: number): number => at + zoneOffset(zone, at)
 
 /**
