@@ -5,7 +5,7 @@ import type { FieldError } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import { invalid, parseWire, wireCount, wireName } from '../core/wire.ts'
-import { instantOf, wallOf, zoneError } from '../core/zone.ts'
+import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
 
 export const calendarWindows = ['hourly', 'daily', 'weekly', 'monthly'] as const
 export type CalendarWindow = (typeof calendarWindows)[number]
@@ -133,11 +133,7 @@ export function windowAt(quota: Pick<Quota, 'window' | 'timezone'>, now: number)
     return named(window, startsAt, startsAt + window * 1000)
   }
   const wall = wallOf(timezone, now)
-  if (window === 'hourly') {
-    // Hours pass whatever the clocks say: an hour that comes twice is two windows.
-    const startsAt = now - (((wall % HOUR) + HOUR) % HOUR)
-    return named(window, startsAt, startsAt + HOUR)
-  }
+  if (window === 'hourly') return hourAt(timezone, now, wall)
   return named(window, instantOf(timezone, floorWall(window, wall)).at, instantOf(timezone, nextWall(window, wall)).at)
 }
 
@@ -148,6 +144,16 @@ const named = (window: CalendarWindow | number, startsAt: number, resetsAt: numb
   startsAt,
   resetsAt,
 })
+
+/** Hours pass whatever the clocks say: one that comes twice is two windows, and a change by half an hour ends one early. */
+function hourAt(zone: string, now: number, wall: number): Window {
+  const from = now - (((wall % HOUR) + HOUR) % HOUR)
+  const last = from + HOUR - 1
+  const offset = wall - now
+  const startsAt = zoneOffset(zone, from) === offset ? from : clockChange(zone, from, now)
+  const resetsAt = zoneOffset(zone, last) === offset ? last + 1 : clockChange(zone, now, last)
+  return named('hourly', startsAt, resetsAt)
+}
 
 function floorWall(window: CalendarWindow, wall: number): number {
   const day = Math.floor(wall / DAY) * DAY

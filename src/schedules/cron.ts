@@ -1,5 +1,5 @@
 import { type CronExpression, CronExpressionParser } from 'cron-parser'
-import { instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
+import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
 
 const DAY = 86_400_000
 /** What cron-parser accepts as one word. */
@@ -53,7 +53,7 @@ function nextPassing(cron: CronExpression, zone: string, after: number): number 
     const at = wall - offset
     if (zoneOffset(zone, at) === offset) return at
     // The clocks move in between: look again from the last moment before they do, with the offset that follows.
-    const moved = transition(zone, from, at)
+    const moved = clockChange(zone, from, at)
     const next = nextWall(cron, moved - 1 + zoneOffset(zone, moved))
     if (next === undefined) return undefined
     const candidate = next - zoneOffset(zone, moved)
@@ -71,22 +71,10 @@ function nextNamed(cron: CronExpression, zone: string, after: number): number | 
     if (at <= after) continue
     if (!inGap) return at
     // A swallowed time lands among those that follow the gap, and one of them may come first.
-    const landed = nextWall(cron, Math.max(transition(zone, at - DAY, at) - 1, after) + zoneOffset(zone, at))
+    const landed = nextWall(cron, Math.max(clockChange(zone, at - DAY, at) - 1, after) + zoneOffset(zone, at))
     return landed === undefined ? at : Math.min(at, instantOf(zone, landed).at)
   }
   return undefined
-}
-
-/** The first instant in (from, to] with the offset of `to`. */
-function transition(zone: string, from: number, to: number): number {
-  const target = zoneOffset(zone, to)
-  let [low, high] = [from, to]
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2)
-    if (zoneOffset(zone, middle) === target) high = middle
-    else low = middle
-  }
-  return high
 }
 
 /** The first matching wall time after another; undefined when cron-parser gives up. */
