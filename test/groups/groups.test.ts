@@ -7,7 +7,7 @@ import type { OpResult, StateStore } from '../../src/core/state.ts'
 import { appendOps, flushAction, type GroupEnd } from '../../src/groups/group.ts'
 import { BUFFER, type Discarded, type Groups, groups } from '../../src/groups/groups.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
-import { memoryState } from '../fakes/store.ts'
+import { crashing, memoryState } from '../fakes/store.ts'
 
 const SCOPE: Scope = ['iot', 'hq']
 const END: GroupEnd = {
@@ -68,9 +68,9 @@ async function add(id: string, end: Partial<GroupEnd> = {}, provider?: string): 
 const flushes = async () => (await state.list(kinds.flush, SCOPE, { limit: 100 })).entries
 const eventsOf = (a: Action): string[] => (a.payload['events'] as JsonObject[]).map((e) => String(e['action_id']))
 /** As the loop does it. */
-const sealDue = async (): Promise<void> => {
-  for (const b of await state.claim(BUFFER, { owner: 'w', leaseMs: 30_000, limit: 10 }))
-    await state.commit(SCOPE, [
+const sealDue = async (on: StateStore = state): Promise<void> => {
+  for (const b of await on.claim(BUFFER, { owner: 'w', leaseMs: 30_000, limit: 10 }))
+    await on.commit(SCOPE, [
       { op: 'seal', id: b.key.id, into: { kind: kinds.flush, idPrefix: `${b.key.id}.` }, ifDue: true },
     ])
 }
@@ -169,6 +169,28 @@ describe('no event is lost or doubled', () => {
     await env.clock.advance(30_000)
     await Promise.all([sealDue(), sealDue(), open.flushNow(SCOPE, 'g1')])
     expect((await flushes()).length).toBe(1)
+  })
+})
+
+describe.each(['before', 'after', 'reply-lost'] as const)('PITFALLS 63: a node that dies %s its', (when) => {
+  test.each([1, 2, 3, 4, 5, 6])('write %i leaves every acknowledged event in one flush, once', async (n) => {
+    const dying = crashing(state, n, when)
+    const acknowledged: string[] = []
+    for (const id of ['a', 'b', 'c', 'd', 'e']) {
+      const event = { action: action(id), runId: `run-${id}`, receivedAt: env.clock.now(), matched: [] }
+      await dying.commit(SCOPE, appendOps(END, event)).then(
+        () => acknowledged.push(id),
+        () => {},
+      )
+    }
+    await env.clock.advance(60_000)
+    await sealDue(dying).catch(() => {})
+    await env.clock.advance(31_000)
+    await sealDue()
+    const sent = (await flushes()).flatMap((e) => eventsOf(flushAction(e.value).action))
+    expect(new Set(sent).size).toBe(sent.length)
+    expect(sent).toEqual(expect.arrayContaining(acknowledged))
+    expect(await state.peek('buffer', SCOPE, ['g1']).then(([b]) => b?.n ?? 0)).toBe(0)
   })
 })
 

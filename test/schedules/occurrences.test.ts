@@ -5,7 +5,7 @@ import type { Claimed, StateStore } from '../../src/core/state.ts'
 import { type Occurred, occur, type SkippedRecord } from '../../src/schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../../src/schedules/recurrings.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
-import { type MemoryState, memoryState, replyLost } from '../fakes/store.ts'
+import { crashing, type MemoryState, memoryState, replyLost } from '../fakes/store.ts'
 
 const SCOPE: Scope = ['iot', 'hq']
 const MINUTE = 60_000
@@ -146,6 +146,26 @@ describe('an occurrence', () => {
     await env.clock.advance(31_000)
     expect(await node('b').tick()).toEqual([])
     expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
+  })
+})
+
+describe.each(['before', 'after', 'reply-lost'] as const)('PITFALLS 27: a node that dies %s its', (when) => {
+  test.each([1, 2, 3])('write %i leaves one occurrence, made once', async (n) => {
+    await define()
+    await env.clock.advance(5 * MINUTE)
+    const dying = crashing(state, n, when)
+    await node('a', dying)
+      .tick()
+      .catch(() => [])
+    store = await store.restart()
+    state = store.state
+    await env.clock.advance(31_000)
+    await node('b').tick()
+    expect(dying.crashed).toBe(true)
+    expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
+    const [entry] = await state.get([{ kind: kinds.recurring, scope: SCOPE, id: 'heartbeat' }])
+    expect(JSON.parse(entry!.value)).toMatchObject({ executionCount: 1 })
+    expect(entry?.dueAt).toBe(Date.parse('2026-01-05T12:10:00Z'))
   })
 })
 
