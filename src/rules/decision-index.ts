@@ -1,6 +1,6 @@
 import type { Json } from '../core/json.ts'
-import type { Required, Scalar } from './condition.ts'
 import type { Field } from './fields.ts'
+import type { Required, Scalar } from './logic.ts'
 import type { Draft } from './stage.ts'
 
 /**

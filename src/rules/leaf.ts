@@ -1,0 +1,140 @@
+import { type Json, own } from '../core/json.ts'
+import { didYouMean } from '../core/nearest.ts'
+import type { Redact } from '../core/redact.ts'
+import { operatorWords } from './conditions/index.ts'
+import { compileField, type Field } from './fields.ts'
+import { kindOf, type Located, scalar } from './located.ts'
+import {
+  allOf,
+  type Condition,
+  type ConditionContext,
+  LEAF_KEYS,
+  NEVER,
+  NOTHING_REQUIRED,
+  type Required,
+  type Scalar,
+  SHAPES,
+  type Test,
+} from './logic.ts'
+import { type Compare, MISMATCH, YES } from './operator.ts'
+import type { Notes } from './stage.ts'
+
+/** `field:` with one or more operators, all of which must hold. */
+export function compileLeaf(node: Located, context: ConditionContext): Condition {
+  const { report } = context
+  const name = node.fields!.get('field')!.node
+  if (typeof name.value !== 'string') {
+    report.error(name.at, `"field" must be text, not ${kindOf(name.value)}`)
+    return NEVER
+  }
+  const field = compileField(name.value, context)
+  if (typeof field === 'string') report.error(name.at, field)
+  const fold = node.fields!.get('ignore_case')?.node
+  if (fold && typeof fold.value !== 'boolean')
+    report.error(fold.at, `"ignore_case" must be true or false, not ${kindOf(fold.value)}`)
+  const ignoreCase = fold?.value === true
+  const parts: Condition[] = []
+  for (const [word, { keyAt, node: operand }] of node.fields!) {
+    if (LEAF_KEYS.includes(word)) continue
+    const part = compileWord(word, keyAt, operand, field, ignoreCase, context)
+    if (part) parts.push(part)
+  }
+  if (parts.length === 0 && node.fields!.size === (fold ? 2 : 1))
+    report.error(node.at, `"field" needs an operator beside it, such as eq, gt or exists`)
+  const [only] = parts
+  return parts.length === 1 && only ? only : allOf(parts)
+}
+
+function compileWord(
+  word: string,
+  keyAt: number,
+  operand: Located,
+  field: Field | string,
+  ignoreCase: boolean,
+  { report, redact }: ConditionContext,
+): Condition | undefined {
+  const found = operatorWords.get(word)
+  if (!found) {
+    const known = [...operatorWords.keys(), ...LEAF_KEYS, ...SHAPES]
+    report.error(keyAt, `unknown operator "${word}"${didYouMean(word, known)}`)
+    return undefined
+  }
+  const { operator, negated } = found
+  if (ignoreCase && !operator.ignoresCase) {
+    report.error(keyAt, `"ignore_case" does not go with "${word}", only with operators on text`)
+    return undefined
+  }
+  const value = operator.ordered ? numbers(operand) : operand.value
+  const parsed = operator.operand.safeParse(value)
+  if (!parsed.success) {
+    report.error(operand.at, `"${word}" expects ${operator.expects}, not ${kindOf(value)}`)
+    return undefined
+  }
+  if (typeof field === 'string') return undefined
+  const folded = ignoreCase || (field.ignoresCase === true && operator.ignoresCase)
+  const compare = operator.compile(parsed.data, folded)
+  if (typeof compare !== 'function') {
+    report.error(operand.at, compare.refused)
+    return undefined
+  }
+  const said = `${field.text} ${word} ${show(value)}`
+  const required = negated || folded ? NOTHING_REQUIRED : equality(operator.name, field, value)
+  return { required, test: leafTest(field, compare, negated, said, seenBy(field, redact)) }
+}
+
+/** A quoted `${…}` behind an ordering operator is a number if it reads as one: in flow style it cannot stand unquoted. */
+function numbers(node: Located): Json {
+  if (node.items) return node.items.map(numbers)
+  return node.reference === undefined ? node.value : scalar(node.reference)
+}
+
+function leafTest(
+  field: Field,
+  compare: Compare,
+  negated: boolean,
+  said: string,
+  seen: (v: Json | undefined) => string,
+): Test {
+  const note = (notes: Notes, value: Json | undefined, mismatch: boolean) => {
+    notes.why = `${said}, saw ${seen(value)}`
+    if (mismatch) notes.mismatch = true
+  }
+  return (d) => {
+    const value = field.read(d)
+    const verdict = compare(value)
+    if (d.notes) note(d.notes, value, verdict === MISMATCH)
+    return (verdict === YES) !== negated
+  }
+}
+
+function equality(operator: string, field: Field, operand: Json): Required {
+  if (field.path === undefined) return NOTHING_REQUIRED
+  const list: readonly Json[] =
+    operator === 'eq' ? [operand] : operator === 'in' && Array.isArray(operand) ? operand : []
+  const values = new Set<Scalar>()
+  for (const v of list) {
+    if (typeof v === 'object') return NOTHING_REQUIRED // null is met by what is missing
+    values.add(v)
+  }
+  return values.size === 0 ? NOTHING_REQUIRED : new Map([[field.text, { field, values }]])
+}
+
+const show = (v: Json): string => {
+  const text = JSON.stringify(v)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
+/** The value as the trace may show it: redacted as if it stood in the record, under its own path. */
+function seenBy(field: Field, redact: Redact): (v: Json | undefined) => string {
+  const path = field.path ?? []
+  return (v) => {
+    if (v === undefined) return 'nothing'
+    let nested: Json = v
+    for (const key of path.toReversed()) nested = { [key]: nested }
+    nested = redact(nested)
+    for (const key of path) {
+      if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) return show(nested) // hidden further up
+      nested = own(nested, key) ?? null
+    }
+    return show(nested)
+  }
+}
