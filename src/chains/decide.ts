@@ -7,7 +7,7 @@ import type { ChainDefinition } from './definition.ts'
 import type { Loaded } from './load.ts'
 import { type AuditPolicy, deadLetterOps, runRecordOps, stepRecordOps } from './records.ts'
 import { childEndId, hasEnded, type Run, type StepRecord, type StepResult } from './run.ts'
-import { childRunId, keptUntil, putStep, type Starter, startOps } from './start.ts'
+import { childRunId, putStep, type Starter, startOps } from './start.ts'
 import type { ChainStep, Entered, Failure, StepContext } from './step-kind.ts'
 
 /** What a driver needs beside the execution: read anew for each decision, as most of it may be reloaded. */
@@ -79,16 +79,12 @@ export function contextOf(tools: Tools, at: Loaded, now: number): StepContext {
   }
 }
 
-const expiryOf = (tools: Tools, run: Run): number => keptUntil(run.deadline, tools.keepMs())
-
 /** Renders the step it is at, and stores what must be stored before it acts. */
 export function enterStep(tools: Tools, at: Loaded, entered: Entered): Decision {
   const { run } = at
   const facts = { origin: at.beginning.origin, results: at.results }
   const { record } = entered
-  const ops: Op[] = entered.store
-    ? [putStep(run.id, record, tools.newId(), expiryOf(tools, run)), ...(entered.ops ?? [])]
-    : []
+  const ops: Op[] = entered.store ? [putStep(run.id, record, tools.newId()), ...(entered.ops ?? [])] : []
   const after: Loaded = { ...at, record }
   if (!entered.waits) return { run, ops, after }
   const waiting = advance(at.chain, run, { type: 'waits', child: entered.child }, facts, record.enteredAt)
@@ -122,7 +118,7 @@ export function stepEnded(
   const { sending: _sent, ...kept } = record
   const ended: StepRecord = { ...kept, endedAt: now, result, ...(letter && { deadLetterId: letter.id }) }
   const ops: Op[] = [
-    putStep(run.id, ended, tools.newId(), expiryOf(tools, run)),
+    putStep(run.id, ended, tools.newId()),
     ...stepRecordOps(tools.audit(), run, at.chain, beginning.origin, ended, result),
     ...(undelivered && letter ? deadLetterOps(run, record, undelivered, result, letter) : []),
     // The message has become the result.
@@ -146,7 +142,7 @@ export function stepEnded(
 export function handBack(tools: Tools, at: Loaded, record: StepRecord, dueAt: number, now: number): Decision {
   const facts = { origin: at.beginning.origin, results: at.results }
   const run = advance(at.chain, at.run, { type: 'handed_back', dueAt }, facts, now)
-  const ops = [putStep(run.id, record, tools.newId(), expiryOf(tools, run))]
+  const ops = [putStep(run.id, record, tools.newId())]
   return { run, ops, dueAt: Math.min(dueAt, run.deadline), after: { ...at, run, record } }
 }
 

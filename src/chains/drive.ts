@@ -18,7 +18,7 @@ import {
 import { endingOps } from './ending.ts'
 import { type Loaded, readCancel } from './load.ts'
 import { cancelId, hasEnded, runTags, type StepRecord } from './run.ts'
-import { keptUntil, putStep } from './start.ts'
+import { KEPT_FOR_EVER, putStep } from './start.ts'
 import type { Entered } from './step-kind.ts'
 
 /*
@@ -181,16 +181,14 @@ async function commit(
     const put = { op: 'put', kind: kinds.run, id: run.id, ...claim } as const
     const ops: Op[] = [{ op: 'delete', kind: kinds.inbox, id: inbox, ifVersion: at.cancel?.version ?? null }]
     if (hasEnded(run)) {
-      const expiresAt = now + tools.keepMs()
       const child = at.run.status === 'waiting' && !at.childEnd ? at.run.at.child : undefined
       const byParent = at.cancel?.request.fromParent === true
-      ops.push({ ...put, expiresAt }, ...decision.ops, ...endRecordOps(tools, decision))
+      ops.push({ ...put, expiresAt: KEPT_FOR_EVER }, ...decision.ops, ...endRecordOps(tools, decision))
       ops.push(
         ...endingOps(run, decision.after.results.get(run.at.step), {
           child,
           byParent,
           newId: tools.newId,
-          expiresAt: keptUntil(run.deadline, tools.keepMs()),
           now,
         }),
       )
@@ -214,7 +212,7 @@ async function storeRecord(tools: Driver, at: Loaded, lease: Lease, record: Step
   const { run, scope } = at
   const done = await tools.state.commit(scope, [
     { op: 'touch', kind: kinds.run, id: run.id, ifClaim: lease.claim, until: tools.env.clock.now() + LEASE_MS },
-    putStep(run.id, record, tools.newId(), keptUntil(run.deadline, tools.keepMs())),
+    putStep(run.id, record, tools.newId()),
   ])
   return done.ok
 }

@@ -19,12 +19,11 @@ export function endingOps(
     /** The parent asked for this end and has ended itself. */
     readonly byParent: boolean
     readonly newId: () => string
-    readonly expiresAt: number
     readonly now: number
   },
 ): readonly Op[] {
   const ops: Op[] = []
-  const { newId, expiresAt } = opts
+  const { newId } = opts
   if (opts.child !== undefined) {
     const request: CancelRequest = { by: 'gateway', at: opts.now, fromParent: true }
     ops.push(
@@ -34,7 +33,6 @@ export function endingOps(
         id: cancelId(opts.child),
         value: JSON.stringify(request),
         version: newId(),
-        expiresAt,
       },
       { op: 'wake', kind: kinds.run, id: opts.child },
     )
@@ -49,7 +47,6 @@ export function endingOps(
         id: childEndId(id, step, iteration),
         value: JSON.stringify(message),
         version: newId(),
-        expiresAt,
       },
       { op: 'wake', kind: kinds.run, id },
     )

@@ -20,7 +20,6 @@ export interface ChainsConfig {
   readonly defaultTimeoutSeconds: number
   /** Executions this node drives at once; more wait their turn in the store. */
   readonly maxConcurrentAdvances: number
-  readonly completedChainTtlSeconds: number
   /** `[executor].deadline_seconds`: of one step. */
   readonly stepDeadlineSeconds: number
   readonly deadLetterTtlSeconds?: number
@@ -73,7 +72,6 @@ export function createChains(deps: ChainsDeps): Chains {
     newId: env.newId,
     chainOf,
     audit: deps.audit,
-    keepMs: () => config().completedChainTtlSeconds * 1000,
     defaultTimeoutMs: () => config().defaultTimeoutSeconds * 1000,
     stepDeadlineMs: () => config().stepDeadlineSeconds * 1000,
     deadLetterTtlMs: () => {
@@ -244,7 +242,6 @@ export function createChains(deps: ChainsDeps): Chains {
       ...deps,
       owner,
       chainOf,
-      keepMs: tools.keepMs,
       interrupt: (id) => active.get(id)?.interrupt.abort(),
       woke: tools.woke,
       begin: (scope, id) => track(begin(scope, id)),

@@ -15,21 +15,19 @@ import {
   type CancelRequest,
   cancelId,
   childEndId,
+  endedStatuses,
   hasEnded,
   type Run,
-  runStatuses,
   runTags,
   statusTag,
   stepId,
 } from './run.ts'
-import { keptUntil } from './start.ts'
 
 export interface OperationsDeps {
   readonly state: StateStore
   readonly env: Env
   readonly owner: string
   readonly chainOf: (d: ChainDefinition) => Chain
-  readonly keepMs: () => number
   /** Ends the back-off of an execution this node drives. */
   readonly interrupt: (id: string) => void
   readonly woke: () => void
@@ -47,19 +45,6 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
   const ended = (run: Run) => new Problem(409, 'chain_ended', `the execution has ended: ${run.status}`)
   const movedOn = (why: string) => new Problem(409, 'chain_moved_on', `the execution cannot go on at this step: ${why}`)
 
-  /** Everything an execution has left, as it stands: what it began with and each entry into a step. */
-  async function left(scope: Scope, run: Run): Promise<readonly Entry[]> {
-    const ids = [beginningId(run.id), ...stepIds(run)]
-    return (await state.get(ids.map((id) => ({ kind: kinds.step, scope, id })))).filter((e) => e !== undefined)
-  }
-  const keep = (e: Entry, expiresAt: number): Op => ({
-    op: 'put',
-    kind: kinds.step,
-    id: e.key.id,
-    value: e.value,
-    version: env.newId(),
-    expiresAt,
-  })
   const forget = (run: Run): readonly Op[] => [
     { op: 'delete', kind: kinds.inbox, id: cancelId(run.id) },
     { op: 'delete', kind: kinds.inbox, id: childEndId(run.id, run.at.step, run.at.iteration) },
@@ -77,7 +62,6 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
       const now = env.clock.now()
       const request: CancelRequest = { by, at: now }
       const value = JSON.stringify(request)
-      const expiresAt = keptUntil(found.run.deadline, deps.keepMs())
       const done = await state.commit(scope, [
         // One that is there already stays: it may be the parent's.
         {
@@ -88,7 +72,6 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
           version: env.newId(),
           ifVersion: null,
           orSkip: true,
-          expiresAt,
         },
         { op: 'wake', kind: kinds.run, id },
       ])
@@ -114,8 +97,8 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
       const ops: Op[] = []
       let deadline = Number.POSITIVE_INFINITY
       for (const [i, { entry, run }] of [...line.entries()].reverse()) {
-        const entries = await left(scope, run)
-        const begin = entries.find((e) => e.key.id === beginningId(run.id))
+        const ids = [beginningId(run.id), stepId(run.id, run.at.step, run.at.iteration)]
+        const [begin, here] = await state.get(ids.map((id) => ({ kind: kinds.step, scope, id })))
         const definition = begin && readBeginning(begin.value).definitions[0]
         if (!definition) throw movedOn('what it began with is gone')
         const facts = { origin: readBeginning(begin.value).origin, results: new Map() }
@@ -137,11 +120,14 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
           },
           ...forget(run),
         )
-        const expiresAt = keptUntil(deadline, deps.keepMs())
-        for (const e of entries) {
-          const waiting = i > 0 && e.key.id === stepId(run.id, run.at.step, run.at.iteration)
-          ops.push(keep(waiting ? { ...e, value: reopenedRecord(e.value) } : e, expiresAt))
-        }
+        if (i > 0 && here)
+          ops.push({
+            op: 'put',
+            kind: kinds.step,
+            id: here.key.id,
+            value: reopenedRecord(here.value),
+            version: env.newId(),
+          })
       }
       const done = await state.commit(scope, [...ops, ...also])
       if (!done.ok) throw movedOn('it, or its letter, has changed meanwhile')
@@ -150,7 +136,7 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
 
     async purge(scope, endedBefore, limit) {
       let gone = 0
-      for (const status of runStatuses) {
+      for (const status of endedStatuses) {
         let after: string | undefined
         do {
           const page = await state.list(kinds.run, scope, {

@@ -4,7 +4,8 @@ import { joinParts } from '../core/ids.ts'
 import type { Json } from '../core/json.ts'
 import type { ChainDefinition } from './definition.ts'
 
-export const runStatuses = ['running', 'waiting', 'completed', 'failed', 'cancelled', 'timed_out'] as const
+export const endedStatuses = ['completed', 'failed', 'cancelled', 'timed_out'] as const
+export const runStatuses = ['running', 'waiting', ...endedStatuses] as const
 export type RunStatus = (typeof runStatuses)[number]
 
 /**

@@ -30,8 +30,6 @@ export interface Starter {
   readonly deliver: Deliver
   readonly owner: string
   readonly newId: () => string
-  /** How long what an execution leaves is kept. Milliseconds. */
-  readonly keepMs: () => number
 }
 
 /** Begins with the moment of the admission, so that executions list in the order they began; else a function of what started it. */
@@ -41,15 +39,17 @@ export const rootId = (auditId: string, runId: string, rule: string): string =>
 export const childRunId = (parent: string, step: string, iteration: number): string =>
   uuidv7Of(uuidv7Time(parent), 'child', parent, step, String(iteration))
 
-/** An hour more, so that nothing an execution still needs goes before it has timed out. */
-const SLACK_MS = 3_600_000
-export const keptUntil = (deadline: number, keepMs: number): number => deadline + keepMs + SLACK_MS
+/**
+ * An execution that has ended is kept until it is purged; an expiry, however far off, says to the store that it is no work and that
+ * no wake-up makes it due. What belongs to one under way has none: work never expires.
+ */
+export const KEPT_FOR_EVER = Date.UTC(9999, 11, 31)
 
 /**
  * The entries of an execution about to begin: it, what it began with, and where the first step can be rendered, what that step
  * sends, so that its first byte needs no commit of its own. Born claimed: whoever commits them drives it.
  */
-export function startOps(s: Start, { deliver, owner, newId, keepMs }: Starter): readonly Op[] {
+export function startOps(s: Start, { deliver, owner, newId }: Starter): readonly Op[] {
   const { chain, now } = s
   const deadline = Math.min(now + s.timeoutMs, s.deadline ?? Number.POSITIVE_INFINITY)
   const run: Run = {
@@ -72,7 +72,6 @@ export function startOps(s: Start, { deliver, owner, newId, keepMs }: Starter): 
     resumed: 0,
   }
   const beginning: Beginning = { origin: s.origin, ...(s.prev && { prev: s.prev }), definitions: s.definitions }
-  const expiresAt = keptUntil(deadline, keepMs())
   const ops: Op[] = [
     {
       op: 'put',
@@ -90,25 +89,23 @@ export function startOps(s: Start, { deliver, owner, newId, keepMs }: Starter): 
       id: beginningId(s.id),
       value: JSON.stringify(beginning),
       version: newId(),
-      expiresAt,
     },
   ]
   const step = chain.steps.get(chain.first)!
   const at: StepContext = { ...s, run, step, prev: s.prev, results: new Map(), deliver, child: () => noChild() }
   if (step.kind.startsAtOnce) {
     const entered = step.kind.enter(step.definition, at)
-    if (entered.store) ops.push(putStep(s.id, entered.record, newId(), expiresAt))
+    if (entered.store) ops.push(putStep(s.id, entered.record, newId()))
   }
   return ops
 }
 
-export const putStep = (runId: string, record: StepRecord, version: string, expiresAt: number): Op => ({
+export const putStep = (runId: string, record: StepRecord, version: string): Op => ({
   op: 'put',
   kind: kinds.step,
   id: stepId(runId, record.step, record.iteration),
   value: JSON.stringify(record),
   version,
-  expiresAt,
 })
 
 function noChild(): never {

@@ -6,6 +6,7 @@ import type { Json, JsonObject } from '../../src/core/json.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
+import { listDeadLetters } from '../../src/delivery/dead-letters.ts'
 import { createDeliver } from '../../src/delivery/deliver.ts'
 import type { Route, Routes } from '../../src/delivery/route.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
@@ -147,7 +148,6 @@ export async function world(
         config: () => ({
           defaultTimeoutSeconds: 300,
           maxConcurrentAdvances: 64,
-          completedChainTtlSeconds: 3600,
           stepDeadlineSeconds: 60,
           ...opts.config,
           ...more.config,
@@ -197,3 +197,24 @@ export async function audit(w: World, filter: { chainId?: string; kind?: string 
   const page = await w.memory.audit.query(scope, filter, { limit: 1000 })
   return [...page.records].reverse()
 }
+
+export const step = (name: string, provider = 'p', more: JsonObject = {}) => ({
+  name,
+  provider,
+  action_type: 'x',
+  ...more,
+})
+export const line = (...steps: JsonObject[]) => ({ name: 'line', timeout_seconds: 100, steps })
+export const pullFor = async (
+  w: { env: { clock: { advance(ms: number): Promise<void> } } },
+  chains: { pull(): Promise<number> },
+  seconds: number,
+) => {
+  for (let s = 0; s < seconds; s += 10) {
+    await w.env.clock.advance(10_000)
+    await chains.pull()
+  }
+  await w.env.clock.advance(0)
+}
+export const letters = async (w: { memory: { state: Parameters<typeof listDeadLetters>[0] } }) =>
+  (await listDeadLetters(w.memory.state, scope, { limit: 100 })).letters

@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest'
+import { ProviderError } from '../../src/core/errors.ts'
+import type { JsonObject } from '../../src/core/json.ts'
+import { OK, scriptedProvider } from '../fakes/provider.ts'
+import { actionOf, letters, line, scope, start, step, stepsOf, world } from './set-up.ts'
+
+describe('what steps see', () => {
+  it('PITFALLS 40: text that came from a response is never expanded again', async () => {
+    const evil = { text: '{{origin.payload.secret}} {{steps.two.body}}', '{{chain_id}}': '{{prev}}' }
+    const w = await world(
+      [
+        line(
+          step('one'),
+          step('two', 'q', { payload_template: { all: '{{prev.body}}', part: 'got {{step_result.text}}' } }),
+        ),
+      ],
+      {
+        p: { script: [{ status: 200, body: evil }] },
+        q: {},
+      },
+    )
+    const chains = await w.node()
+    await start(w, chains, w.memory.state, 'line', actionOf({ secret: 's3cret' }))
+    await w.env.clock.settle()
+    expect(w.providers['q']!.sent[0]!.request).toMatchObject({ payload: { all: evil, part: `got ${evil.text}` } })
+  })
+
+  it('a path that is not there is null, empty in text, and listed as missing', async () => {
+    const template = {
+      a: '{{prev.body.x}}',
+      b: 'is {{steps.two.body.y}}!',
+      c: '{{ origin.payload.v }}',
+      id: '{{chain_id}}',
+    }
+    const w = await world([line(step('one', 'p', { payload_template: template }), step('two'))], { p: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line', actionOf({ v: { n: 1 } }))
+    await w.env.clock.settle()
+    expect(stepsOf(await chains.get(scope, id))['one']).toMatchObject({
+      input: { a: null, b: 'is !', c: { n: 1 }, id },
+      missing: ['prev.body.x', 'steps.two.body.y'],
+    })
+  })
+
+  it('without a template the payload is the origin as it is; a template that gives no object fails the step', async () => {
+    const w = await world([line(step('one'), step('two', 'p', { payload_template: '{{prev.status}}' }))], { p: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line', actionOf({ v: 1 }))
+    await w.env.clock.settle()
+    const view = await chains.get(scope, id)
+    expect(stepsOf(view)['one']).toMatchObject({ input: { v: 1 } })
+    expect(view).toMatchObject({ status: 'failed', error: { code: 'invalid_payload' } })
+  })
+
+  it('a payload the provider does not take is a failed step with a dead letter, and nothing is sent', async () => {
+    const p = scriptedProvider('p', [OK], {
+      render: () => {
+        throw new ProviderError('invalid_payload', 'must be text', { pointer: '/message' })
+      },
+    })
+    const w = await world([line(step('one'))], { p: { provider: p } })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({
+      status: 'failed',
+      error: { code: 'invalid_payload', message: 'must be text at /message' },
+    })
+    expect(await letters(w)).toMatchObject([{ code: 'invalid_payload', unknown: false, attempts: 0 }])
+    expect(p.sent).toHaveLength(0)
+  })
+
+  it('a loop enters a step anew each time, under a token of its own, and sees its last result', async () => {
+    const branches = [{ field: 'body.n', operator: 'ne', value: 3, target: 'ask' }]
+    const answers = [1, 2, 3].map((n) => ({ status: 200, body: { n } }))
+    const w = await world(
+      [line(step('ask', 'p', { branches }), step('done', 'q', { payload_template: { n: '{{steps.ask.body.n}}' } }))],
+      {
+        p: { script: answers },
+        q: {},
+      },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    expect(new Set(w.providers['p']!.sent.map((s) => s.token)).size).toBe(3)
+    expect(w.providers['q']!.sent[0]!.request).toMatchObject({ payload: { n: 3 } })
+    const view = await chains.get(scope, id)
+    expect((view!['steps'] as JsonObject[]).map((s) => [s['name'], s['iteration']])).toEqual([
+      ['ask', 0],
+      ['ask', 1],
+      ['ask', 2],
+      ['done', 0],
+    ])
+  })
+
+  it('a loop that never finds its exit ends after 1000 steps', async () => {
+    const branches = [{ field: 'success', operator: 'eq', value: true, target: 'ask' }]
+    const w = await world([line(step('ask', 'log', { branches }))], {
+      log: { provider: scriptedProvider('log', [OK], { hasEffect: false }) },
+    })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    for (let i = 0; i < 500; i++) await w.env.clock.settle()
+    const [view] = (await chains.list(scope, { limit: 1 })).chains
+    expect(view).toMatchObject({ chain_id: id, status: 'failed', error: { code: 'too_many_steps' }, steps_taken: 1000 })
+  })
+})
