@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type FieldError, Problem } from './errors.ts'
+import { isObject, type JsonObject } from './json.ts'
 import { didYouMean } from './nearest.ts'
 
 /** A name as callers may choose it: 1 to 128 characters, none of them a control character. */
@@ -18,7 +19,7 @@ const pointer = (path: readonly PropertyKey[]): string =>
 
 /** Reads a request body; throws Problem 400 `invalid_<what>` that names every field at fault, unknown ones with the nearest known. */
 export function parseWire<S extends z.ZodObject>(schema: S, body: unknown, what: string): z.output<S> {
-  const read = schema.safeParse(body, { reportInput: true })
+  const read = schema.safeParse(isObject(body) ? given(body) : body, { reportInput: true })
   if (read.success) return read.data
   const known = Object.keys(schema.shape)
   const errors = read.error.issues.flatMap((issue): FieldError[] =>
@@ -35,8 +36,10 @@ export function parseWire<S extends z.ZodObject>(schema: S, body: unknown, what:
 export const invalid = (what: string, errors: readonly FieldError[]): Problem =>
   new Problem(400, `invalid_${what}`, errors.length === 1 ? 'a field is wrong' : 'fields are wrong', { errors })
 
-const missing = (issue: z.core.$ZodIssue): boolean =>
-  issue.code === 'invalid_type' && issue.input === undefined
+/** A field that is null is one that is not there, as in an action. */
+const given = (body: JsonObject): object => Object.fromEntries(Object.entries(body).filter(([, v]) => v !== null))
+
+const missing = (issue: z.core.$ZodIssue): boolean => issue.code === 'invalid_type' && issue.input === undefined
 
 /** An edit whose `If-Match` names another version than the one in force. */
 export const preconditionFailed = (what: string): Problem =>
