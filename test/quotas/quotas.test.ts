@@ -170,6 +170,9 @@ describe('definitions', () => {
       '/timezone': expect.stringContaining('is no time zone'),
       '/overage_behavior': '"degrade" is not supported yet, expected "block" or "warn"',
     })
+    expect(
+      (await quotas.put(SCOPE, 'q', { ...HOURLY, provider: null, extra: null }, BY)).view['provider'],
+    ).toBeUndefined()
     expect(await refused(quotas.put(SCOPE, 'q', { ...HOURLY, name: 'p' }, BY))).toMatchObject({
       errors: [{ pointer: '/name' }],
     })
