@@ -54,20 +54,25 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     }
     return openHere({ db, clock, newId, onFatal, onClose, prepare })
   }
-  const writer = await startWorker<Write>(
-    { ...file, role: 'writer', now: clock.now() },
-    (b) => packWrites(clock.now(), b),
-    onFatal,
-  )
-  const reader = await startWorker<Read>(
-    { ...file, role: 'reader', now: clock.now() },
-    (b) => [clock.now(), b],
-    onFatal,
-  )
+  const data = { ...file, now: clock.now() }
+  // The reader opens the file when it is first asked, so both threads can start at once.
+  const starting = startWorker<Read>({ ...data, role: 'reader' }, (b) => [clock.now(), b], onFatal)
+  const [writer, reader] = await Promise.allSettled([
+    startWorker<Write>({ ...data, role: 'writer' }, (b) => packWrites(clock.now(), b), onFatal),
+    starting,
+  ])
+  if (writer.status === 'rejected') {
+    await starting.then((r) => r.close())
+    throw writer.reason
+  }
+  if (reader.status === 'rejected') {
+    await writer.value.close()
+    throw reader.reason
+  }
   const arm = (start: () => void): void => void setImmediate(start)
   return storeOver({
-    writer: batching(writer, arm, StateUnknown),
-    reader: batching(reader, arm, StateUnavailable),
+    writer: batching(writer.value, arm, StateUnknown),
+    reader: batching(reader.value, arm, StateUnavailable),
     newId,
     prepare,
   })

@@ -1,3 +1,4 @@
+import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
 import { type Packed, unpackWrites } from './codec.ts'
@@ -34,15 +35,21 @@ function writer(): Served {
   }
 }
 function reader(): Served {
-  const db = openReader(data.path)
-  const reads = new Reads(db)
+  let opened: { db: DatabaseSync; reads: Reads } | undefined
+  const reads = (): Reads => {
+    if (opened === undefined) {
+      const db = openReader(data.path)
+      opened = { db, reads: new Reads(db) }
+    }
+    return opened.reads
+  }
   return {
     serve(message) {
       const [now, batch] = message as [number, Read[]]
-      return JSON.stringify(batch.map((call) => answerOf(reads, call, now)))
+      return JSON.stringify(batch.map((call) => answerOf(reads(), call, now)))
     },
     tidy() {},
-    close: () => db.close(),
+    close: () => opened?.db.close(),
   }
 }
 
