@@ -1,0 +1,102 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { type Clock, systemClock } from '../core/clock.ts'
+import { Problem } from '../core/errors.ts'
+import { PROBLEM_TYPE, problemBody, problemResponse } from './problem.ts'
+import type { Http } from './route.ts'
+
+export interface Listening {
+  /** The one it got, where 0 was asked for. */
+  readonly port: number
+  /** Takes no more connections and resolves when every request in hand is answered. */
+  close(): Promise<void>
+}
+
+/** A client that sends its request drop by drop holds a connection no longer than this, milliseconds. */
+const HEADERS_MS = 10_000
+const REQUEST_MS = 60_000
+/** Longer than the 60 s after which most proxies drop an idle connection, so that they do it, not we. */
+const KEEP_ALIVE_MS = 65_000
+/** How often a server that is closing looks for connections that have become idle. */
+const SWEEP_MS = 20
+
+/** Rejects when the address cannot be had. */
+export async function listen(
+  app: Hono<Http>,
+  server: { readonly host: string; readonly port: number; readonly bodyLimitBytes: number },
+  clock: Clock = systemClock(),
+): Promise<Listening> {
+  let closing = false
+  const answer = getRequestListener(app.fetch, {
+    errorHandler: () =>
+      problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed')),
+  })
+  const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (closing) outgoing.shouldKeepAlive = false
+    void answer(incoming, outgoing)
+  }
+  const http = createServer(
+    {
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: 1000,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    on,
+  )
+  // A body that is too large is refused before it is sent.
+  http.on('checkContinue', (incoming, outgoing) => {
+    if (!(Number(incoming.headers['content-length']) > server.bodyLimitBytes)) outgoing.writeContinue()
+    on(incoming, outgoing)
+  })
+  http.on('clientError', refuseBytes)
+  await bound(http, server)
+  const { port } = http.address() as AddressInfo
+  return {
+    port,
+    close() {
+      closing = true
+      return new Promise((resolve) => {
+        let over = false
+        http.close(() => {
+          over = true
+          resolve()
+        })
+        const sweep = (): void => {
+          if (over) return
+          http.closeIdleConnections()
+          clock.timer(SWEEP_MS, sweep)
+        }
+        sweep()
+      })
+    },
+  }
+}
+
+const bound = (http: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> =>
+  new Promise((resolve, reject) => {
+    http.once('error', reject)
+    http.listen(port, host.replace(/^\[(.*)\]$/, '$1'), () => {
+      http.off('error', reject)
+      resolve()
+    })
+  })
+
+/** Bytes that are no request get their problem too, where the other side still listens. */
+function refuseBytes(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const p =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new Problem(431, 'headers_too_large', 'the headers of the request are too large')
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new Problem(408, 'request_timeout', 'the request did not arrive in time')
+        : new Problem(400, 'invalid_request', 'this is no HTTP request')
+  const body = JSON.stringify(problemBody(p))
+  const head = `HTTP/1.1 ${p.status} ${STATUS_CODES[p.status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`
+  socket.end(head + body)
+}

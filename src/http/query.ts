@@ -1,0 +1,92 @@
+import type { Scope } from '../core/action.ts'
+import { type FieldError, Problem } from '../core/errors.ts'
+import { didYouMean } from '../core/nearest.ts'
+import type { Ctx } from './route.ts'
+
+export type Query<N extends string> = { readonly [K in N]?: string }
+
+const invalid = (errors: readonly FieldError[]): Problem =>
+  new Problem(400, 'invalid_query', errors.length === 1 ? 'a query parameter is wrong' : 'query parameters are wrong', {
+    errors,
+  })
+export const invalidParameter = (name: string, message: string): Problem => invalid([{ pointer: `?${name}`, message }])
+
+const NOTHING = {}
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+
+/** The query parameters a route knows. Throws Problem 400 `invalid_query` naming every unknown, repeated or undecodable one. */
+export function readQuery<const N extends string>(c: Ctx, known: readonly N[]): Query<N> {
+  const { url } = c.req
+  const start = url.indexOf('?')
+  if (start === -1) return NOTHING
+  const errors: FieldError[] = []
+  const read: { [K in N]?: string } = {}
+  for (const pair of url.slice(start + 1).split('&')) {
+    if (pair === '') continue
+    const equals = pair.indexOf('=')
+    const name = decode(equals === -1 ? pair : pair.slice(0, equals))
+    const value = decode(equals === -1 ? '' : pair.slice(equals + 1))
+    const key = known.find((k) => k === name)
+    const wrong = (message: string): void => void errors.push({ pointer: `?${name ?? ''}`, message })
+    if (name === undefined) wrong('the name of a parameter is not percent-encoded UTF-8')
+    else if (key === undefined) wrong(`unknown parameter${didYouMean(name, known)}`)
+    else if (value === undefined) wrong('is not percent-encoded UTF-8; a percent sign itself is %25')
+    else if (CONTROL.test(value)) wrong('holds a control character')
+    else if (read[key] !== undefined) wrong('stands there twice')
+    else read[key] = value
+  }
+  if (errors.length > 0) throw invalid(errors)
+  return read
+}
+
+function decode(text: string): string | undefined {
+  if (!/[%+]/.test(text)) return text
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch (e) {
+    if (e instanceof URIError) return undefined
+    throw e
+  }
+}
+
+export const SCOPE = ['namespace', 'tenant'] as const
+
+/** The scope that is asked for. No action can name an empty one. */
+export function scopeOf(q: Query<'namespace' | 'tenant'>): Scope {
+  const { namespace = 'default', tenant = 'default' } = q
+  if (namespace === '') throw invalidParameter('namespace', 'must not be empty')
+  if (tenant === '') throw invalidParameter('tenant', 'must not be empty')
+  return [namespace, tenant]
+}
+
+export function flag<N extends string>(q: Query<N>, name: N): boolean {
+  const value = q[name]
+  if (value === undefined || value === 'false') return false
+  if (value === 'true') return true
+  throw invalidParameter(name, 'expected true or false')
+}
+
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
+const LAST_MS = 8.64e15
+
+/** Milliseconds, from a date and time of RFC 3339 or from milliseconds. */
+export function moment<N extends string>(q: Query<N>, name: N): number | undefined {
+  const value = q[name]
+  if (value === undefined) return undefined
+  const ms = /^\d+$/.test(value) ? Number(value) : RFC3339.test(value) ? Date.parse(value) : Number.NaN
+  if (ms <= LAST_MS) return ms
+  throw invalidParameter(
+    name,
+    'expected milliseconds or an RFC 3339 date and time, such as 2026-01-05T12:00:00Z (a + in it is %2B)',
+  )
+}
+
+/** One of a closed list of words. */
+export function word<N extends string, W extends string>(q: Query<N>, name: N, words: readonly W[]): W | undefined {
+  const value = q[name]
+  if (value === undefined) return undefined
+  const found = words.find((w) => w === value)
+  if (found === undefined)
+    throw invalidParameter(name, `expected one of ${words.join(', ')}${didYouMean(value, words)}`)
+  return found
+}

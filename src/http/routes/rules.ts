@@ -1,0 +1,137 @@
+import { z } from 'zod'
+import { isoTime } from '../../core/clock.ts'
+import { type Finding, notFound, Problem, showFinding } from '../../core/errors.ts'
+import { isObject, type JsonObject, own } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import { parseWire } from '../../core/wire.ts'
+import { readAction } from '../../dispatch/read-action.ts'
+import type { LoadState } from '../../rules/rules.ts'
+import { json, outcomeResponse } from '../answer.ts'
+import { jsonBody, noBody, parseJson, readBody, text } from '../body.ts'
+import type { HttpDeps } from '../deps.ts'
+import { cut, PAGE, pageOf, readPage } from '../page.ts'
+import { readQuery } from '../query.ts'
+import { callerOf, header, param } from '../request.ts'
+import type { Ctx, Route } from '../route.ts'
+import { readContext } from './dispatch.ts'
+
+const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
+const OF = ['rules']
+
+export const ruleRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/rules',
+    doc: 'The rules in force in their order, with hits; `error` when the last load failed',
+    handle(c, { rules }) {
+      const { items, next } = cut(rules.list(), (r) => r.name, readPage(readQuery(c, PAGE), OF))
+      const { version, loadedAt } = rules.current()
+      return pageOf('rules', items, next, OF, { version, loaded_at: isoTime(loadedAt), ...loadError(rules.lastLoad) })
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/rules/{name}',
+    doc: 'One rule',
+    handle(c, deps) {
+      readQuery(c, [])
+      const name = param(c, 'name')
+      const rule = deps.rules.get(name)
+      if (!rule) throw noRule(deps, name)
+      return json(200, rule)
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/rules/{name}/enabled',
+    doc: 'Switch a rule: {"enabled": false, "why": "…"}; lasts until the file says otherwise',
+    async handle(c, deps) {
+      readQuery(c, [])
+      const name = param(c, 'name')
+      const { enabled, why } = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
+      if (!deps.rules.get(name)) throw noRule(deps, name)
+      const by = callerOf(c)
+      const details = { rule: name, enabled, ...(why !== undefined && { why }) }
+      const record = deps.adminRow(`rule ${enabled ? 'enabled' : 'disabled'}`, details, by)
+      const how = { by, ...(why !== undefined && { why }), ...(record && { record }) }
+      return json(200, await deps.rules.setEnabled(name, enabled, how))
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/rules/reload',
+    doc: 'Load the rule files now: whole, or 422 and nothing changes',
+    async handle(c, deps) {
+      readQuery(c, [])
+      await noBody(c, deps.server.bodyLimitBytes)
+      const done = await deps.rules.reload()
+      if (!done.ok)
+        throw new Problem(422, 'rules_invalid', 'the rules were not loaded; those of before stay in force', {
+          extra: { findings: done.findings.map(findingView) },
+        })
+      return json(200, { version: done.version, findings: done.warnings.map(findingView) })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/rules/evaluate',
+    doc: 'What would become of an action, and why, rule by rule; nothing is written or sent',
+    async handle(c, deps) {
+      readQuery(c, [])
+      const body = await jsonBody(c, deps.server.bodyLimitBytes)
+      const named = isObject(body) && Object.keys(body).join() === 'action'
+      const action = readAction(named ? own(body, 'action')! : body, readContext(deps), named ? '/action' : '')
+      return outcomeResponse(await deps.gateway.dryRun(action, true), { redact: deps.redact() })
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/rules/check',
+    doc: 'Check the text of a rule file (YAML, or JSON {"yaml": "…"}); nothing is loaded',
+    async handle(c, deps) {
+      readQuery(c, [])
+      const findings = deps.rules.check(await ruleText(c, deps))
+      return json(200, { ok: !findings.some((f) => f.severity === 'error'), findings: findings.map(findingView) })
+    },
+  },
+]
+
+const noRule = ({ rules }: HttpDeps, name: string): Problem =>
+  notFound(
+    `rule of this name${didYouMean(
+      name,
+      rules.list().map((r) => r.name),
+    )}`,
+  )
+
+const findingView = ({ severity, file, line, column, message }: Finding): JsonObject => ({
+  severity,
+  file,
+  line,
+  column,
+  message,
+})
+
+/** The last load where it failed, as lists and health show it; nothing where it is well. */
+export function loadError({ ok, at, findings }: LoadState): JsonObject {
+  if (ok) return {}
+  const errors = findings.filter((f) => f.severity === 'error')
+  return { error: errors.map(showFinding).join('\n'), error_at: isoTime(at), findings: findings.map(findingView) }
+}
+
+const YAML_TYPE = /^(?:application|text)\/(?:x-)?yaml\b|^text\/plain\b/i
+
+async function ruleText(c: Ctx, deps: HttpDeps): Promise<string> {
+  const limit = deps.server.bodyLimitBytes
+  if (YAML_TYPE.test(header(c, 'content-type') ?? '')) return text(await readBody(c, limit))
+  const type = header(c, 'content-type') ?? ''
+  if (!/json/i.test(type))
+    throw new Problem(
+      415,
+      'unsupported_media_type',
+      `send the file as it is: curl '${new URL(c.req.url).origin}/v1/rules/check' -H 'content-type: application/yaml' --data-binary @rules.yaml`,
+      { extra: { accepts: ['application/yaml', 'text/yaml', 'text/plain', 'application/json'] } },
+    )
+  return parseWire(checkSchema, parseJson(await readBody(c, limit)), 'check').yaml
+}
+const checkSchema = z.strictObject({ yaml: z.string() })

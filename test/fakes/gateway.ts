@@ -1,0 +1,177 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Hono } from 'hono'
+import { type Assembled, assemble } from '../../src/app/assemble.ts'
+import type { Config } from '../../src/app/config/config.ts'
+import { loadConfig } from '../../src/app/config/load.ts'
+import { openRoutes } from '../../src/app/routes.ts'
+import { showFinding } from '../../src/core/errors.ts'
+import type { JsonObject } from '../../src/core/json.ts'
+import type { StateStore } from '../../src/core/state.ts'
+import type { HttpDeps } from '../../src/http/deps.ts'
+import type { Http } from '../../src/http/route.ts'
+import { createApp } from '../../src/http/server.ts'
+import { createStats } from '../../src/http/stats.ts'
+import { backgroundLoops } from '../../src/loops/index.ts'
+import { type Loops, startLoops } from '../../src/loops/loop.ts'
+import { type TestEnv, testEnv } from './env.ts'
+import { OK, type Scripted, type ScriptedProvider, scriptedProvider } from './provider.ts'
+import { type MemoryState, memoryState } from './store.ts'
+
+export interface GatewayGiven {
+  /** The text of one rule file. */
+  readonly rules?: string
+  /** By name: what its attempts come to, or a provider of the test's own. Left out: one, `out`, that takes everything. */
+  readonly providers?: { readonly [name: string]: readonly Scripted[] | ScriptedProvider }
+  /** More of the configuration: TOML of any sections but `[[providers]]`. */
+  readonly toml?: string
+  /** `section.key=value`, as `--set`. */
+  readonly set?: readonly string[]
+  readonly seed?: number
+  readonly env?: TestEnv
+  /** The data of another gateway, as `memory.restart()` leaves it. */
+  readonly memory?: MemoryState
+  /** What to put between the gateway and its store. */
+  readonly store?: (base: StateStore) => StateStore
+  /** The background loops run, and `advance` makes them tick. */
+  readonly loops?: boolean
+}
+
+export interface TestGateway extends Assembled {
+  readonly env: TestEnv
+  readonly config: Config
+  readonly memory: MemoryState
+  readonly state: StateStore
+  readonly audit: MemoryState['audit']
+  readonly providers: { readonly [name: string]: ScriptedProvider }
+  readonly app: Hono<Http>
+  readonly deps: HttpDeps
+  readonly stopping: AbortController
+  /** Puts another text in the rule file; `rules.reload()` then loads it. */
+  writeRules(text: string): void
+  /** Sends a request; a body that is no string goes as JSON. */
+  ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Told>
+  dispatch(action: JsonObject, headers?: Record<string, string>, query?: string): Promise<Told>
+  /** Moves time on, until what became due has been done. */
+  advance(ms: number): Promise<void>
+  /** Every audit record of a scope, oldest first. */
+  records(namespace?: string, tenant?: string): Promise<readonly JsonObject[]>
+  close(): Promise<void>
+}
+export interface Told {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The body, where it is JSON. */
+  readonly body: JsonObject
+}
+
+/** The whole gateway, as app/ puts it together, over the real engine in memory, scripted providers and a clock the test moves. */
+export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway> {
+  const env = given.env ?? testEnv({ seed: given.seed ?? 1 })
+  const memory = given.memory ?? (await memoryState(env))
+  const state = given.store?.(memory.state) ?? memory.state
+  const directory = mkdtempSync(join(tmpdir(), 'signalbox-test-'))
+  const writeRules = (text: string): void => writeFileSync(join(directory, 'rules.yaml'), text)
+  writeRules(given.rules ?? 'rules: []\n')
+  const providers: { [name: string]: ScriptedProvider } = {}
+  for (const [name, script] of Object.entries(given.providers ?? { out: [OK] }))
+    providers[name] = Array.isArray(script) ? scriptedProvider(name, script) : (script as ScriptedProvider)
+  const config = configOf(given, Object.keys(providers), directory)
+  const stopping = new AbortController()
+  const stats = createStats(env, { process: false })
+  let loops: Loops | undefined
+  const nudge = (name: string): void => loops?.nudge(name)
+  const parts = await assemble({
+    config: () => config,
+    env,
+    state,
+    audit: memory.audit,
+    routes: openRoutes(config, env, (p) => providers[p.name]!),
+    processEnv: {},
+    stats,
+    stopping: stopping.signal,
+    nudge,
+  })
+  const { background } = config
+  if (given.loops)
+    loops = startLoops(
+      backgroundLoops({ env, state, owner: parts.node, config: background, handlers: parts.handlers, nudge }),
+      env,
+    )
+  const deps: HttpDeps = {
+    ...parts,
+    env,
+    version: '0.0.0-test',
+    server: config.server,
+    defaultProvider: () => config.rules.defaultProvider,
+    state,
+    audit: memory.audit,
+    stats,
+    ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
+    configError: () => undefined,
+  }
+  const app = createApp(deps)
+  const ask: TestGateway['ask'] = async (method, path, body, headers = {}) => {
+    const answered = app.request(path, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const response = await answered
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: isJson ? (JSON.parse(text) as JsonObject) : {},
+    }
+  }
+  return {
+    ...parts,
+    env,
+    config,
+    memory,
+    state,
+    audit: memory.audit,
+    providers,
+    app,
+    deps,
+    stopping,
+    writeRules,
+    ask,
+    dispatch: (action, headers, query = '') => ask('POST', `/v1/dispatch${query}`, action, headers),
+    advance: (ms) => env.clock.advance(ms),
+    async records(namespace = 'default', tenant = 'default') {
+      const { records } = await memory.audit.query([namespace, tenant], {}, { limit: 1000 })
+      return JSON.parse(JSON.stringify(records.toReversed())) as JsonObject[]
+    },
+    async close() {
+      stopping.abort()
+      parts.rules.stop()
+      const stopped = Promise.all([loops?.stop(), parts.chains.stop()])
+      await env.clock.advance(60_000)
+      await stopped
+      parts.breakers.close()
+      rmSync(directory, { recursive: true })
+    },
+  }
+}
+
+function configOf(given: GatewayGiven, names: readonly string[], directory: string): Config {
+  const sections = names.map((n) => `[[providers]]\nname = ${JSON.stringify(n)}\ntype = "log"\n`).join('\n')
+  const loaded = loadConfig({
+    cwd: directory,
+    env: {},
+    serving: true,
+    set: [`rules.directory=${directory}`, ...(given.set ?? [])],
+    readFile(path) {
+      if (path.endsWith('gateway.toml')) return `${given.toml ?? ''}\n${sections}`
+      throw Object.assign(new Error('absent'), { code: 'ENOENT' })
+    },
+  })
+  if (!loaded.config) throw new Error(loaded.findings.map(showFinding).join('\n'))
+  return loaded.config
+}
