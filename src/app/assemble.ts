@@ -11,16 +11,16 @@ import { compileRedact, type Redact } from '../core/redact.ts'
 import type { Op, StateStore } from '../core/state.ts'
 import { BREAKERS_TOPIC, type Breakers, createBreakers } from '../delivery/breakers.ts'
 import { createDeliver, type Delivering } from '../delivery/deliver.ts'
+import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
 import { createGateway, type Gateway } from '../dispatch/gateway.ts'
 import { createHeld } from '../dispatch/held.ts'
-import type { Parts } from '../dispatch/parts.ts'
+import type { Observe, Parts } from '../dispatch/parts.ts'
 import { type AuditPolicy, type Recorded, recordOps } from '../dispatch/record.ts'
 import { createRedrive, type Redrive } from '../dispatch/redrive.ts'
 import { createSend } from '../dispatch/send.ts'
 import { type Groups, groups } from '../groups/groups.ts'
-import type { Stats } from '../http/stats.ts'
 import type { Handlers } from '../loops/parts.ts'
 import { openQuotas, type Quotas } from '../quotas/quotas.ts'
 import { purgeDeadLetters } from '../retention/dead-letters.ts'
@@ -63,7 +63,8 @@ export interface AssembleInput {
   readonly audit: AuditStore
   readonly routes: Routes
   readonly processEnv: Environment
-  readonly stats: Stats
+  /** Told of every run that ended and every attempt made. */
+  readonly stats: Observe & { attempt(seen: AttemptSeen): void }
   readonly stopping: AbortSignal
   /** Makes a loop run now. */
   readonly nudge: (loop: string) => void

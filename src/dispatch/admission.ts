@@ -70,6 +70,7 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
   }
   const dedup: TakenKey[] = taken.map((g) => ({ id: g.id, shown: g.shown, until: now + g.ttlMs }))
   const ended = endOps({ parts, tools, run, plan, draft, effects, dedup, base, now })
+  if (run.held) add(draft, run.held.unlink)
   const outcome = finish(parts, run, plan, ended, draft, now)
   dedup.forEach((key, i) => {
     draft.ops[guardsAt + taken[i]!.offset] = dedupOp(parts, run, key, outcome, read.stale.get(key.id) ?? null, now)

@@ -45,7 +45,7 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
         chains.push({ chain_id: started.chainId, chain_name: started.chainName })
       }
     } else {
-      const cancelled = cancelOps(draft.keys.get(effect.id) ?? emptyKey(effect.id))
+      const cancelled = cancelOps(draft.keys.get(effect.id) ?? emptyKey(effect.id), run.held && run.runId)
       draft.keys.set(effect.id, cancelled.key)
       add(draft, cancelled.ops, { is: 'moved' })
       for (const ended of cancelled.ended) {

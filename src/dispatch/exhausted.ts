@@ -46,7 +46,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     keysVersion: runId,
     counted: true,
     accepted: true,
-    held: { remove: [], firstDueAt: heldAt, attempts: entry.attempts },
+    held: { remove: [], unlink: [], firstDueAt: heldAt, attempts: entry.attempts },
   }
   const plan: Plan = {
     action,

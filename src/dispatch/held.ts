@@ -100,7 +100,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const { entry, action, hold } = work
     const key = hold ? await tools.schedules.keyOf(hold) : undefined
     const remove: Op[] = [{ op: 'delete', kind: entry.key.kind, id: entry.key.id, ifClaim: entry.claim }]
-    if (hold) remove.push(...unlinkOps(hold, key, env.newId()))
+    const unlink = hold ? unlinkOps(hold, key, env.newId()) : []
     return {
       runId: work.runId,
       auditId: work.auditId,
@@ -114,7 +114,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       keysVersion: env.newId(),
       counted: work.counted,
       accepted: true,
-      held: { remove, firstDueAt: work.firstDueAt, attempts: entry.attempts },
+      held: { remove, unlink, firstDueAt: work.firstDueAt, attempts: entry.attempts },
       ...(work.resume && { matchedBefore: work.resume.matched }),
     }
   }
@@ -189,7 +189,8 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
   }
 
   async function close(run: Run, plan: Plan, outcome: Outcome, more: readonly Op[]): Promise<void> {
-    const ops = [...(run.held?.remove ?? []), ...more, ...refusalRecord(parts, run, plan, outcome, env.clock.now())]
+    const { remove = [], unlink = [] } = run.held ?? {}
+    const ops = [...remove, ...unlink, ...more, ...refusalRecord(parts, run, plan, outcome, env.clock.now())]
     const done = await state.commit(run.scope, ops)
     if (done.ok) observe(run, plan, outcome)
   }

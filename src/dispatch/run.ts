@@ -24,7 +24,13 @@ export interface Run {
   /** Nobody waits for the end: somebody was told that it will happen, or asked to be. */
   readonly accepted: boolean
   /** Held work: what leaves the store when the run is admitted (needs the claim), and since when it is due. */
-  readonly held?: { readonly remove: readonly Op[]; readonly firstDueAt: number; readonly attempts: number }
+  readonly held?: {
+    readonly remove: readonly Op[]
+    /** Takes it off its schedule key: last, since a later rule of the same plan may move that key. */
+    readonly unlink: readonly Op[]
+    readonly firstDueAt: number
+    readonly attempts: number
+  }
   /** Rules that matched before it was held: dedup keys of this very run are not duplicates. */
   readonly matchedBefore?: readonly string[]
 }
