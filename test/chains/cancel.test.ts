@@ -62,6 +62,10 @@ describe('cancel', () => {
     const id = await start(w, chains, w.memory.state, 'line')
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', current_step: 'sub' })
+    // It is due all the while, at its deadline: whatever becomes of the child, it ends.
+    const [entry] = await w.memory.state.get([{ kind: 'run', scope, id }])
+    expect(entry).toMatchObject({ dueAt: w.env.clock.now() + 100_000 })
+    expect(entry!.claim).toBeUndefined()
     await chains.cancel(scope, id, 'ann')
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'cancelled' })
@@ -69,6 +73,7 @@ describe('cancel', () => {
     await w.env.clock.settle()
     const all = await chains.list(scope, { limit: 10 })
     expect(all.chains.map((c) => c['status'])).toEqual(['cancelled', 'cancelled'])
+    expect((await w.memory.state.list('inbox', scope, { limit: 10 })).entries).toEqual([])
     expect(w.providers['p']!.sent).toHaveLength(1)
     expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
   })

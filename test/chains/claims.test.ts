@@ -32,6 +32,34 @@ describe('claims', () => {
     expect((await audit(w)).filter((r) => r.kind === 'chain_step')).toHaveLength(2)
   })
 
+  it('PITFALLS 65: a write that was under way while another node took over and finished changes nothing', async () => {
+    const taken = receiver()
+    const p = scriptedProvider('p', [taken.accept({ status: 200, body: { n: 1 } }), taken.accept()])
+    const w = await world([line(step('one'), step('two'))], { p: { provider: p } })
+    const { promise: awake, resolve: wake } = Promise.withResolvers<void>()
+    let late: string | undefined
+    const first = await w.node({
+      ...w.memory.state,
+      async commit(s, ops, o) {
+        if (ops[0]?.op === 'touch') return new Promise(() => {})
+        await awake
+        const answer = await w.memory.state.commit(s, ops, o)
+        late = answer.ok ? 'done' : 'refused'
+        return answer
+      },
+    })
+    const second = await w.node()
+    const id = await start(w, first, w.memory.state, 'line')
+    await pullFor(w, second, 40)
+    const before = await second.get(scope, id)
+    expect(before).toMatchObject({ status: 'completed', steps_taken: 2 })
+    wake()
+    await w.env.clock.settle()
+    expect(late).toBe('refused')
+    expect(await second.get(scope, id)).toEqual(before)
+    expect(taken.effects.size).toBe(2)
+  })
+
   it('PITFALLS 49: finished work whose claim ran out, but which nobody took over, still counts', async () => {
     const h = held()
     const w = await world([line(step('one'))], { p: { script: [h.answer], timeoutMs: 80_000 } })
