@@ -77,7 +77,8 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
       await settle((seen, t) => cancelled(seen, (seen.cancel ?? cancel).request.by, t))
       return
     }
-    if (late) {
+    // A child's end that has come is the step's, however late: it may be what completes the execution.
+    if (late && !at.childEnd) {
       const entered = wanted(tools, at, now)
       await settle((seen, t) => timedOut(tools, seen, t, resuming, entered))
       return
@@ -92,7 +93,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
       if (entered.lacks !== undefined) return lacking(tools, at, how.lease, entered.lacks)
       const { failed } = entered
       if (failed) {
-        if (await settle((seen, t) => endOrCancel(seen, t, entered.record, failed))) continue
+        if (await settle((seen, t) => over(seen, t, entered.record, failed))) continue
         return
       }
       if (entered.store) {
@@ -136,17 +137,12 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
         return
       }
       case 'ended':
-        if (!(await settle((seen, t) => endOrCancel(seen, t, acted.record, acted)))) return
+        if (!(await settle((seen, t) => over(seen, t, acted.record, acted)))) return
         resuming = false
     }
   }
 
-  function endOrCancel(
-    seen: Loaded,
-    t: number,
-    record: StepRecord,
-    failure: Parameters<typeof stepEnded>[3],
-  ): Decision {
+  function over(seen: Loaded, t: number, record: StepRecord, failure: Parameters<typeof stepEnded>[3]): Decision {
     return stepEnded(tools, seen, record, failure, t, how.stopping())
   }
 }

@@ -120,11 +120,11 @@ export function createChains(deps: ChainsDeps): Chains {
     }
   }
 
-  async function begin(scope: Scope, id: string): Promise<void> {
+  async function begin(scope: Scope, id: string, born?: Held): Promise<void> {
     try {
       const [entry] = await state.get([{ kind: kinds.run, scope, id }])
       // Gone on without us: somebody else has it.
-      if (entry?.claim?.owner !== owner) return
+      if (entry?.claim?.owner !== owner || (born && entry.claim.number !== born.number)) return
       await take(entry, entry.claim, true)
     } catch (e) {
       env.log.error(
@@ -224,8 +224,8 @@ export function createChains(deps: ChainsDeps): Chains {
 
   return {
     startOps: startChain,
-    begin(scope, id) {
-      const begun = begin(scope, id)
+    begin(scope, id, claim) {
+      const begun = begin(scope, id, claim)
       track(begun)
       return begun
     },

@@ -61,6 +61,31 @@ describe('timeouts', () => {
     expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
   })
 
+  it('a sub-chain that ended in time completes its parent, though nobody saw it until later', async () => {
+    const h = held()
+    const nested = [line({ name: 'sub', sub_chain: 'inner' }), { name: 'inner', steps: [step('in')] }]
+    const w = await world(
+      nested,
+      { p: { script: [h.answer], timeoutMs: 500_000 } },
+      { config: { stepDeadlineSeconds: 1000 } },
+    )
+    let asleep = false
+    const first = await w.node({
+      ...w.memory.state,
+      claim: (...a) => (asleep ? Promise.resolve([]) : w.memory.state.claim(...a)),
+    })
+    const id = await start(w, first, w.memory.state, 'line')
+    await w.env.clock.advance(90_000)
+    asleep = true
+    h.finish(OK)
+    await w.env.clock.advance(60_000)
+    expect(await first.get(scope, id)).toMatchObject({ status: 'waiting' })
+    const second = await w.node()
+    await second.pull()
+    await w.env.clock.settle()
+    expect(await second.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
   it('a step that is complete at the last moment completes the execution', async () => {
     const h = held()
     const w = await world(
