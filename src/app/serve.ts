@@ -13,10 +13,12 @@ import { type Loops, startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
 import { stateBackends } from '../state/index.ts'
 import { type Assembled, assemble } from './assemble.ts'
-import { openingProblem } from './commands/migrate.ts'
 import type { Serve } from './commands/command.ts'
+import { openingProblem } from './commands/migrate.ts'
+import { packageVersion } from './commands/version.ts'
 import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
+import { logOutcomes } from './dispatch-log.ts'
 import { watchConfig } from './reload.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
 
@@ -58,7 +60,7 @@ export const serve: Serve = async (first, again) => {
       audit,
       routes,
       processEnv: process.env,
-      stats,
+      stats: { attempt: (seen) => stats.attempt(seen), ...logOutcomes(log, stats) },
       stopping: stopping.signal,
       nudge: (name) => loops?.nudge(name),
     })
@@ -202,9 +204,6 @@ function setPeriodicFlush(flush: () => void): () => void {
     stopped = true
   }
 }
-
-export const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
 
 function printStart(config: Config, parts: Assembled, port: number): void {
   const { host } = config.server

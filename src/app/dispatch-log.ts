@@ -1,0 +1,30 @@
+import type { Log } from '../core/env.ts'
+import type { Observe } from '../dispatch/parts.ts'
+
+/** One line for each run that ended: who, what became of it and why, how long it took. No payload, no answer. */
+export function logOutcomes(log: Log, next: Observe): Observe {
+  return {
+    outcome(o, about) {
+      next.outcome(o, about)
+      const { action, kind, provider } = about
+      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open'
+      log[bad ? 'warn' : 'info'](
+        {
+          action_id: o.action_id,
+          run_id: o.run_id,
+          kind,
+          namespace: action.namespace,
+          tenant: action.tenant,
+          action_type: action.action_type,
+          outcome: o.outcome,
+          rule: o.rule,
+          provider,
+          ...(o.outcome === 'failed' && { code: o.code }),
+          ...('dead_letter_id' in o && { dead_letter_id: o.dead_letter_id }),
+          duration_ms: about.completedAt - about.receivedAt,
+        },
+        'dispatched',
+      )
+    },
+  }
+}
