@@ -1,4 +1,5 @@
 import type { Chains } from '../chains/chains.ts'
+import type { DefinitionIssue } from '../chains/definition.ts'
 import { createChains } from '../chains/engine.ts'
 import type { AuditRow, AuditStore } from '../core/audit.ts'
 import { auditRow } from '../core/audit.ts'
@@ -70,7 +71,15 @@ export interface AssembleInput {
   readonly nudge: (loop: string) => void
 }
 
-/** Throws RulesNotLoaded, and what the store throws. */
+/** The file's chains do not go with those made through the API: the configuration alone could not tell. */
+export class ChainsNotLoaded extends Error {
+  override readonly name = 'ChainsNotLoaded'
+  constructor(issues: readonly DefinitionIssue[]) {
+    super(issues.map((i) => `chains.definitions.${i.path.join('.')}: ${i.message}`).join('\n'))
+  }
+}
+
+/** Throws RulesNotLoaded, ChainsNotLoaded, and what the store throws. */
 export async function assemble(input: AssembleInput): Promise<Assembled> {
   const { config, env, state, audit, stopping } = input
   const { clock, newId } = env
@@ -120,13 +129,13 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
       return {
         defaultTimeoutSeconds: c.defaultTimeoutSeconds,
         maxConcurrentAdvances: c.maxConcurrentAdvances,
-        completedChainTtlSeconds: c.completedChainTtlSeconds,
         stepDeadlineSeconds: executor.deadlineSeconds,
         ...(deadLetters.ttlSeconds !== undefined && { deadLetterTtlSeconds: deadLetters.ttlSeconds }),
       }
     },
   })
-  chains.setDefinitions(config().chains.definitions)
+  const wrong = chains.setDefinitions(config().chains.definitions).filter((i) => i.severity === 'error')
+  if (wrong.length > 0) throw new ChainsNotLoaded(wrong)
 
   const rules = await openRules({
     directory: config().rules.directory,

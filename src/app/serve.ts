@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import pino from 'pino'
 import { auditBackends } from '../audit/index.ts'
@@ -12,7 +11,7 @@ import { backgroundLoops } from '../loops/index.ts'
 import { type Loops, startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
 import { stateBackends } from '../state/index.ts'
-import { type Assembled, assemble } from './assemble.ts'
+import { type Assembled, assemble, ChainsNotLoaded } from './assemble.ts'
 import type { Serve } from './commands/command.ts'
 import { openingProblem } from './commands/migrate.ts'
 import { packageVersion } from './commands/version.ts'
@@ -66,8 +65,8 @@ export const serve: Serve = async (first, again) => {
     })
   } catch (e) {
     await state.close()
-    if (!(e instanceof RulesNotLoaded)) throw e
-    process.stderr.write(`${e.findings.map(showFinding).join('\n')}\n`)
+    if (!(e instanceof RulesNotLoaded || e instanceof ChainsNotLoaded)) throw e
+    process.stderr.write(`${e.message}\n`)
     return 1
   }
   parts.rules.start()
@@ -104,6 +103,14 @@ export const serve: Serve = async (first, again) => {
     if (!loaded.config) {
       configError = errors.map(showFinding).join('; ')
       log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
+      return
+    }
+    const wrongChains = parts.chains
+      .checkDefinitions(loaded.config.chains.definitions)
+      .filter((i) => i.severity === 'error')
+    if (wrongChains.length > 0) {
+      configError = new ChainsNotLoaded(wrongChains).message
+      log.error({ findings: configError }, 'configuration not loaded; the one of before stays in force')
       return
     }
     configError = undefined
