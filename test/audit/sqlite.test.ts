@@ -4,6 +4,8 @@ import { drainOutbox } from '../../src/audit/outbox.ts'
 import { type AuditRow, auditRow } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
 import { StateUnavailable } from '../../src/core/errors.ts'
+import { AuditReads } from '../../src/state/sqlite/audit-reads.ts'
+import { openWriter } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { auditContract } from '../contract/audit.contract.ts'
 import { testEnv } from '../fakes/env.ts'
@@ -74,5 +76,34 @@ describe('the outbox', () => {
     expect(arrived.map((r) => r.id).sort()).toEqual([id, admin])
     expect(await drainOutbox(two, up, 'two')).toBe(0)
     await two.close()
+  })
+})
+
+describe('the three indexes', () => {
+  it('an action and a chain are sought, a scope is walked by time; nothing is sorted', () => {
+    const db = openWriter({ path: ':memory:', synchronous: 'normal' })
+    const asked: string[] = []
+    const reads = new AuditReads((sql) => {
+      asked.push(sql)
+      return db.prepare(sql)
+    })
+    const page = { scope: '0:0:', limit: 10, looks: 100, from: 'a', below: 'b' }
+    const plan = (match: Parameters<AuditReads['page']>[0]['match']): string => {
+      asked.length = 0
+      reads.page({ ...page, match })
+      return asked
+        .flatMap((sql) =>
+          db
+            .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+            .all()
+            .map((r) => r['detail']),
+        )
+        .join('\n')
+    }
+    expect(plan({ actionId: 'x', outcome: 'y' })).toContain('audit_action (scope=? AND action_id=?')
+    expect(plan({ chainId: 'x' })).toContain('audit_chain (chain_id=? AND scope=?')
+    expect(plan({ outcome: 'y' })).toContain('PRIMARY KEY (scope=? AND id>? AND id<?)')
+    for (const match of [{ actionId: 'x' }, { chainId: 'x' }, { rule: 'r', provider: 'p' }])
+      expect(plan(match)).not.toMatch(/TEMP B-TREE|SCAN audit/)
   })
 })

@@ -45,14 +45,15 @@ export class AuditReads {
       to.push(toSql(value))
       if (column === 'provider') to.push(toSql(value))
     }
-    const within = [...range, ...indexed].join(' AND ')
-    const within_ = `SELECT * FROM audit WHERE ${within} ORDER BY id DESC LIMIT ?`
-    const rows = this.#sql(
-      `SELECT id, json FROM (${within_}) ${scanned.length > 0 ? `WHERE ${scanned.join(' AND ')}` : ''} ORDER BY id DESC LIMIT ?`,
-    ).all(...args, ...indexedArgs, s.looks, ...scannedArgs, s.limit + 1)
+    // Named, because without statistics SQLite would rather walk the time range.
+    const index = s.match.actionId !== undefined ? 'audit_action' : s.match.chainId !== undefined ? 'audit_chain' : ''
+    const source = `audit ${index && `INDEXED BY ${index}`} WHERE ${[...range, ...indexed].join(' AND ')}`
+    const matching = scanned.length > 0 ? `WHERE ${scanned.join(' AND ')}` : ''
+    const rows = this.#sql(`SELECT id, json FROM (SELECT * FROM ${source} ORDER BY id DESC LIMIT ?)
+      ${matching} ORDER BY id DESC LIMIT ?`).all(...args, ...indexedArgs, s.looks, ...scannedArgs, s.limit + 1)
     const found = rows.slice(0, s.limit).map((r) => ({ id: fromSql(r.id), json: fromSql(r.json) }))
     if (rows.length > s.limit) return { rows: found, below: found.at(-1)!.id }
-    const last = this.#sql(`SELECT id FROM audit WHERE ${within} ORDER BY id DESC LIMIT 1 OFFSET ?`).get(
+    const last = this.#sql(`SELECT id FROM ${source} ORDER BY id DESC LIMIT 1 OFFSET ?`).get(
       ...args,
       ...indexedArgs,
       s.looks - 1,

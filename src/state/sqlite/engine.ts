@@ -5,7 +5,9 @@ import { AuditWriter } from './audit-writer.ts'
 import { Cells } from './cells.ts'
 import { type ClaimCall, Claims } from './claims.ts'
 import { Entries } from './entries.ts'
+import { Fatal, isFatal, isSqlite, say } from './failure.ts'
 import { Items } from './items.ts'
+import { Numbers } from './numbers.ts'
 import { ops } from './ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from './shapes.ts'
 import { checkpoint, giveBackPages, sweep } from './tidy.ts'
@@ -21,11 +23,6 @@ export type Write =
 
 /** [0, value] done · [1, why] nothing was done · [2, why] it may be done. */
 export type Answer = readonly [0, unknown] | readonly [1, string] | readonly [2, string]
-
-/** A failure of the medium: nothing this process believes about the file can be trusted any more. */
-export class Fatal extends Error {
-  override readonly name = 'Fatal'
-}
 
 /**
  * Applies batches of calls to the one writing connection, synchronously.
@@ -44,21 +41,17 @@ export class Engine {
   readonly #begin: StatementSync
   readonly #commit: StatementSync
   readonly #rollback: StatementSync
-  readonly #reserve: StatementSync
+  readonly #numbers: Numbers
   /** Kinds claimed in the running transaction: their bounds are corrected once it stands. */
   readonly #claimed = new Set<string>()
   #nextSweep = 0
-  #number = 0
-  #numbersEnd = 0
 
   constructor(db: DatabaseSync, now: number) {
     this.#db = db
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
-    this.#reserve = db.prepare(
-      `INSERT INTO meta (name, n) VALUES ('numbers', ?1) ON CONFLICT DO UPDATE SET n = n + ?1 RETURNING n`,
-    )
+    this.#numbers = new Numbers(db)
     voidClaims(db, now)
     const undo = this.#undo
     this.#claims = new Claims(db)
@@ -73,7 +66,7 @@ export class Engine {
       items: new Items(db, undo),
       audit: new AuditWriter(db, undo),
       undo,
-      nextNumber: () => this.#nextNumber(),
+      nextNumber: () => this.#numbers.next(),
     }
   }
 
@@ -85,15 +78,23 @@ export class Engine {
       if (isFatal(e)) throw new Fatal(say(e))
       return batch.map(() => [1, say(e)])
     }
+    let answers: readonly Answer[]
     try {
-      const answers = batch.map((call): Answer => this.#call(call, now))
+      answers = batch.map((call): Answer => this.#call(call, now))
       this.#flush()
-      this.#commit.run()
-      this.#settle(now)
-      return answers
     } catch (e) {
       return this.#void(e, now, batch)
     }
+    try {
+      this.#commit.run()
+    } catch (e) {
+      this.#forget()
+      if (isFatal(e)) throw new Fatal(say(e))
+      if (this.#db.isTransaction) this.#rollback.run()
+      return batch.map(() => [2, say(e)])
+    }
+    this.#settle(now)
+    return answers
   }
 
   #call(call: Write, now: number): Answer {
@@ -153,7 +154,7 @@ export class Engine {
   #sweep(now: number, limit: number): number {
     this.#flush()
     const swept = sweep(this.#db, now, limit)
-    if (swept > 0) this.#forget() // what is remembered may be gone from the file
+    if (swept > 0) this.#forgetRows() // what is remembered may be gone from the file
     return swept
   }
 
@@ -174,24 +175,28 @@ export class Engine {
     for (const kind of this.#claimed) this.#claims.settle(kind, now)
     this.#claimed.clear()
   }
-  #forget(): void {
+  #forgetRows(): void {
     const { entries, counters, windows, semaphores, buffers, items, audit } = this.#tx
     for (const part of [entries, counters, windows, semaphores, buffers, items, audit]) part.forget()
+  }
+  /** Nothing that the void transaction has left in memory may be believed. */
+  #forget(): void {
+    this.#forgetRows()
     this.#undo.keep()
+    this.#claimed.clear()
+    this.#numbers.forget()
   }
 
   /**
-   * The batch is void. Where the connection says that the transaction still stood, rolling it back is certain: one commit at
-   * fault must not take the others with it, so they run again each on its own. Else nobody can be told more than "unknown".
+   * The batch is void before COMMIT. Where the connection says that the transaction still stands, rolling it back is certain:
+   * one commit at fault must not take the others with it, so they run again each on its own. Else (a full disk ends the
+   * transaction by itself) nobody can be told more than "unknown".
    */
   #void(e: unknown, now: number, batch: readonly Write[]): readonly Answer[] {
     this.#forget()
-    this.#claimed.clear()
-    this.#numbersEnd = this.#number // the block may be void with the batch: reserve anew, no number is given twice
     if (isFatal(e)) throw new Fatal(say(e))
-    const stood = this.#db.isTransaction
-    if (stood) this.#rollback.run()
-    if (!stood) return batch.map(() => [2, say(e)])
+    if (!this.#db.isTransaction) return batch.map(() => [2, say(e)])
+    this.#rollback.run()
     if (batch.length === 1) return [[1, say(e)]]
     return batch.flatMap((call) => this.run(now, [call]))
   }
@@ -206,22 +211,12 @@ export class Engine {
       }
       checkpoint(this.#db)
     } catch (e) {
-      if (e instanceof Fatal || isFatal(e)) throw new Fatal(say(e))
+      if (isFatal(e)) throw new Fatal(say(e))
       // A full or busy file: the next batch tries again, and the commits themselves say what is wrong.
     }
   }
-
-  #nextNumber(): number {
-    if (this.#number >= this.#numbersEnd) {
-      this.#numbersEnd = Number(this.#reserve.get(NUMBERS)?.n)
-      this.#number = Math.max(this.#number, this.#numbersEnd - NUMBERS)
-    }
-    return ++this.#number
-  }
 }
 
-/** Claim numbers are reserved in blocks, so that a claim costs no write of its own; a restart skips the rest of its block. */
-const NUMBERS = 1_000_000
 /** Rows removed in one transaction. */
 const BITE = 500
 const SWEEP_EVERY_MS = 1000
@@ -231,16 +226,3 @@ function voidClaims(db: DatabaseSync, now: number): void {
   db.prepare(`UPDATE entry SET owner = NULL, number = NULL, until = NULL, woken = 0, due_at = min(due_at, ?)
     WHERE due_at IS NOT NULL AND number IS NOT NULL`).run(now)
 }
-
-interface SqliteError extends Error {
-  readonly errcode: number
-}
-const isSqlite = (e: unknown): e is SqliteError => e instanceof Error && 'errcode' in e
-const [IOERR, CORRUPT, NOTADB] = [10, 11, 26]
-/** Primary code of the medium failing (a full disk is 13, and passes). */
-function isFatal(e: unknown): boolean {
-  if (!isSqlite(e)) return false
-  const primary = e.errcode & 0xff
-  return primary === IOERR || primary === CORRUPT || primary === NOTADB
-}
-const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))

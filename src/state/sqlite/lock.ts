@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { StateUnavailable } from '../../core/errors.ts'
+import { isBusy } from './failure.ts'
 
 export interface Lock {
   release(): void
@@ -15,6 +16,7 @@ export function holdFile(path: string): Lock {
     db.exec('BEGIN EXCLUSIVE')
   } catch (e) {
     db.close()
+    if (!isBusy(e)) throw e
     throw new StateUnavailable(`another process has ${path} open: only one may`, { cause: e })
   }
   return { release: () => db.close() }

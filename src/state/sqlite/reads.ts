@@ -3,6 +3,7 @@ import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
 import { AuditReads, type ScanCall } from './audit-reads.ts'
 import type { Answer } from './engine.ts'
 import { entryOf, rowOf } from './entries.ts'
+import { say } from './failure.ts'
 import { itemOf, SELECT_ITEMS } from './items.ts'
 import { BUFFER } from './ops/buffers.ts'
 import { bufferShape, counterShape, windowShape } from './shapes.ts'
@@ -149,6 +150,6 @@ export function answerOf(reads: Reads, call: Read, now: number): Answer {
   try {
     return [0, reads.run(call, now)]
   } catch (e) {
-    return [1, e instanceof Error ? e.message : String(e)]
+    return [1, say(e)]
   }
 }

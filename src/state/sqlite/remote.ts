@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Carrier } from './channel.ts'
 import type { Answer } from './engine.ts'
+import { say } from './failure.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
 
 /** Node runs the sources as they are; a published build has JavaScript beside this file. */
@@ -45,7 +46,13 @@ export async function startWorker<C>(
       new Promise((resolve, reject) => {
         if (dead !== undefined) return reject(dead)
         waiting = { resolve, reject }
-        worker.postMessage(pack(batch))
+        try {
+          worker.postMessage(pack(batch))
+        } catch (e) {
+          // It cannot travel, so it was not done; the thread is as well as before.
+          waiting = undefined
+          resolve(batch.map(() => [1, say(e)]))
+        }
       }),
     async close() {
       if (dead !== undefined) return

@@ -28,7 +28,8 @@ export function storeOver({ writer, reader, newId, prepare }: Channels): Opened 
   const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
-    closed ??= writer.close().finally(() => reader.close())
+    // The reader first: the last to close is the writer, which leaves one file behind.
+    closed ??= reader.close().finally(() => writer.close())
     return closed
   }
 

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
 import { type Packed, unpackWrites } from './codec.ts'
 import { Engine } from './engine.ts'
+import { say } from './failure.ts'
 import { holdFile } from './lock.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { openReader, openWriter } from './schema.ts'
@@ -59,7 +60,7 @@ function start(): void {
     try {
       act()
     } catch (e) {
-      port.postMessage({ fatal: e instanceof Error ? e.message : String(e) } satisfies Dying)
+      port.postMessage({ fatal: say(e) } satisfies Dying)
       port.close()
     }
   }
@@ -77,7 +78,7 @@ function start(): void {
 try {
   start()
 } catch (e) {
-  const message = e instanceof Error ? e.message : String(e)
+  const message = say(e)
   port.postMessage((e instanceof StateUnavailable ? { refused: message } : { failed: message }) satisfies Hello)
   port.close()
 }
