@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { toSql } from './text.ts'
-import type { Undo } from './tx.ts'
+import type { Undo } from './undo.ts'
 
 /** How a small counted thing is kept: counters, windows, semaphores, heads of buffers. */
 export interface Shape<T> {

@@ -11,7 +11,8 @@ import { Numbers } from './numbers.ts'
 import { ops } from './ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from './shapes.ts'
 import { checkpoint, giveBackPages, sweep } from './tidy.ts'
-import { type OpAnswer, type Tx, Undo } from './tx.ts'
+import type { OpAnswer, Tx } from './tx.ts'
+import { Undo } from './undo.ts'
 
 /** What the writer is asked to do. */
 export type Write =

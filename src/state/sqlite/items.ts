@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { fromSql, toSql } from './text.ts'
-import type { Undo } from './tx.ts'
+import type { Undo } from './undo.ts'
 
 export interface Item {
   readonly itemId: string
