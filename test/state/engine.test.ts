@@ -233,6 +233,25 @@ describe('housekeeping', () => {
     expect(await state.commit(scope, [{ ...again, id: 'young' }])).toMatchObject({ results: [{ n: 6 }] })
     expect(await state.peek('count', scope, ['old', 'young'])).toMatchObject([{ n: 1 }, { n: 6 }])
   })
+  it('gives free pages back, a bite a second', async () => {
+    const env = testEnv()
+    const db = memory()
+    const { state } = openHere({ db, ...env, onFatal: () => {}, onClose: () => {} })
+    const pages = () => Number(db.prepare('PRAGMA page_count').get()!['page_count'])
+    await state.commit(
+      scope,
+      Array.from({ length: 800 }, (_, i) =>
+        put(`e${i}`, { value: 'x'.repeat(4000), expiresAt: env.clock.now() + 1000 }),
+      ),
+    )
+    const full = pages()
+    for (let i = 0; i < 6; i++) {
+      await env.clock.advance(1000)
+      await state.commit(scope, [put('tick')])
+    }
+    expect(full).toBeGreaterThan(800)
+    expect(pages()).toBeLessThan(full / 2)
+  })
   it('PITFALLS 71: a second node on the same data finds slots, guards and buffers, and every claim void', async () => {
     const env = testEnv()
     const one = await memoryState(env)

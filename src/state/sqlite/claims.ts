@@ -29,6 +29,7 @@ export class Claims {
   readonly #bounds = new Map<string, Map<string, number>>()
   /** The scope served last, by kind: the next round begins behind it. */
   readonly #last = new Map<string, string>()
+  readonly #asked: [kind: string, scope: string][] = []
   readonly #due: StatementSync
   readonly #next: StatementSync
   constructor(db: DatabaseSync) {
@@ -74,9 +75,14 @@ export class Claims {
     this.#last.set(call.kind, picked.at(-1)?.[0] ?? '')
     return claimed
   }
-  /** After the claimed entries are flushed: bounds that had come and gone are read anew. */
-  settle(kind: string, now: number): void {
-    for (const [scope, bound] of this.#bounds.get(kind) ?? []) if (bound <= now) this.#correct(kind, scope)
+  /** After COMMIT: the bounds of the scopes asked have come and gone, and are read anew. */
+  settle(): void {
+    for (const [kind, scope] of this.#asked) this.#correct(kind, scope)
+    this.#asked.length = 0
+  }
+  /** The transaction is void: what was due still is. */
+  forget(): void {
+    this.#asked.length = 0
   }
 
   #candidates(kind: string, now: number): Turn[] {
@@ -107,6 +113,7 @@ export class Claims {
     return picked
   }
   #fetch(turn: Turn, kind: string, now: number, n: number): void {
+    if (turn.ids.length === 0) this.#asked.push([kind, turn.scope])
     const rows = this.#due.all(kind, toSql(turn.scope), now, n, turn.ids.length)
     for (const r of rows) turn.ids.push(fromSql(r.id))
     turn.more = rows.length === n

@@ -43,8 +43,6 @@ export class Engine {
   readonly #commit: StatementSync
   readonly #rollback: StatementSync
   readonly #numbers: Numbers
-  /** Kinds claimed in the running transaction: their bounds are corrected once it stands. */
-  readonly #claimed = new Set<string>()
   #nextSweep = 0
 
   constructor(db: DatabaseSync, now: number) {
@@ -94,7 +92,7 @@ export class Engine {
       if (this.#db.isTransaction) this.#rollback.run()
       return batch.map(() => [2, say(e)])
     }
-    this.#settle(now)
+    this.#settle()
     return answers
   }
 
@@ -148,7 +146,6 @@ export class Engine {
     this.#flush()
     const claimed = this.#claims.claim(this.#tx, call, now)
     this.#undo.keep()
-    this.#claimed.add(call.kind)
     return claimed
   }
 
@@ -169,12 +166,11 @@ export class Engine {
     entries.flush()
     audit.flush()
   }
-  #settle(now: number): void {
+  #settle(): void {
     const { entries, counters, windows, semaphores, buffers } = this.#tx
     entries.forget()
     for (const cells of [counters, windows, semaphores, buffers]) cells.settle()
-    for (const kind of this.#claimed) this.#claims.settle(kind, now)
-    this.#claimed.clear()
+    this.#claims.settle()
   }
   #forgetRows(): void {
     const { entries, counters, windows, semaphores, buffers, items, audit } = this.#tx
@@ -184,7 +180,7 @@ export class Engine {
   #forget(): void {
     this.#forgetRows()
     this.#undo.keep()
-    this.#claimed.clear()
+    this.#claims.forget()
     this.#numbers.forget()
   }
 
@@ -207,8 +203,10 @@ export class Engine {
     try {
       if (now >= this.#nextSweep) {
         const [done] = this.run(now, [['sweep', BITE]])
-        if (done?.[1] !== BITE) this.#nextSweep = now + SWEEP_EVERY_MS
-        giveBackPages(this.#db)
+        if (done?.[1] !== BITE) {
+          this.#nextSweep = now + SWEEP_EVERY_MS
+          giveBackPages(this.#db)
+        }
       }
       checkpoint(this.#db)
     } catch (e) {

@@ -1,9 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { toSql } from './text.ts'
 
-/** Free pages given back to the file system per sweep, once there are this many: in small bites, between commits. */
-const VACUUM_PAGES = 256
-
 /** Deletes up to `limit` expired rows; answers how many. They were absent to every reader before. */
 export function sweep(db: DatabaseSync, now: number, limit: number): number {
   const expired = db
@@ -30,10 +27,14 @@ function sweepCells(db: DatabaseSync, now: number, limit: number): number {
   return Number(changes)
 }
 
-/** Outside a transaction. */
+/** Pages given back to the file system at a time: a small bite, between commits. */
+const VACUUM_PAGES = 256
+
+/** Shrinks the file when over a quarter of it is free; less than that is soon used again. Outside a transaction. */
 export function giveBackPages(db: DatabaseSync): void {
-  const free = Number(db.prepare('PRAGMA freelist_count').get()?.freelist_count)
-  if (free > VACUUM_PAGES) db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`)
+  const pragma = (name: string): number => Number(db.prepare(`PRAGMA ${name}`).get()?.[name])
+  const free = pragma('freelist_count')
+  if (free > VACUUM_PAGES && free * 4 > pragma('page_count')) db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`)
 }
 
 /** Frames (4 KiB pages) in the log before it is copied back: about 8 MiB, a few milliseconds of work. */
