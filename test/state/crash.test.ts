@@ -15,7 +15,7 @@ const CHILD = new URL('./crash-child.ts', import.meta.url).pathname
 
 /** Runs the committer and kills it some moments after its first acknowledgement; answers what it had acknowledged. */
 async function runAndKill(path: string, prefix: string, afterMs: number): Promise<string[]> {
-  const child = spawn('node', [CHILD, path, prefix], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [CHILD, path, prefix], { stdio: ['ignore', 'pipe', 'inherit'] })
   const acknowledged: string[] = []
   const lines = createInterface({ input: child.stdout })
   lines.on('line', (line) => {

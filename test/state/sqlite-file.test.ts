@@ -26,7 +26,7 @@ describe('the file', () => {
     const first = await openSqlite({ path, ...env })
     await expect(openSqlite({ path, ...env })).rejects.toThrow(`another process has ${path} open: only one may`)
     await expect(openSqlite({ path, inThread: true, ...env })).rejects.toThrow(StateUnavailable)
-    const second = spawnSync('node', [CHILD, path, 'x'], { encoding: 'utf8' })
+    const second = spawnSync(process.execPath, [CHILD, path, 'x'], { encoding: 'utf8' })
     expect(second.status).not.toBe(0)
     expect(second.stderr).toContain(`another process has ${path} open: only one may`)
     await first.state.close()
