@@ -18,7 +18,8 @@ export interface Template {
 type Part = string | Reference
 type Node = (variables: Variables, missing: string[] | undefined) => Json
 
-const REFERENCE = /\{\{\s*([^{}]*?)\s*\}\}/g
+/** White space is cut off afterwards: left to the pattern, a long run of it takes cubic time, and callers write templates too. */
+const REFERENCE = /\{\{([^{}]*)\}\}/g
 
 export function compileTemplate(source: Json): Template {
   const references: Reference[] = []
@@ -48,7 +49,7 @@ function compileText(source: string, references: Reference[]): Node {
   let at = 0
   for (const m of source.matchAll(REFERENCE)) {
     if (m.index > at) parts.push(source.slice(at, m.index))
-    const text = m[1]!
+    const text = m[1]!.trim()
     const reference = { text, path: text.split('.') }
     references.push(reference)
     parts.push(reference)
