@@ -194,7 +194,7 @@ function finish(parts: Parts, run: Run, plan: Plan, ended: Ended, draft: Draft, 
       requestedProvider: run.action.provider,
       rule: outcome.rule,
       rulesVersion: run.rulesVersion,
-      matched: [...(run.matchedBefore ?? []), ...plan.matched],
+      matched: plan.matched,
       details: detailsOf(outcome),
     }),
   )

@@ -104,8 +104,10 @@ function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'
 }
 
 function groupEnd({ run, plan, draft, base }: EndInput, end: EndOf<'group'>): Ended {
-  const matched = [...(run.matchedBefore ?? []), ...plan.matched]
-  const at = add(draft, appendOps(end, { action: plan.action, runId: run.runId, receivedAt: run.receivedAt, matched }))
+  const at = add(
+    draft,
+    appendOps(end, { action: plan.action, runId: run.runId, receivedAt: run.receivedAt, matched: plan.matched }),
+  )
   const outcome: Outcome = { ...base, outcome: 'grouped', rule: end.rule, group_id: end.groupId }
   return {
     outcome,
@@ -134,7 +136,7 @@ function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndO
       rule: end.rule,
       priority: end.priority,
       before: end.before,
-      matched: [...(run.matchedBefore ?? []), ...plan.matched],
+      matched: plan.matched,
     },
     ...(run.parentId !== undefined && { parentId: run.parentId }),
     rule: end.rule,
@@ -187,7 +189,7 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
     ...(end.fallback !== undefined && { fallback: end.fallback }),
     rerouted: end.rerouted,
     ...(end.rule !== undefined && { rule: end.rule }),
-    matched: [...(run.matchedBefore ?? []), ...plan.matched],
+    matched: plan.matched,
     rulesVersion: run.rulesVersion,
     token,
     request,

@@ -78,7 +78,8 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
             },
           }
         : ruleset.evaluate({ action, now, ...(resume && { resume }) })
-    tools.rules.hit(plan.matched, now)
+    // Those that matched before it was held were told then.
+    tools.rules.hit(plan.matched.slice(resume?.matched.length ?? 0), now)
     if (lacks(plan)) return handBack(work, now)
     const stale = new Map<string, string>()
     for (let round = 0; round < ROUNDS; round++) {
@@ -115,7 +116,6 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       counted: work.counted,
       accepted: true,
       held: { remove, unlink, firstDueAt: work.firstDueAt, attempts: entry.attempts },
-      ...(work.resume && { matchedBefore: work.resume.matched }),
     }
   }
 

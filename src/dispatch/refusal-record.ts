@@ -20,7 +20,7 @@ export function refusalRecord(parts: Parts, run: Run, plan: Plan, outcome: Outco
     requestedProvider: run.action.provider,
     rule: outcome.rule,
     rulesVersion: run.rulesVersion,
-    matched: [...(run.matchedBefore ?? []), ...plan.matched],
+    matched: plan.matched,
     details: detailsOf(outcome),
   })
 }

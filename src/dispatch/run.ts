@@ -31,6 +31,4 @@ export interface Run {
     readonly firstDueAt: number
     readonly attempts: number
   }
-  /** Rules that matched before it was held: dedup keys of this very run are not duplicates. */
-  readonly matchedBefore?: readonly string[]
 }

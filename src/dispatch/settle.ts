@@ -215,7 +215,7 @@ export function letterOps(
     ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
     rerouted: false,
     ...(outcome.rule !== undefined && { rule: outcome.rule }),
-    matched: [...(run.matchedBefore ?? []), ...plan.matched],
+    matched: plan.matched,
     rulesVersion: run.rulesVersion,
     token: deliveryToken(run.runId),
     request: null,
