@@ -65,7 +65,7 @@ export interface Rules {
   ): Promise<RuleView>
   /** Compiles a rule file's text beside nothing else and changes nothing. */
   check(text: string): readonly Finding[]
-  /** Counts a hit of each rule. `now` in milliseconds. */
+  /** Counts a hit of each rule. `now` in milliseconds. A released action's plan begins with what had matched before: leave that out. */
   hit(names: readonly string[], now: number): void
   /** Begins and ends watching the directory. */
   start(): void
@@ -170,7 +170,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   let queue: Promise<unknown> = Promise.resolve()
   function reload(): Promise<Reloaded> {
     const next = queue.then(load)
-    queue = next
+    queue = next.catch(() => undefined) // its caller has the error; the next load must not
     return next.then((done) => {
       if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
       else log.error({ findings: done.findings.map(showFinding) }, 'rules not loaded; those of before stay in force')
@@ -194,6 +194,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       ),
     () => reload().then(() => undefined),
     () => fingerprint,
+    (e) => log.error({ error: e instanceof Error ? e.message : String(e) }, 'looking for changed rules failed'),
   )
 
   function view(rule: Rule): RuleView {

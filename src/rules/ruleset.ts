@@ -79,14 +79,11 @@ function newDraft({ action, now, resume, trace }: Evaluate): Draft {
     failure: undefined,
   }
 }
-const toPlan = ({ action, matched, guards, effects, warnings }: Draft, end: End): Plan => ({
-  action,
-  matched,
-  guards,
-  effects,
-  end,
-  warnings,
-})
+/** Nothing is asked of the store for an action that is only turned away: such a plan has no guards. */
+function toPlan({ action, matched, guards, effects, warnings }: Draft, end: End): Plan {
+  const turnedAway = (end.kind === 'suppress' || end.kind === 'deny') && effects.length === 0
+  return { action, matched, guards: turnedAway ? [] : guards, effects, end, warnings }
+}
 
 /** A released action goes on behind its holder, by the names it was held with, whatever has become of the rules since. */
 function afterHold({ rule, priority, before, matched }: Resume): Asked {

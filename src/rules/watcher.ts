@@ -19,6 +19,7 @@ export function watch(
   fingerprint: () => Promise<string>,
   changed: () => Promise<void>,
   seen: () => string,
+  failed: (error: unknown) => void,
 ): Watcher {
   let timer: Timer | undefined
   let running = false
@@ -29,7 +30,7 @@ export function watch(
   }
   const again = (): void => {
     if (!running) return
-    timer = clock.timer(POLL_MS, () => void poll().then(again, again))
+    timer = clock.timer(POLL_MS, () => void poll().catch(failed).then(again))
   }
   return {
     poll,
