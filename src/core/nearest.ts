@@ -1,39 +1,57 @@
-/** Optimal string alignment distance (Damerau-Levenshtein without repeated edits), ignoring case. */
-function distance(a: string, b: string): number {
-  const x = a.toLowerCase()
-  const y = b.toLowerCase()
-  let before: number[] = []
+/** Words longer than this are not guessed at, and no guess is further off than this: what a typing slip can explain. */
+const LONGEST_WORD = 200
+const FURTHEST = 10
+
+/**
+ * Optimal string alignment distance (Damerau-Levenshtein without repeated edits) when it is at most `limit`, else more than
+ * `limit`. Only the band of the table that can hold such a distance is filled (Ukkonen 1985), and it ends as soon as two rows
+ * are past it, so that a list of ten thousand long names costs milliseconds.
+ */
+function distance(x: string, y: string, limit: number): number {
+  if (Math.abs(x.length - y.length) > limit) return limit + 1
+  const over = limit + 1
+  let before = new Array<number>(y.length + 1).fill(over)
   let previous = Array.from({ length: y.length + 1 }, (_, j) => j)
+  let row = new Array<number>(y.length + 1).fill(over)
+  let leastBefore = 0
   for (let i = 1; i <= x.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= y.length; j++) {
+    const from = Math.max(1, i - limit)
+    const to = Math.min(y.length, i + limit)
+    row[from - 1] = from === 1 ? i : over
+    let least = row[from - 1]!
+    for (let j = from; j <= to; j++) {
       const same = x[i - 1] === y[j - 1] ? 0 : 1
-      let d = Math.min(row[j - 1]! + 1, previous[j]! + 1, previous[j - 1]! + same)
+      const above = j === i + limit ? over : previous[j]!
+      let d = Math.min(row[j - 1]! + 1, above + 1, previous[j - 1]! + same)
       if (i > 1 && j > 1 && x[i - 1] === y[j - 2] && x[i - 2] === y[j - 1]) d = Math.min(d, before[j - 2]! + 1)
-      row.push(d)
+      row[j] = d
+      if (d < least) least = d
     }
-    before = previous
-    previous = row
+    // A swap reaches back two rows.
+    if (least > limit && leastBefore > limit) return over
+    leastBefore = least
+    ;[before, previous, row] = [previous, row, before]
   }
   return previous[y.length]!
 }
 
-/** The known word most like the one written, or undefined when none is close enough to be meant. */
+/** The known word most like the one written, case ignored, or undefined when none is close enough to be meant: at most half of it wrong. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
+  if (word.length > LONGEST_WORD) return undefined
+  const written = word.toLowerCase()
   let best: string | undefined
-  let bestDistance = Math.max(1, Math.floor(word.length / 2))
-  if (word.length > 200) return undefined
+  let limit = Math.min(FURTHEST, Math.max(1, Math.floor(word.length / 2)))
   for (const k of known) {
-    const d = distance(word, k)
-    if (d < bestDistance || (d === bestDistance && best === undefined)) {
-      best = k
-      bestDistance = d
-    }
+    const d = distance(written, k.toLowerCase(), limit)
+    if (d > limit) continue
+    best = k
+    if (d === 0) break
+    limit = d - 1 // the first of two that are as near
   }
   return best
 }
 
-/** ` Did you mean "x"?`, or nothing: made to be appended to a message. */
+/** `; did you mean "x"?`, or nothing: made to be appended to a message. */
 export function didYouMean(word: string, known: Iterable<string>): string {
   const n = nearest(word, known)
   return n === undefined ? '' : `; did you mean "${n}"?`
