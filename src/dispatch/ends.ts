@@ -208,8 +208,10 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
     ...(effects.chains.length > 0 && { chains: effects.chains }),
     ...(base.warnings && { warnings: base.warnings }),
   }
+  const told = { ...base, ...(end.rule !== undefined && { rule: end.rule }) }
+  const promised = run.accepted && !run.held
   // Nothing of it leaves the machine and it cannot fail: one commit is the whole story. A stored answer needs the real one.
-  if (parts.deliver.certain(provider) && !run.idempotency) {
+  if (parts.deliver.certain(provider) && !run.idempotency && !promised) {
     const end200 = {
       provider,
       attempts: 1,
@@ -217,13 +219,11 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
       response: { status: 200, body: null },
       fallback: false,
     } as const
-    const told = { ...base, ...(end.rule !== undefined && { rule: end.rule }) }
     return { outcome: executed(told, intent, end200), after: { send: intent } }
   }
   const until = now + LEASE_MS
   const at = add(draft, [putIntent(intent, parts.env.newId(), { owner: parts.node, until }, run.held?.attempts)])
-  const outcome: Outcome | undefined = run.accepted && !run.held ? { ...base, outcome: 'accepted' } : undefined
-  return { outcome, after: { intent: { intent, at, until } } }
+  return { outcome: promised ? { ...told, outcome: 'accepted' } : undefined, after: { intent: { intent, at, until } } }
 }
 
 const failed = (base: Base, rule: string | undefined, code: string, message: string, provider?: string): Ended => ({

@@ -58,13 +58,8 @@ export const intentScope = (i: Intent): Scope => [i.action.namespace, i.action.t
 
 export const readIntent = (value: string): Intent => JSON.parse(value) as Intent
 
-/** Born claimed by the node that will send it. */
-export function putIntent(
-  intent: Intent,
-  version: string,
-  claim: { owner: string; until: number },
-  attempts?: number,
-): Op {
+/** Born claimed by the node that will send it; that first sending counts as an attempt, `attempts` those before it too. */
+export function putIntent(intent: Intent, version: string, claim: { owner: string; until: number }, attempts = 1): Op {
   return {
     op: 'put',
     kind: kinds.intent,
@@ -74,7 +69,7 @@ export function putIntent(
     ifVersion: null,
     tags: intentTags(intent),
     claim,
-    ...(attempts !== undefined && { attempts }),
+    attempts,
   }
 }
 
