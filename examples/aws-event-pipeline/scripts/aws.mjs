@@ -16,7 +16,7 @@ const [service = '', operation = '', ...options] = process.argv.slice(2)
 const pascal = (words) => words.replace(/(^|-)([a-z])/g, (_match, _dash, letter) => letter.toUpperCase())
 
 /** `fileb://` is what the file holds; numbers and JSON are what they look like, as no name here looks like one. */
-const valueOf = (text) => {
+const valueIn = (text) => {
   if (text.startsWith('fileb://')) return readFileSync(text.slice('fileb://'.length))
   return /^(\d+$|[{[])/.test(text) ? JSON.parse(text) : text
 }
@@ -26,7 +26,7 @@ const readInput = () => {
   for (let i = 0; i < options.length; i += 2) {
     const [name, value] = [options[i], options[i + 1]]
     if (!name?.startsWith('--') || value === undefined) fail(`expected --option value, not ${name} ${value ?? ''}`)
-    input[pascal(name.slice(2))] = valueOf(value)
+    input[pascal(name.slice(2))] = valueIn(value)
   }
   // The command line's own spelling of Code={ZipFile=…}.
   if (operation === 'create-function') {

@@ -34,8 +34,8 @@ say() {
   local told
   if told=$(jq -re 'select(.outcome) | . as $o | [
       (.outcome | . + " " * (14 - length)),
-      ([.reason, (.rule // empty | "rule \(.)"), (.provider // empty | "to \(.)"),
-        (if .attempts? // 1 > 1 then "\(.attempts) attempts" else null end),
+      ([(.reason | if . == "rule" then null else . end), (.rule // empty | "rule \(.)"), (.provider // empty | "to \(.)"),
+        (if (.attempts // 1) > 1 then "\(.attempts) attempts" else null end),
         (.chain_name // empty), (.first_action_id // empty | "first sent as \(.)"),
         (.scheduled_for // empty | "due \(.)"), (.notify_at // empty | "one of \($o.group_size), due \(.)"),
         (.copies // [] | .[] | "copied as \(.)"), (.message // empty)]
@@ -124,6 +124,6 @@ send_burst() {
 
 if [ -n "$burst" ]; then send_burst; else
   for kind in ${only:-$kinds}; do "$kind"; done
-  echo "$sent events sent, run $run"
+  echo "Events sent: $sent, as run $run"
 fi
 [ "$refused" = 0 ] || { echo "$refused of $sent requests were refused" >&2; exit 1; }

@@ -27,8 +27,8 @@ show 'Events' "/v1/events?$scope" '
   else .events | map([.fingerprint, .state]) | [["FINGERPRINT", "STATE"]] + . | table end'
 
 show 'Provider health' '/v1/providers/health' '
-  .providers | map([.name // .provider, .type, .breaker // .circuit // .state, .attempts, .failures, .latency_p50_ms, .last_error])
-  | [["PROVIDER", "TYPE", "BREAKER", "ATTEMPTS", "FAILURES", "MEDIAN MS", "LAST ERROR"]] + . | table'
+  .providers | map([.provider, .type, .attempts, .failures, .latency_p50_ms, .last_error])
+  | [["PROVIDER", "TYPE", "ATTEMPTS", "FAILURES", "MEDIAN MS", "LAST ERROR"]] + . | table'
 
 show 'Quotas' "/v1/quotas/hourly-telemetry/usage?$scope" '
   [["QUOTA", "USED", "LIMIT", "LEFT", "RESETS AT"], [.name, .used, .limit, .remaining, (.resets_at | clock)]] | table'
@@ -42,5 +42,5 @@ show 'Recurring actions' "/v1/recurring?$scope" '
   | [["NAME", "CRON", "STATUS", "RUNS", "NEXT"]] + . | table'
 
 show 'Retention' "/v1/retention?$scope" '
-  (.retention // .policies // [.]) | map([.namespace + "/" + .tenant, .audit_ttl_seconds, .event_ttl_seconds])
+  .retention | map([.namespace + "/" + .tenant, .audit_ttl_seconds, .event_ttl_seconds])
   | [["SCOPE", "AUDIT S", "EVENTS S"]] + . | table'

@@ -1,0 +1,41 @@
+/** `npm run example`: runs the pipeline and prints what was expected beside what was seen. Exits 1 where they differ. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { endAll } from './children.ts'
+import { run } from './run.ts'
+import { table } from './table.ts'
+
+const LIMIT_MS = 240_000
+
+const folder = await mkdtemp(join(tmpdir(), 'signalbox-example-'))
+let ending: Promise<never> | undefined
+/** Everything started is ended, and everything written removed, before the process goes. */
+const end = (code: number): Promise<never> => {
+  ending ??= endAll()
+    .then(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
+    .then(() => process.exit(code))
+  return ending
+}
+const stop = (why: string) => {
+  console.error(`\nstopped: ${why}`)
+  void end(1)
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
+setTimeout(() => stop(`not done after ${LIMIT_MS / 1000} s`), LIMIT_MS).unref()
+// A signal to npm ends npm and its shell, which pass nothing on: without this we would stay behind.
+const parent = process.ppid
+if (process.env.npm_lifecycle_event) setInterval(() => process.ppid !== parent && stop('npm is gone'), 250).unref()
+
+const began = Date.now()
+try {
+  const rows = await run(folder)
+  const wrong = rows.filter((r) => !r.ok).length
+  const seconds = Math.round((Date.now() - began) / 1000)
+  console.log(`\n${table(rows)}\n\n${rows.length - wrong} of ${rows.length} as expected, in ${seconds} s`)
+  await end(wrong === 0 ? 0 : 1)
+} catch (error) {
+  // Whatever fails once we are ending, fails because its processes are gone.
+  if (!ending) console.error(error)
+  await end(1)
+}
