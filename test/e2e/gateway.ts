@@ -1,0 +1,102 @@
+import type { JsonObject } from '../../src/core/json.ts'
+import type { Place } from './place.ts'
+import { type Running, type Spawned, start, until } from './run.ts'
+
+/** A gateway that listens. */
+export interface Gateway extends Running {
+  readonly port: number
+  readonly base: string
+  /** From the start of the process to its line, milliseconds. */
+  readonly readyMs: number
+  ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Told>
+  dispatch(action: object, headers?: Record<string, string>): Promise<Told>
+  /** The value of one line of /metrics, 0 where there is none. */
+  metric(line: string): Promise<number>
+  /** Entries that wait with a due time, by kind; dead letters and occurrence definitions left out. */
+  waiting(): Promise<{ readonly [kind: string]: number }>
+  /** Ends it and gives its exit code. */
+  stop(): Promise<number | null>
+}
+export interface Told {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The body, where it is JSON. */
+  readonly body: JsonObject
+}
+
+/** Starts a gateway in its place, on a port of the system's choice, and waits for its line. */
+export async function serve(
+  at: Place,
+  args: readonly string[] = ['--port', '0'],
+  how: Partial<Spawned> = {},
+): Promise<Gateway> {
+  const began = performance.now()
+  const words = how.command === undefined ? ['serve', ...args] : args
+  return listening(start(words, { cwd: at.folder, ...how }), began)
+}
+
+/** Waits for the line of a process that was just started, and wraps it. */
+export async function listening(running: Running, began = performance.now()): Promise<Gateway> {
+  let over = false
+  void running.ended.then(() => {
+    over = true
+  })
+  const port = await until(
+    () => {
+      const line = /^Listening on \S*:(\d+)$/m.exec(running.stdout)
+      if (!line && over) throw new Error(`it ended instead of listening: ${running.stderr}`)
+      return line && Number(line[1])
+    },
+    () => `a line "Listening on", from ${running.stdout} ${running.stderr}`,
+    15_000,
+  )
+  const readyMs = performance.now() - began
+  const base = `http://127.0.0.1:${port}`
+
+  const ask: Gateway['ask'] = async (method, path, body, headers = {}) => {
+    const answer = await fetch(base + path, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    const isJson = answer.headers.get('content-type')?.includes('json') ?? false
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      text,
+      body: isJson ? (JSON.parse(text) as JsonObject) : {},
+    }
+  }
+  return {
+    ...running,
+    get stdout() {
+      return running.stdout
+    },
+    get stderr() {
+      return running.stderr
+    },
+    port,
+    base,
+    readyMs,
+    ask,
+    dispatch: (action, headers) => ask('POST', '/v1/dispatch', action, headers),
+    async metric(line) {
+      const { text } = await ask('GET', '/metrics')
+      const found = text.split('\n').find((l) => l.startsWith(`${line} `))
+      return found === undefined ? 0 : Number(found.slice(line.length + 1))
+    },
+    async waiting() {
+      const { text } = await ask('GET', '/metrics')
+      const depths = [...text.matchAll(/^signalbox_queue_depth\{kind="(\w+)"\} (\d+)$/gm)]
+      return Object.fromEntries(
+        depths.flatMap(([, kind, n]) => (Number(n) > 0 && kind !== 'dead_letter' ? [[kind!, Number(n)]] : [])),
+      )
+    },
+    async stop() {
+      running.signal('SIGTERM')
+      return (await running.ended).code
+    },
+  }
+}
