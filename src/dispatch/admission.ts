@@ -1,3 +1,4 @@
+import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { ClaimRef, Committed, Op } from '../core/state.ts'
@@ -5,7 +6,7 @@ import { LEASE_MS } from '../delivery/lease.ts'
 import { type CountOps, overWarnings } from '../quotas/quotas.ts'
 import type { KeyState } from '../schedules/schedule.ts'
 import type { After, Tools } from './after.ts'
-import { type DedupValue, type TakenKey, takeDedup } from './dedup.ts'
+import { type DedupValue, settleDedup, type TakenKey, takeDedup } from './dedup.ts'
 import { add, type Draft, newDraft } from './draft.ts'
 import { effectOps } from './effects.ts'
 import { type Ended, endOps } from './ends.ts'
@@ -44,9 +45,12 @@ export function keysOf(plan: Plan): readonly string[] {
 /** What was read before the admission is built. */
 export interface ReadBefore {
   readonly keys: ReadonlyMap<string, KeyState>
-  /** Dedup keys that are held by a run that is over: taken from that version on, by state id. */
+  /** Keys that are held by a run that is over: taken from that version on, by `staleId`. */
   readonly stale: ReadonlyMap<string, string>
 }
+/** A dedup key and an Idempotency-Key may have one id. */
+export const staleId = (key: { readonly kind: string; readonly id: string }): string => `${key.kind} ${key.id}`
+
 export const NOTHING_READ: ReadBefore = { keys: new Map(), stale: new Map() }
 
 export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: ReadBefore = NOTHING_READ): Admission {
@@ -73,14 +77,23 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
   if (run.held) add(draft, run.held.unlink)
   const outcome = finish(parts, run, plan, ended, draft, now)
   dedup.forEach((key, i) => {
-    draft.ops[guardsAt + taken[i]!.offset] = dedupOp(parts, run, key, outcome, read.stale.get(key.id) ?? null, now)
+    const stale = read.stale.get(staleId({ kind: kinds.dedup, id: key.id })) ?? null
+    draft.ops[guardsAt + taken[i]!.offset] = dedupOp(parts, run, key, outcome, stale, now)
+    // A definite failure, known before anything is sent: the key is asked for, and not kept.
+    if (outcome?.outcome === 'failed') add(draft, [settleDedup(key, run.keysVersion, undefined, '', now)])
   })
   if (run.idempotency && idempotencyAt !== undefined) {
     const { redact } = parts.settings()
     const value = !outcome
       ? ({ runId: run.runId, state: 'pending' } as const)
       : ({ runId: run.runId, state: 'done', answer: storedAnswer(outcome, redact) } as const)
-    draft.ops[idempotencyAt] = takeIdempotency(run.idempotency, value, run.keysVersion, now)
+    draft.ops[idempotencyAt] = takeIdempotency(
+      run.idempotency,
+      value,
+      run.keysVersion,
+      now,
+      read.stale.get(staleId({ kind: kinds.idempotency, id: run.idempotency.id })),
+    )
   }
   return {
     ops: draft.ops,
@@ -148,7 +161,6 @@ function dedupOp(
   ifVersion: string | null,
   now: number,
 ): Op {
-  const freed = outcome?.outcome === 'failed'
   const value: DedupValue = {
     state: outcome ? 'final' : 'pending',
     actionId: run.action.id,
@@ -159,8 +171,7 @@ function dedupOp(
   }
   // A pending key must outlive the slowest delivery, lest a second run begin beside it.
   const slowest = now + parts.settings().deadlineMs + 2 * LEASE_MS
-  // A definite failure is known before anything is sent: the key is asked for, and not kept.
-  const expiresAt = freed ? now + 1 : outcome ? key.until : Math.max(key.until, slowest)
+  const expiresAt = outcome ? key.until : Math.max(key.until, slowest)
   return takeDedup(key.id, value, run.keysVersion, expiresAt, ifVersion)
 }
 

@@ -217,7 +217,11 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const done = await state.commit(run.scope, taken.ops)
     if (!done.ok) return undefined
     const claim = claimOf({ at: taken.at }, { owner: parts.node, until: taken.until }, done)
-    return (await sender.send(taken.intent, claim, 1)) ?? { ...common(taken.intent), outcome: 'accepted' }
+    const sent = sender.send(taken.intent, claim, 1)
+    const accepted: Outcome = { ...common(taken.intent), outcome: 'accepted' }
+    if (!run.accepted) return (await sent) ?? accepted
+    inBackground(sent)
+    return accepted
   }
 
   function observe(run: Run, outcome: Outcome): void {

@@ -28,14 +28,15 @@ export const idempotencyId = (caller: string, key: string): string => joinParts(
 
 export const readIdempotency = (entry: Entry): IdempotencyValue => JSON.parse(entry.value) as IdempotencyValue
 
-/** Takes the key if nobody has it: the first op of the admitting commit. */
+/** Takes the key if nobody has it, or what has it still is the one of that version: the first op of the admitting commit. */
 export function takeIdempotency(
   request: IdempotencyRequest,
   value: Omit<IdempotencyValue, 'hash'>,
   version: string,
   now: number,
+  ifVersion: string | null = null,
 ): Op {
-  return put(request, value, version, now, { ifVersion: null })
+  return put(request, value, version, now, { ifVersion })
 }
 
 /** Leaves the key as the run's end wants it; only while it is still that run's. */

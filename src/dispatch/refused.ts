@@ -3,7 +3,7 @@ import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Entry, Refused } from '../core/state.ts'
 import { getDeadLetter } from '../delivery/dead-letters.ts'
-import type { Admission } from './admission.ts'
+import { type Admission, staleId } from './admission.ts'
 import { readDedup } from './dedup.ts'
 import { readIdempotency } from './idempotency.ts'
 import { readIntent } from './intent.ts'
@@ -19,8 +19,8 @@ export type Verdict =
   /** An answer stored under the same Idempotency-Key. */
   | { readonly is: 'replayed'; readonly outcome: Outcome }
   /** An earlier run under this key went unknown: go on with it. */
-  | { readonly is: 'take_over'; readonly from: Abandoned; readonly rule?: string }
-  /** What stood in the way has moved: build the admission again; a dedup key that nothing holds any more is taken from this version on. */
+  | { readonly is: 'take_over'; readonly from: Abandoned }
+  /** What stood in the way has moved: build the admission again; a key that nothing holds any more is taken from this version on. */
   | { readonly is: 'again'; readonly stale?: { readonly id: string; readonly version: string } }
   /** The held entry's claim is gone: somebody else has it. */
   | { readonly is: 'claim_lost' }
@@ -38,7 +38,7 @@ export async function judge(parts: Parts, run: Run, admission: Admission, refuse
     case 'idempotency':
       return judgeKey(parts, run, refused.saw, now)
     case 'dedup':
-      return judgeDedup(parts, run, about.guard.rule, about.guard.id, refused.saw)
+      return judgeDedup(parts, run, about.guard.rule, refused.saw)
     case 'claim':
       return { is: 'claim_lost' }
     default:
@@ -65,14 +65,15 @@ async function judgeKey(parts: Parts, run: Run, saw: Entry | undefined, now: num
       },
     )
   if (intent) return { is: 'take_over', from: { entry: intent } }
-  return fromLetter(parts, run, value.letterId)
+  if (value.state === 'pending') return { is: 'again' }
+  return fromLetter(parts, run, value.letterId, saw)
 }
 
-async function judgeDedup(parts: Parts, run: Run, rule: string, id: string, saw: Entry | undefined): Promise<Verdict> {
+async function judgeDedup(parts: Parts, run: Run, rule: string, saw: Entry | undefined): Promise<Verdict> {
   if (!saw) return { is: 'again' }
   const seen = readDedup(saw)
   // An action never duplicates itself: a released hold meets the key of its own admission.
-  if (seen.runId === run.runId) return { is: 'again', stale: { id, version: saw.version } }
+  if (seen.runId === run.runId) return { is: 'again', stale: { id: staleId(saw.key), version: saw.version } }
   const duplicate: Verdict = {
     is: 'outcome',
     outcome: duplicateOutcome({ action_id: run.action.id, run_id: run.runId }, rule, seen),
@@ -80,17 +81,16 @@ async function judgeDedup(parts: Parts, run: Run, rule: string, id: string, saw:
   if (seen.state === 'final') return duplicate
   const [intent] = await parts.state.get([{ kind: kinds.intent, scope: run.scope, id: seen.runId }])
   // Held work takes nothing over: it comes back by itself, and so does what was accepted.
-  if (intent && (intent.claim || run.accepted || readIntent(intent.value).accepted)) return duplicate
-  if (intent) return { is: 'take_over', from: { entry: intent }, rule }
+  if (intent && (intent.claim || run.held || readIntent(intent.value).accepted)) return duplicate
+  if (intent) return { is: 'take_over', from: { entry: intent } }
   if (seen.state === 'pending') return { is: 'again' }
-  if (run.accepted) return duplicate
-  const letter = await fromLetter(parts, run, seen.letterId)
-  if (letter.is === 'take_over') return { ...letter, rule }
-  // Its letter was deleted by hand: nothing holds the key any more.
-  return { is: 'again', stale: { id, version: saw.version } }
+  if (run.held) return duplicate
+  return fromLetter(parts, run, seen.letterId, saw)
 }
 
-async function fromLetter(parts: Parts, run: Run, id: string | undefined): Promise<Verdict> {
+/** A letter that was deleted, or reaped, holds its keys no more. */
+async function fromLetter(parts: Parts, run: Run, id: string | undefined, key: Entry): Promise<Verdict> {
   const letter = id === undefined ? undefined : await getDeadLetter(parts.state, run.scope, id)
-  return letter ? { is: 'take_over', from: { letter } } : { is: 'again' }
+  if (letter) return { is: 'take_over', from: { letter } }
+  return { is: 'again', stale: { id: staleId(key.key), version: key.version } }
 }

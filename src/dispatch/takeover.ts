@@ -3,7 +3,7 @@ import type { Entry, Op } from '../core/state.ts'
 import { type DeadLetter, deleteDeadLetter } from '../delivery/dead-letters.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { type DedupValue, settleDedup } from './dedup.ts'
-import { type IdempotencyRequest, settleIdempotency } from './idempotency.ts'
+import { type IdempotencyRequest, settleIdempotency, takeIdempotency } from './idempotency.ts'
 import { type Intent, intentTags, putIntent, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
@@ -40,7 +40,12 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
     auditId: run.auditId,
     receivedAt: run.receivedAt,
     caller: run.caller,
-    putBack: false,
+    // What has been told to one of them holds for both.
+    accepted: before.accepted || run.accepted,
+    putBack: run.accepted,
+    ...(run.accepted && { firstDueAt: now }),
+    // An attempt may have been acted on: a later one that is refused for certain does not undo it.
+    unknown: true,
     keysVersion,
     idempotency: keys,
   }
@@ -80,16 +85,7 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
   const pending = { state: 'pending', runId: before.runId } as const
   for (const k of before.idempotency) ops.push(settleIdempotency(k, old, pending, keysVersion, now))
   if (run.idempotency && !before.idempotency.some((k) => k.id === run.idempotency?.id)) {
-    const { id, hash } = run.idempotency
-    ops.push({
-      op: 'put',
-      kind: kinds.idempotency,
-      id,
-      value: JSON.stringify({ hash, ...pending }),
-      version: keysVersion,
-      ifVersion: null,
-      expiresAt: now + 86_400_000,
-    })
+    ops.push(takeIdempotency(run.idempotency, pending, keysVersion, now))
   }
   return { intent, ops, at: 0, until }
 }
