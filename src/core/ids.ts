@@ -88,7 +88,9 @@ export function uuidv7Floor(ms: number): string {
 
 /** A UUIDv7 that is a function of a moment and a name: an audit id that two nodes, or one before and after a crash, make alike. */
 export function uuidv7Of(ms: number, ...name: readonly string[]): string {
-  const h = createHash('sha1').update(joinParts(name)).digest()
+  const h = createHash('sha1')
+    .update(hashed(joinParts(name)))
+    .digest()
   h[0] = (h[0]! & 0x0f) | 0x70
   h[2] = (h[2]! & 0x3f) | 0x80
   return `${uuidv7Floor(ms).slice(0, 13)}-${hex(h, 0, 2)}-${hex(h, 2, 4)}-${hex(h, 4, 10)}`
@@ -98,7 +100,9 @@ export const uuidv7Time = (id: string): number => Number.parseInt(id.slice(0, 8)
 
 /** UUIDv5 (RFC 9562 §5.5): the same parts always give the same id. Parts are length-prefixed, so no two lists collide. */
 export function uuidv5(...parts: readonly string[]): string {
-  const h = createHash('sha1').update(joinParts(parts)).digest()
+  const h = createHash('sha1')
+    .update(hashed(joinParts(parts)))
+    .digest()
   h[6] = (h[6]! & 0x0f) | 0x50
   h[8] = (h[8]! & 0x3f) | 0x80
   return `${hex(h, 0, 4)}-${hex(h, 4, 6)}-${hex(h, 6, 8)}-${hex(h, 8, 10)}-${hex(h, 10, 16)}`
@@ -111,7 +115,14 @@ export function joinParts(parts: readonly string[]): string {
   return s
 }
 
-export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('base64url')
+/** A hash takes UTF-8, which has no lone surrogates: two texts that differ in one would become the same bytes. */
+const hashed = (text: string): string | Uint8Array => (text.isWellFormed() ? text : Buffer.from(text, 'utf16le'))
+
+/** Base64url, 43 characters. */
+export const sha256 = (data: string | Uint8Array): string =>
+  createHash('sha256')
+    .update(typeof data === 'string' ? hashed(data) : data)
+    .digest('base64url')
 
 /**
  * The idempotency token that travels with everything sent: a function of the admission, the step and its iteration
