@@ -55,7 +55,7 @@ export function jsonFault(text: string): JsonFault {
     }
   }
   const wrong = value()
-  take(SPACE)
+  if (wrong === undefined) take(SPACE)
   const before = text.slice(0, at).split('\n')
   return { line: before.length, column: before.at(-1)!.length + 1, expected: wrong ?? 'the end of the text' }
 }

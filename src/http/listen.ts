@@ -14,9 +14,14 @@ export interface Listening {
   close(): Promise<void>
 }
 
-/** A client that sends its request drop by drop holds a connection no longer than this, milliseconds. */
-const HEADERS_MS = 10_000
-const REQUEST_MS = 60_000
+export interface Patience {
+  /** A client that sends its request drop by drop holds a connection no longer than this: for its headers, and for all of it. */
+  readonly headersMs: number
+  readonly requestMs: number
+  /** How often the server looks for such connections. */
+  readonly lookMs: number
+}
+const PATIENCE: Patience = { headersMs: 10_000, requestMs: 60_000, lookMs: 1000 }
 /** Longer than the 60 s after which most proxies drop an idle connection, so that they do it, not we. */
 const KEEP_ALIVE_MS = 65_000
 /** How often a server that is closing looks for connections that have become idle. */
@@ -26,7 +31,7 @@ const SWEEP_MS = 20
 export async function listen(
   app: Hono<Http>,
   server: { readonly host: string; readonly port: number; readonly bodyLimitBytes: number },
-  clock: Clock = systemClock(),
+  { clock = systemClock(), patience = PATIENCE }: { readonly clock?: Clock; readonly patience?: Patience } = {},
 ): Promise<Listening> {
   let closing = false
   const answer = getRequestListener(app.fetch, {
@@ -39,10 +44,12 @@ export async function listen(
   }
   const http = createServer(
     {
-      headersTimeout: HEADERS_MS,
-      requestTimeout: REQUEST_MS,
-      connectionsCheckingInterval: 1000,
+      headersTimeout: patience.headersMs,
+      requestTimeout: patience.requestMs,
+      connectionsCheckingInterval: patience.lookMs,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      // Refused all the same, in our words.
+      requireHostHeader: false,
     },
     on,
   )

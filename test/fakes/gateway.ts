@@ -121,7 +121,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     })
     const response = await answered
     const text = await response.text()
-    const isJson = response.headers.get('content-type')?.includes('json') ?? false
+    const isJson = text !== '' && (response.headers.get('content-type')?.includes('json') ?? false)
     return {
       status: response.status,
       headers: response.headers,

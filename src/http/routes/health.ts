@@ -3,7 +3,6 @@ import { kinds } from '../../core/hold.ts'
 import type { Depth } from '../../core/state.ts'
 import { json } from '../answer.ts'
 import type { HttpDeps } from '../deps.ts'
-import { problemResponse } from '../problem.ts'
 import { readQuery } from '../query.ts'
 import type { Route } from '../route.ts'
 import { loadError } from './rules.ts'
@@ -29,7 +28,7 @@ export const healthRoutes: readonly Route[] = [
       readQuery(c, [])
       const reason = (await looked(deps, probe)) === undefined ? 'the state store does not answer' : notReady(deps)
       if (reason === undefined) return json(200, { status: 'ok' })
-      return problemResponse(new Problem(503, 'not_ready', reason, { retryAfterMs: PATIENCE_MS }))
+      throw new Problem(503, 'not_ready', reason, { retryAfterMs: PATIENCE_MS })
     },
   },
   {

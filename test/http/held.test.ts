@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest'
+import { testGateway } from '../fakes/gateway.ts'
+import { held, OK } from '../fakes/provider.ts'
+import { admin, items } from './read.ts'
+
+describe('held work', () => {
+  const RULES = `
+rules:
+  - { name: by-floor, condition: { field: action.action_type, eq: humidity }, action: { type: group, group_by: [payload.floor] } }
+  - { name: later, condition: { field: action.action_type, eq: energy }, action: { type: schedule, delay_seconds: 60 } }
+`
+  test('a group is shown, flushed at once, or dropped, which is audited', async () => {
+    const g = await testGateway({ rules: RULES, loops: true })
+    const event = { action_type: 'humidity', provider: 'out', payload: { floor: 3 } }
+    const { group_id: id } = (await g.dispatch({ ...event, id: 'a' })).body
+    expect((await g.ask('GET', '/v1/groups')).body).toMatchObject({
+      groups: [{ group_id: id, size: 1 }],
+      next_cursor: null,
+    })
+    expect((await g.ask('GET', `/v1/groups/${id}`)).body).toMatchObject({
+      group_id: id,
+      labels: { floor: 3 },
+    })
+    const flushed = await g.ask('POST', `/v1/groups/${id}/flush`)
+    expect([flushed.status, flushed.body]).toEqual([202, { group_id: id, flush_ids: [expect.any(String)] }])
+    await g.advance(5000)
+    expect(g.providers.out!.sent).toHaveLength(1)
+    expect((await g.ask('POST', `/v1/groups/${id}/flush`)).status).toBe(404)
+
+    await g.dispatch({ ...event, id: 'b' })
+    expect((await g.ask('DELETE', `/v1/groups/${id}`)).status).toBe(204)
+    expect((await g.ask('DELETE', `/v1/groups/${id}`)).status).toBe(404)
+    expect((await g.records()).at(-1)).toMatchObject({
+      outcome: 'discarded',
+      caller: 'anonymous',
+      details: { action_ids: ['b'] },
+    })
+    await g.dispatch({ ...event, id: 'c' })
+    await g.ask('POST', `/v1/groups/${id}/flush`)
+    expect((await g.ask('DELETE', `/v1/groups/${id}`)).body).toMatchObject({ status: 409, code: 'being_released' })
+    await g.close()
+  })
+  test('a scheduled action is shown, cancelled, and past that 409 or 404', async () => {
+    const hand = held()
+    const g = await testGateway({ rules: RULES, loops: true, providers: { out: [hand.answer] } })
+    const hold = async (id: string) =>
+      String((await g.dispatch({ id, action_type: 'energy', provider: 'out' })).body.hold_id)
+    const first = await hold('a')
+    expect((await g.ask('GET', `/v1/scheduled/${first}`)).body).toMatchObject({
+      hold_id: first,
+      scheduled_for: '2026-01-05T12:01:00.000Z',
+    })
+    expect(items(await g.ask('GET', '/v1/scheduled'), 'scheduled')).toHaveLength(1)
+    expect((await g.ask('DELETE', `/v1/scheduled/${first}`)).status).toBe(204)
+    expect((await g.ask('DELETE', `/v1/scheduled/${first}`)).status).toBe(404)
+    expect((await g.ask('GET', '/v1/actions/a')).body).toMatchObject({
+      status: 'ended',
+      records: [{ outcome: 'cancelled' }, {}],
+    })
+    const second = await hold('b')
+    expect((await g.ask('GET', '/v1/actions/b')).body).toMatchObject({ status: 'held', places: [{ hold_id: second }] })
+    await g.advance(62_000)
+    expect(g.providers.out!.inFlight).toBe(1)
+    expect((await g.ask('GET', '/v1/actions/b')).body).toMatchObject({ status: 'delivering' })
+    expect((await g.ask('DELETE', `/v1/scheduled/${second}`)).status).toBe(404)
+    hand.finish(OK)
+    await g.close()
+  })
+})
+
+describe('chains', () => {
+  const TOML =
+    '[[chains.definitions]]\nname = "of-file"\nsteps = [{ name = "one", provider = "out", action_type = "x" }, { name = "two", provider = "out", action_type = "x" }]\n'
+  const RULES = 'rules: [{ name: start, action: { type: chain, chain: of-file } }]'
+  test('executions are listed by status and name, shown with their steps, and cancelled once', async () => {
+    const hand = held()
+    const g = await testGateway({ rules: RULES, toml: TOML, providers: { out: [hand.answer] } })
+    const { chain_id: id } = (await g.dispatch({ id: 'a', action_type: 'x' })).body
+    await g.advance(0)
+    expect((await g.ask('GET', `/v1/chains/${id}`)).body).toMatchObject({
+      chain_id: id,
+      steps: [{ name: 'one' }, { name: 'two' }],
+    })
+    for (const [query, n] of [
+      ['', 1],
+      ['?status=running', 1],
+      ['?status=failed', 0],
+      ['?chain_name=of-file', 1],
+      ['?chain_name=x', 0],
+    ] as const)
+      expect(items(await g.ask('GET', `/v1/chains${query}`), 'chains')).toHaveLength(n)
+    expect((await g.ask('GET', '/v1/actions/a')).body).toMatchObject({ status: 'in_chain' })
+    const cancelled = await g.ask('POST', `/v1/chains/${id}/cancel`)
+    expect([cancelled.status, cancelled.body]).toMatchObject([202, { cancel_requested: true }])
+    hand.finish(OK)
+    await g.advance(1000)
+    expect((await g.ask('GET', `/v1/chains/${id}`)).body).toMatchObject({ status: 'cancelled' })
+    expect((await g.ask('POST', `/v1/chains/${id}/cancel`)).body).toMatchObject({ status: 409, code: 'chain_ended' })
+    expect((await g.ask('POST', '/v1/chains/none/cancel')).status).toBe(404)
+  })
+  test('definitions are made, changed under If-Match, and deleted; the file has the last word on its own', async () => {
+    const g = await testGateway({ toml: TOML })
+    const path = '/v1/chains/definitions/mine'
+    const steps = [{ name: 'one', provider: 'out', action_type: 'x' }]
+    const made = await g.ask('PUT', path, { steps })
+    expect([made.status, made.body]).toMatchObject([201, { name: 'mine', source: 'api', warnings: [] }])
+    const tag = made.headers.get('etag')!
+    expect((await g.ask('PUT', path, { steps, timeout_seconds: 5 }, { 'if-match': tag })).status).toBe(200)
+    expect((await g.ask('PUT', path, { steps }, { 'if-match': tag })).status).toBe(412)
+    expect(items(await g.ask('GET', '/v1/chains/definitions'), 'definitions').map((d) => d.name)).toEqual([
+      'mine',
+      'of-file',
+    ])
+    expect((await g.ask('GET', path)).body).toMatchObject({ definition: { timeout_seconds: 5 } })
+    expect((await g.ask('PUT', '/v1/chains/definitions/of-file', { steps })).body).toMatchObject({
+      status: 409,
+      code: 'chain_in_file',
+    })
+    const wrong = await g.ask('PUT', path, { steps: [{ name: 'one', provider: 'oot', action_type: 'x' }] })
+    expect(wrong.body).toMatchObject({ status: 422, code: 'invalid_chain', errors: [{ pointer: '/steps/0/provider' }] })
+    await g.ask('PUT', '/v1/chains/definitions/outer', { steps: [{ name: 'inner', sub_chain: 'mine' }] })
+    expect((await g.ask('DELETE', path)).body).toMatchObject({ status: 409, code: 'chain_in_use' })
+    expect((await g.ask('DELETE', '/v1/chains/definitions/outer')).status).toBe(204)
+    expect((await g.ask('DELETE', path)).status).toBe(204)
+    expect((await g.ask('GET', path)).body).toMatchObject({ status: 404, code: 'not_found' })
+    expect((await admin(g)).map(([, d]) => d)).toMatchObject([
+      { name: 'mine' },
+      { name: 'mine' },
+      { name: 'outer' },
+      { deleted: true },
+      { deleted: true },
+    ])
+  })
+})

@@ -1,0 +1,174 @@
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { text as readText } from 'node:stream/consumers'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type Listening, listen } from '../../src/http/server.ts'
+import { type GatewayGiven, type TestGateway, testGateway } from '../fakes/gateway.ts'
+import { held, OK } from '../fakes/provider.ts'
+
+const ACTION = JSON.stringify({ action_type: 'x', provider: 'out' })
+
+async function listening(given: GatewayGiven = {}): Promise<{ g: TestGateway; server: Listening; base: string }> {
+  const g = await testGateway({ set: ['server.body_limit_bytes=65536'], ...given })
+  const server = await listen(g.app, { ...g.config.server, port: 0 })
+  onTestFinished(() => server.close())
+  return { g, server, base: `http://127.0.0.1:${server.port}` }
+}
+async function raw(
+  port: number,
+  bytes: string | Uint8Array,
+): Promise<{ socket: Socket; answer: () => Promise<string> }> {
+  const socket = connect(port, '127.0.0.1')
+  let got = ''
+  socket.on('data', (d) => {
+    got += d
+  })
+  socket.on('error', () => undefined)
+  await once(socket, 'connect')
+  socket.write(bytes)
+  onTestFinished(() => void socket.destroy())
+  return {
+    socket,
+    async answer() {
+      if (!socket.closed) await once(socket, 'close')
+      return got
+    },
+  }
+}
+const post = (more: string, body = ''): string =>
+  `POST /v1/dispatch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n${more}\r\n\r\n${body}`
+const chunk = (s: string): string => `${Buffer.byteLength(s).toString(16)}\r\n${s}\r\n`
+
+describe('over a socket', () => {
+  test('a dispatch is answered as it is without one', async () => {
+    const { g, base } = await listening()
+    const response = await fetch(`${base}/v1/dispatch`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: ACTION,
+    })
+    expect([response.status, response.headers.get('signalbox-outcome')]).toEqual([200, 'executed'])
+    expect((await response.json()) as JsonObject).toMatchObject({ outcome: 'executed' })
+    expect(g.providers.out!.sent).toHaveLength(1)
+    expect((await fetch(`${base}/v1/quotas/a%2Fb%25`)).status).toBe(404)
+  })
+  test('a body without a length is read, and stopped at the limit while it still comes', async () => {
+    const { g, server } = await listening()
+    const whole = await raw(
+      server.port,
+      post('Transfer-Encoding: chunked', `${chunk(ACTION.slice(0, 9))}${chunk(ACTION.slice(9))}0\r\n\r\n`),
+    )
+    expect(await whole.answer()).toMatch(/^HTTP\/1\.1 200 /)
+    const endless = await raw(
+      server.port,
+      post('Transfer-Encoding: chunked', chunk(`{"payload":"${'x'.repeat(40_000)}`)),
+    )
+    endless.socket.write(chunk('x'.repeat(40_000)))
+    const answer = await endless.answer()
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /)
+    expect(answer).toContain('"code":"body_too_large"')
+    expect(answer.toLowerCase()).toContain('connection: close')
+    expect(g.providers.out!.sent).toHaveLength(1)
+  })
+  test('a body that says it is too large is refused before it is sent', async () => {
+    const { server } = await listening()
+    const said = await raw(server.port, post('Content-Length: 99999999'))
+    expect(await said.answer()).toMatch(/^HTTP\/1\.1 413 /)
+    const asking = await raw(server.port, post('Content-Length: 99999999\r\nExpect: 100-continue'))
+    expect(await asking.answer()).toMatch(/^HTTP\/1\.1 413 /)
+    const small = await raw(server.port, post(`Content-Length: ${ACTION.length}\r\nExpect: 100-continue`))
+    await once(small.socket, 'data')
+    small.socket.write(ACTION)
+    expect(await small.answer()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /)
+  })
+  test('a connection that ends before its body does stores nothing and harms nobody', async () => {
+    const { g, server, base } = await listening()
+    const cut = await raw(server.port, post('Content-Length: 500', ACTION))
+    cut.socket.end()
+    await cut.answer()
+    expect((await fetch(`${base}/livez`)).status).toBe(200)
+    expect(await g.records()).toEqual([])
+    expect(g.env.logged.filter((l) => l.level === 'error')).toEqual([])
+  })
+  test.each([
+    ['no HTTP', 'hello\r\n\r\n', 400, 'invalid_request'],
+    ['no Host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'invalid_request'],
+    ['a Host that is none', 'GET /livez HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n', 400, 'invalid_request'],
+    [
+      'endless headers',
+      `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      431,
+      'headers_too_large',
+    ],
+    ['two lengths', post('Content-Length: 2\r\nContent-Length: 3', '{}'), 400, 'invalid_request'],
+    [
+      'a length beside chunks',
+      post('Content-Length: 2\r\nTransfer-Encoding: chunked', '0\r\n\r\n'),
+      400,
+      'invalid_request',
+    ],
+  ])('%s', async (_name, bytes, status, code) => {
+    const { server } = await listening()
+    const answer = await (await raw(server.port, bytes)).answer()
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    expect(answer).toContain(`"code":"${code}"`)
+  })
+  test.each([
+    ['headers', 'POST /v1/dispatch HTTP/1.1\r\nHost: loc'],
+    ['a body', post('Content-Length: 500', '{')],
+  ])('%s that come drop by drop are not waited for for ever', async (_what, bytes) => {
+    const g = await testGateway()
+    const patience = { headersMs: 30, requestMs: 60, lookMs: 10 }
+    const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience })
+    onTestFinished(() => server.close())
+    const answer = await (await raw(server.port, bytes)).answer()
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+    expect(answer).toContain('"code":"request_timeout"')
+  })
+  test('an address that is taken is an error of the start', async () => {
+    const { g, server } = await listening()
+    await expect(listen(g.app, { ...g.config.server, port: server.port })).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  })
+})
+
+describe('closing', () => {
+  test('what is in hand is answered, idle connections are ended, new ones are refused', async () => {
+    const hand = held()
+    const { g, server, base } = await listening({ providers: { out: [hand.answer] } })
+    const agent = new Agent({ keepAlive: true, maxSockets: 2 })
+    onTestFinished(() => agent.destroy())
+    const idle = await raw(server.port, 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(idle.socket, 'data')
+    const asked = request(`${base}/v1/dispatch`, {
+      agent,
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+    })
+    asked.end(ACTION)
+    const answered = once(asked, 'response')
+    while (g.providers.out!.inFlight === 0) await new Promise((r) => setImmediate(r))
+    const closed = server.close()
+    expect(await idle.answer()).toMatch(/^HTTP\/1\.1 200 /)
+    await expect(fetch(`${base}/livez`)).rejects.toThrow()
+    hand.finish(OK)
+    const [response] = await answered
+    expect([response.statusCode, JSON.parse(await readText(response))]).toMatchObject([200, { outcome: 'executed' }])
+    await closed
+    await server.close()
+  })
+  test('a request under way on a connection that stays open is told that it is the last', async () => {
+    const hand = held()
+    const { g, server } = await listening({ providers: { out: [hand.answer] } })
+    const line = await raw(
+      server.port,
+      post(`Content-Length: ${ACTION.length}`, ACTION).replace('Connection: close\r\n', ''),
+    )
+    while (g.providers.out!.inFlight === 0) await new Promise((r) => setImmediate(r))
+    const closed = server.close()
+    hand.finish(OK)
+    expect(await line.answer()).toMatch(/^HTTP\/1\.1 200 /)
+    await closed
+  })
+})

@@ -1,0 +1,305 @@
+import { describe, expect, test } from 'vitest'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import type { StateStore } from '../../src/core/state.ts'
+import { type TestGateway, type Told, testGateway } from '../fakes/gateway.ts'
+import { held, OK } from '../fakes/provider.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+function problem(t: Told, status: number, code: string, more: object = {}): void {
+  expect([t.status, t.body], t.text).toEqual([
+    status,
+    expect.objectContaining({
+      type: `urn:signalbox:problem:${code}`,
+      code,
+      status,
+      title: expect.any(String),
+      ...more,
+    }),
+  ])
+  expect(t.headers.get('content-type')).toBe('application/problem+json')
+  expect(t.headers.get('signalbox-outcome')).toBeNull()
+}
+const dispatchText = (g: TestGateway, text: string, headers: Record<string, string> = JSON_TYPE): Promise<Told> =>
+  g.ask('POST', '/v1/dispatch', text, headers)
+const errorsAt = (pointer: string, message: unknown = expect.any(String)) => ({ errors: [{ pointer, message }] })
+
+describe('a body that cannot be read names its fault, and nothing is stored', () => {
+  const bodies: readonly [name: string, body: string | Uint8Array, code: string, more: object][] = [
+    [
+      'no JSON',
+      '{"action_type":\n  }',
+      'invalid_json',
+      { line: 2, column: 3, ...errorsAt('', 'line 2, column 3: expected a value') },
+    ],
+    ['nothing', '', 'invalid_json', { line: 1, column: 1 }],
+    ['too deep', `{"payload":${'['.repeat(64)}${']'.repeat(64)}}`, 'too_deep', {}],
+    ['no UTF-8', Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), 'invalid_utf8', {}],
+    ['no object', '[]', 'invalid_action', errorsAt('', 'expected an object')],
+    [
+      'wrong fields, all at once',
+      '{"action_typ":"x","tenant":"a\\u0000b","payload":[],"id":"","created_at":"now","metadata":{"a":1}}',
+      'invalid_action',
+      {
+        errors: [
+          { pointer: '/action_typ', message: expect.stringContaining('unknown field') },
+          { pointer: '/action_type', message: 'is required' },
+          { pointer: '/payload', message: 'expected an object' },
+          { pointer: '/id', message: 'must not be empty' },
+          { pointer: '/tenant', message: 'holds a control character' },
+          { pointer: '/metadata/a', message: 'expected a string' },
+          { pointer: '/created_at', message: expect.stringContaining('RFC 3339') },
+        ],
+      },
+    ],
+    [
+      'a lone surrogate in a name',
+      '{"action_type":"\\ud800"}',
+      'invalid_action',
+      errorsAt('/action_type', 'is not well-formed Unicode'),
+    ],
+    [
+      'an own __proto__ as a field',
+      '{"action_type":"x","__proto__":{"tenant":"t"}}',
+      'invalid_action',
+      errorsAt('/__proto__', 'unknown field'),
+    ],
+  ]
+  test.each(bodies)('%s', async (_name, body, code, more) => {
+    const g = await testGateway()
+    const response = await g.app.request('/v1/dispatch', { method: 'POST', headers: JSON_TYPE, body })
+    const text = await response.text()
+    problem({ status: response.status, headers: response.headers, text, body: JSON.parse(text) }, 400, code, more)
+    expect(await g.records()).toEqual([])
+    expect(await g.state.depths()).toEqual([])
+  })
+  test('nesting of 64 is read, and __proto__ and doubled keys in a payload are plain data', async () => {
+    const g = await testGateway()
+    const deep = `${'['.repeat(62)}${']'.repeat(62)}`
+    const t = await dispatchText(
+      g,
+      `{"action_type":"x","provider":"out","payload":{"deep":${deep},"__proto__":{"polluted":1},"constructor":2,"a":1,"a":2}}`,
+    )
+    expect(t.body).toMatchObject({ outcome: 'executed' })
+    const sent = g.providers.out!.sent[0]!.request as { payload: object }
+    expect(JSON.stringify(sent.payload)).toBe(`{"deep":${deep},"__proto__":{"polluted":1},"constructor":2,"a":2}`)
+    expect(({} as { polluted?: number }).polluted).toBeUndefined()
+  })
+  test('a BOM is no fault', async () => {
+    expect((await dispatchText(await testGateway(), '\ufeff{"action_type":"x","provider":"out"}')).status).toBe(200)
+  })
+  test('too large is 413, said or counted', async () => {
+    const g = await testGateway({ set: ['server.body_limit_bytes=1024'] })
+    const body = JSON.stringify({ action_type: 'x', provider: 'out', payload: { text: 'x'.repeat(1024) } })
+    problem(await dispatchText(g, body), 413, 'body_too_large')
+    problem(await dispatchText(g, body, { ...JSON_TYPE, 'content-length': String(body.length) }), 413, 'body_too_large')
+    expect(await g.records()).toEqual([])
+  })
+})
+
+describe('what is sent as something else than JSON', () => {
+  test.each([['text/plain'], ['application/x-www-form-urlencoded'], ['application/json; charset=latin1']])(
+    '%s is 415 with the curl that works',
+    async (type) => {
+      const t = await dispatchText(await testGateway(), '{}', { 'content-type': type })
+      problem(t, 415, 'unsupported_media_type', {
+        detail: expect.stringContaining(
+          "curl -X POST 'http://localhost/v1/dispatch' -H 'content-type: application/json'",
+        ),
+      })
+    },
+  )
+  test.each([['application/json;charset=UTF-8'], ['application/cloudevents+json'], ['Application/JSON']])(
+    '%s is read',
+    async (type) => {
+      const t = await dispatchText(await testGateway(), '{"action_type":"x","provider":"out"}', {
+        'content-type': type,
+      })
+      expect(t.status).toBe(200)
+    },
+  )
+  test('a compressed body is not read', async () => {
+    problem(
+      await dispatchText(await testGateway(), '{}', { ...JSON_TYPE, 'content-encoding': 'gzip' }),
+      415,
+      'unsupported_encoding',
+    )
+  })
+  test('a body where none is taken is refused rather than ignored', async () => {
+    const g = await testGateway()
+    problem(await g.ask('POST', '/v1/rules/reload', { directory: '/etc' }), 400, 'unexpected_body')
+    expect((await g.ask('POST', '/v1/rules/reload', {})).status).toBe(200)
+  })
+})
+
+describe('what the gateway cannot take', () => {
+  test('a provider nobody configured, with the nearest name', async () => {
+    const g = await testGateway()
+    problem(
+      await g.dispatch({ action_type: 'x', provider: 'oot' }),
+      422,
+      'provider_unknown',
+      errorsAt('/provider', 'no provider has this name; did you mean "out"?'),
+    )
+    problem(await g.dispatch({ action_type: 'x' }), 422, 'provider_required', errorsAt('/provider'))
+    expect(await g.records()).toEqual([])
+  })
+  test('an Idempotency-Key that is too long, or stands for another body', async () => {
+    const g = await testGateway()
+    const action = { action_type: 'x', provider: 'out' }
+    problem(await g.dispatch(action, { 'idempotency-key': 'k'.repeat(256) }), 400, 'invalid_idempotency_key')
+    problem(await g.dispatch(action, { 'idempotency-key': '' }), 400, 'invalid_idempotency_key')
+    expect((await g.dispatch(action, { 'idempotency-key': 'k'.repeat(255) })).status).toBe(200)
+    problem(
+      await g.dispatch({ ...action, id: 'other' }, { 'idempotency-key': 'k'.repeat(255) }),
+      422,
+      'idempotency_mismatch',
+    )
+  })
+  test('a key whose first request is under way: 409 with Retry-After; then the answer, marked as replayed', async () => {
+    const hand = held()
+    const g = await testGateway({ providers: { out: [hand.answer] } })
+    const action = { action_type: 'x', provider: 'out' }
+    const first = g.dispatch(action, { 'idempotency-key': 'k' })
+    await g.env.clock.settle()
+    const second = await g.dispatch(action, { 'idempotency-key': 'k' })
+    problem(second, 409, 'idempotency_in_progress', { retry_after_ms: 1000 })
+    expect(second.headers.get('retry-after')).toBe('1')
+    hand.finish(OK)
+    const told = await first
+    const third = await g.dispatch(action, { 'idempotency-key': 'k' })
+    expect(third.body).toEqual(told.body)
+    expect([told, third].map((t) => t.headers.get('idempotent-replayed'))).toEqual([null, 'true'])
+  })
+})
+
+describe('the store', () => {
+  const failing = (error: () => Error) =>
+    testGateway({
+      store: (base): StateStore => ({
+        ...base,
+        commit: () => Promise.reject(error()),
+        get: () => Promise.reject(error()),
+        depths: () => Promise.reject(error()),
+      }),
+    })
+  const action = { action_type: 'x', provider: 'out' }
+  test('is away: 503, nothing was done, and health says so', async () => {
+    const g = await failing(() => new StateUnavailable('secret path /var/lib'))
+    const t = await g.dispatch(action)
+    problem(t, 503, 'state_unavailable', { retry_after_ms: 1000 })
+    expect(t.headers.get('retry-after')).toBe('1')
+    expect(t.text).not.toContain('secret')
+    problem(await g.ask('GET', '/readyz'), 503, 'not_ready', { detail: 'the state store does not answer' })
+    const health = await g.ask('GET', '/health')
+    expect([health.status, health.body]).toEqual([
+      503,
+      expect.objectContaining({ status: 'degraded', dead_letters: null }),
+    ])
+    expect((await g.ask('GET', '/metrics')).text).toContain('signalbox_state_up 0')
+    expect((await g.ask('GET', '/v1/stats')).body).toMatchObject({
+      waiting: null,
+      problems: { state_unavailable: 1, not_ready: 1 },
+    })
+    expect((await g.ask('GET', '/livez')).status).toBe(200)
+  })
+  test('does not answer: 503, it may be done', async () => {
+    const g = await failing(() => new StateUnknown('no reply'))
+    problem(await g.dispatch(action), 503, 'state_unknown')
+    const { body } = await g.ask('POST', '/v1/dispatch/batch', [action, action])
+    expect(body.results).toMatchObject([
+      { status: 503, code: 'state_unknown' },
+      { status: 503, code: 'state_unknown' },
+    ])
+  })
+  test('that is merely slow does not hold up readiness', async () => {
+    const g = await testGateway({
+      store: (base) => ({ ...base, get: () => new Promise(() => {}), depths: () => new Promise(() => {}) }),
+    })
+    const asked = Promise.all([g.ask('GET', '/readyz'), g.ask('GET', '/health')])
+    await g.advance(1000)
+    const [ready, health] = await asked
+    expect([ready.status, health.status]).toEqual([503, 503])
+  })
+  test('PITFALLS 57: an error nobody foresaw is a 500 with an id for the log, and no word of its own', async () => {
+    const g = await failing(() => new Error('password is hunter2'))
+    const t = await g.dispatch(action)
+    problem(t, 500, 'internal', { error_id: expect.any(String) })
+    expect(t.text).not.toMatch(/hunter2|stack|\.ts/)
+    expect(g.env.logged).toContainEqual(
+      expect.objectContaining({
+        level: 'error',
+        fields: expect.objectContaining({ error_id: String(t.body.error_id) }),
+      }),
+    )
+  })
+})
+
+describe('addresses', () => {
+  test('a route that is not there names the nearest', async () => {
+    const g = await testGateway()
+    problem(await g.ask('POST', '/v1/dispach', {}), 404, 'unknown_route', {
+      detail: 'there is no /v1/dispach; did you mean "/v1/dispatch"? GET / lists what there is',
+    })
+    problem(await g.ask('GET', '/v1/dispatch/'), 404, 'unknown_route')
+  })
+  test('a method it does not take is 405 with those it does', async () => {
+    const g = await testGateway()
+    const t = await g.ask('GET', '/v1/dispatch')
+    problem(t, 405, 'method_not_allowed')
+    expect(t.headers.get('allow')).toBe('POST')
+    expect((await g.ask('DELETE', '/v1/quotas')).headers.get('allow')).toBe('GET, HEAD, POST')
+    expect((await g.ask('POST', '/v1/rules/some%2Fname')).headers.get('allow')).toBe('GET, HEAD')
+    expect((await g.ask('OPTIONS', '/v1/dispatch')).status).toBe(405)
+  })
+  test('HEAD answers as GET without the body', async () => {
+    const g = await testGateway()
+    expect(await g.ask('HEAD', '/health')).toMatchObject({ status: 200, text: '' })
+  })
+  test.each([
+    ['/v1/audit?tennant=a', '?tennant', 'unknown parameter; did you mean "tenant"?'],
+    ['/v1/audit?tenant=a&tenant=b', '?tenant', 'stands there twice'],
+    ['/v1/audit?tenant=%zz', '?tenant', expect.stringContaining('%25')],
+    ['/v1/audit?tenant=%00', '?tenant', 'holds a control character'],
+    ['/v1/audit?tenant=', '?tenant', 'must not be empty'],
+    ['/v1/groups?namespace=', '?namespace', 'must not be empty'],
+    ['/v1/audit?limit=0', '?limit', 'expected a whole number from 1 to 1000'],
+    ['/v1/audit?limit=1001', '?limit', 'expected a whole number from 1 to 1000'],
+    ['/v1/audit?limit=ten', '?limit', 'expected a whole number from 1 to 1000'],
+    ['/v1/audit?from=yesterday', '?from', expect.stringContaining('RFC 3339')],
+    ['/v1/audit?to=99999999999999999999', '?to', expect.stringContaining('RFC 3339')],
+    ['/v1/chains?status=runing', '?status', expect.stringContaining('did you mean "running"')],
+    ['/v1/rules?namespace=a', '?namespace', expect.any(String)],
+    ['/health?verbose=1', '?verbose', 'unknown parameter'],
+  ])('%s names the parameter', async (path, pointer, message) => {
+    problem(await (await testGateway()).ask('GET', path), 400, 'invalid_query', { errors: [{ pointer, message }] })
+  })
+  test('a flag is true or false: a misspelt dry run never runs', async () => {
+    const g = await testGateway()
+    for (const query of ['?dry_run', '?dry_run=yes', '?dryrun=true', '?trace=1'])
+      problem(await g.dispatch({ action_type: 'x', provider: 'out' }, {}, query), 400, 'invalid_query')
+    expect(g.providers.out!.sent).toHaveLength(0)
+  })
+  test('a cursor of another list, or of none, is no place in this one', async () => {
+    const g = await testGateway({
+      rules: 'rules: [{ name: a, action: { type: allow } }, { name: b, action: { type: allow } }]',
+    })
+    const first = await g.ask('GET', '/v1/rules?limit=1')
+    const cursor = String(first.body.next_cursor)
+    expect((await g.ask('GET', `/v1/rules?cursor=${cursor}`)).body).toMatchObject({
+      rules: [{ name: 'b' }],
+      next_cursor: null,
+    })
+    problem(await g.ask('GET', `/v1/providers?cursor=${cursor}`), 400, 'invalid_cursor')
+    problem(await g.ask('GET', '/v1/rules?cursor=bm9uc2Vuc2U'), 400, 'invalid_cursor')
+    problem(await g.ask('GET', '/v1/rules?cursor=!'), 400, 'invalid_cursor')
+    g.writeRules('rules: [{ name: b, action: { type: allow } }]')
+    await g.ask('POST', '/v1/rules/reload')
+    problem(await g.ask('GET', `/v1/rules?cursor=${cursor}`), 400, 'invalid_cursor')
+  })
+  test('a path that is not percent-encoded UTF-8', async () => {
+    const g = await testGateway()
+    problem(await g.ask('PUT', '/v1/quotas/%ff', { max_actions: 1, window: 'daily' }), 400, 'invalid_path')
+    problem(await g.ask('GET', '/v1/quotas/50%'), 400, 'invalid_path')
+  })
+})

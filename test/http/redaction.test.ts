@@ -1,0 +1,121 @@
+import { expect, test } from 'vitest'
+import { ProviderError } from '../../src/core/errors.ts'
+import { testGateway } from '../fakes/gateway.ts'
+import { held, OK } from '../fakes/provider.ts'
+
+const SECRET = 'hunter2'
+const RULES = `
+rules:
+  - { name: group, condition: { field: action.action_type, eq: humidity }, action: { type: group, group_by: [payload.password] } }
+  - { name: later, condition: { field: action.action_type, eq: energy }, action: { type: schedule, delay_seconds: 60 } }
+  - { name: steps, condition: { field: action.action_type, eq: reading }, action: { type: chain, chain: c } }
+  - { name: careful, condition: { all: [{ field: action.action_type, eq: traced }, { field: action.payload.password, eq: other }] }, action: { type: deny } }
+`
+const TOML = `
+[executor]
+max_retries = 0
+[audit.redact]
+fields = ["password", "nested.key"]
+[[chains.definitions]]
+name = "c"
+steps = [{ name = "one", provider = "slow", action_type = "x", payload_template = { copy = "{{origin.payload}}", password = "${SECRET}" } }]
+`
+const refusing = new ProviderError('http_400', 'it said no', {
+  response: { status: 400, body: { password: SECRET, said: 'no' } },
+})
+const payload = { password: SECRET, nested: { key: SECRET, other: 'plain' }, list: [{ password: SECRET }] }
+
+test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a redacted value; delivery has it whole', async () => {
+  const g = await testGateway({
+    rules: RULES,
+    toml: TOML,
+    providers: {
+      out: [{ status: 200, body: { password: SECRET, said: 'yes' } }, refusing, OK],
+      slow: [held().answer],
+    },
+  })
+  const seen: string[] = []
+  const look = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const t = await g.ask(method, path, body, headers)
+    seen.push(`${method} ${path} ${t.status} ${t.text} ${JSON.stringify([...t.headers])}`)
+    return t
+  }
+  const dispatch = (id: string, action_type: string, query = '', headers = {}) =>
+    look(
+      'POST',
+      `/v1/dispatch${query}`,
+      { id, action_type, provider: 'out', payload, metadata: { password: SECRET } },
+      headers,
+    )
+
+  const live = await dispatch('live', 'x', '', { 'idempotency-key': 'k' })
+  expect(live.body).toMatchObject({ response: { body: { password: '[REDACTED]', said: 'yes' } } })
+  expect(await dispatch('live', 'x', '', { 'idempotency-key': 'k' })).toMatchObject({ body: live.body })
+  const { body: failed } = await dispatch('failed', 'x')
+  expect(failed).toMatchObject({ outcome: 'failed', response: { body: { password: '[REDACTED]', said: 'no' } } })
+  const { body: hold } = await dispatch('hold', 'energy')
+  const { body: group } = await dispatch('group', 'humidity')
+  const { body: chain } = await dispatch('chain', 'reading')
+  await dispatch('dry', 'traced', '?dry_run=true&trace=true')
+  await dispatch('traced', 'traced', '?trace=true')
+  await look('POST', '/v1/rules/evaluate', { action_type: 'traced', provider: 'out', payload })
+  const beat = { provider: 'out', action_type: 'beat', cron_expression: '0 * * * *', payload }
+  await look('PUT', '/v1/recurring/beat', beat)
+  for (const path of [
+    '/v1/actions/live',
+    '/v1/actions/failed',
+    '/v1/actions/hold',
+    '/v1/audit',
+    '/v1/audit/live',
+    '/v1/scheduled',
+    `/v1/scheduled/${hold.hold_id}`,
+    '/v1/groups',
+    `/v1/groups/${group.group_id}`,
+    '/v1/chains',
+    `/v1/chains/${chain.chain_id}`,
+    '/v1/chains/definitions',
+    '/v1/chains/definitions/c',
+    '/v1/dlq',
+    `/v1/dlq/${failed.dead_letter_id}`,
+    '/v1/recurring',
+    '/v1/recurring/beat',
+    '/v1/stats',
+    '/metrics',
+    '/health',
+    '/v1/providers/health',
+    '/v1/audit?namespace=&tenant=',
+  ])
+    expect((await look('GET', path)).status, path).toBe(200)
+  // A group by a hidden value has it in its key.
+  await look('POST', `/v1/groups/${group.group_id}/flush`)
+  await look('GET', `/v1/groups/${group.group_id}`)
+  // Problems about bodies that hold it.
+  await look('POST', '/v1/dispatch', `{"action_type":"x","payload":{"password":"${SECRET}",}}`)
+  await look('POST', '/v1/dispatch', `{"action_type":"x","payload":{"password":"${SECRET}`)
+  await look('POST', '/v1/dispatch', { action_type: 'x', payload, provider: 'none' })
+  await look('POST', '/v1/dispatch', { action_type: 'x', payload, id: 5, metadata: { password: 7 } })
+  await look('POST', '/v1/dispatch', { ...payload, action_type: 'x' })
+  await look('PUT', '/v1/recurring/beat', { ...beat, cron_expression: 'never', provider: 'none' })
+  expect((await look('POST', '/v1/audit/live/replay')).body).toMatchObject({ status: 409, code: 'payload_redacted' })
+  const again = await look('POST', `/v1/dlq/${failed.dead_letter_id}/redrive`)
+  expect(again.body).toMatchObject({ outcome: 'executed' })
+
+  expect(seen.filter((s) => s.includes(SECRET))).toEqual([])
+  expect(g.env.logged.filter((l) => JSON.stringify(l).includes(SECRET))).toEqual([])
+  const sent = [...g.providers.out!.sent, ...g.providers.slow!.sent].map((s) => JSON.stringify(s.request))
+  expect(sent.length).toBeGreaterThanOrEqual(4)
+  expect(sent.every((s) => s.includes(SECRET) && !s.includes('REDACTED'))).toBe(true)
+})
+
+test('what was read redacted is not written back over the secret', async () => {
+  const g = await testGateway({ toml: TOML, providers: { out: [OK], slow: [OK] } })
+  const beat = { provider: 'out', action_type: 'beat', cron_expression: '0 * * * *', payload }
+  await g.ask('PUT', '/v1/recurring/beat', beat)
+  const { payload: shown } = (await g.ask('GET', '/v1/recurring/beat')).body
+  const back = await g.ask('PUT', '/v1/recurring/beat', { ...beat, payload: shown })
+  expect(back.body).toMatchObject({ status: 422, code: 'placeholder_in_body' })
+  const steps = [{ name: 'one', provider: 'out', action_type: 'x', payload_template: { password: '[REDACTED]' } }]
+  expect((await g.ask('PUT', '/v1/chains/definitions/d', { steps })).body).toMatchObject({
+    code: 'placeholder_in_body',
+  })
+})

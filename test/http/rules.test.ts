@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest'
+import { testGateway } from '../fakes/gateway.ts'
+import { admin, items } from './read.ts'
+
+describe('rules', () => {
+  const RULES = `
+rules:
+  - { name: second, priority: 2, description: of two, action: { type: allow } }
+  - { name: first, priority: 1, condition: { field: action.payload.a, eq: 1 }, action: { type: suppress } }
+`
+  test('are listed in their order, with hits', async () => {
+    const g = await testGateway({ rules: RULES })
+    await g.dispatch({ action_type: 'x', provider: 'out', payload: { a: 1 } })
+    const t = await g.ask('GET', '/v1/rules')
+    expect(t.body).toMatchObject({
+      rules: [
+        {
+          name: 'first',
+          priority: 1,
+          enabled: true,
+          type: 'suppress',
+          line: 4,
+          hits: 1,
+          last_hit: '2026-01-05T12:00:00.000Z',
+        },
+        { name: 'second', priority: 2, description: 'of two', hits: 0 },
+      ],
+      version: expect.any(String),
+      loaded_at: '2026-01-05T12:00:00.000Z',
+      next_cursor: null,
+    })
+    expect(t.body.error).toBeUndefined()
+    expect((await g.ask('GET', '/v1/rules/first')).body).toEqual(items(t, 'rules')[0])
+    expect((await g.ask('GET', '/v1/rules/frist')).body).toMatchObject({
+      status: 404,
+      detail: expect.stringContaining('"first"'),
+    })
+  })
+  test('PITFALLS 5: are switched by name, audited with who and why, and a reload keeps the switch', async () => {
+    const g = await testGateway({ rules: RULES })
+    const off = await g.ask('PUT', '/v1/rules/first/enabled', { enabled: false, why: 'too quiet' })
+    expect(off.body).toMatchObject({
+      name: 'first',
+      enabled: false,
+      disabled_by: 'anonymous',
+      disable_details: { why: 'too quiet' },
+    })
+    await g.ask('POST', '/v1/rules/reload')
+    const action = { action_type: 'x', provider: 'out', payload: { a: 1 } }
+    expect((await g.dispatch(action)).body).toMatchObject({ outcome: 'executed' })
+    expect(await admin(g)).toEqual([['rule disabled', { rule: 'first', enabled: false, why: 'too quiet' }]])
+    await g.ask('PUT', '/v1/rules/first/enabled', { enabled: true })
+    expect((await g.dispatch(action)).body).toMatchObject({ outcome: 'suppressed' })
+    const wrong = await g.ask('PUT', '/v1/rules/first/enabled', { enabled: 'no', wy: 1 })
+    expect(wrong.body).toMatchObject({
+      status: 400,
+      code: 'invalid_switch',
+      errors: [{ pointer: '/enabled' }, { pointer: '/wy' }],
+    })
+    expect((await g.ask('PUT', '/v1/rules/third/enabled', { enabled: false })).status).toBe(404)
+  })
+  test('PITFALLS 1: a bad edit leaves the rules of before in force, and shows in the list and in health', async () => {
+    const g = await testGateway({ rules: RULES })
+    g.writeRules('rules:\n  - { name: first, prioritee: 1, action: { type: suppress } }\n')
+    const t = await g.ask('POST', '/v1/rules/reload')
+    expect([t.status, t.body]).toEqual([
+      422,
+      expect.objectContaining({
+        code: 'rules_invalid',
+        findings: [
+          expect.objectContaining({ severity: 'error', line: 2, message: expect.stringContaining('"priority"') }),
+        ],
+      }),
+    ])
+    const list = await g.ask('GET', '/v1/rules')
+    expect(items(list, 'rules')).toHaveLength(2)
+    expect(list.body.error).toMatch(/rules\.yaml:2:\d+: error: .*"priority"/)
+    const health = await g.ask('GET', '/health')
+    expect([health.status, health.body]).toMatchObject([200, { status: 'degraded', rules: { error: list.body.error } }])
+  })
+  test('are checked as text, YAML or JSON, and nothing is loaded', async () => {
+    const g = await testGateway({ rules: RULES })
+    const yaml = 'rules: [{ name: third, action: { type: alow } }]'
+    const asYaml = await g.ask('POST', '/v1/rules/check', yaml, { 'content-type': 'application/yaml' })
+    expect(asYaml.body).toMatchObject({
+      ok: false,
+      findings: [{ severity: 'error', line: 1, message: expect.stringContaining('"allow"') }],
+    })
+    expect((await g.ask('POST', '/v1/rules/check', { yaml })).body).toEqual(asYaml.body)
+    expect((await g.ask('POST', '/v1/rules/check', { yaml: RULES })).body).toEqual({ ok: true, findings: [] })
+    expect((await g.ask('POST', '/v1/rules/check', yaml, { 'content-type': 'image/png' })).status).toBe(415)
+    expect((await g.ask('GET', '/v1/rules/third')).status).toBe(404)
+  })
+  test('evaluate takes the action bare or named, and points into what was sent', async () => {
+    const g = await testGateway({ rules: RULES })
+    const action = { action_type: 'x', provider: 'out', payload: { a: 1 } }
+    expect((await g.ask('POST', '/v1/rules/evaluate', action)).body).toMatchObject({
+      outcome: 'dry_run',
+      verdict: 'suppressed',
+    })
+    expect((await g.ask('POST', '/v1/rules/evaluate', { action })).body).toMatchObject({ verdict: 'suppressed' })
+    expect((await g.ask('POST', '/v1/rules/evaluate', { action: {} })).body).toMatchObject({
+      errors: [{ pointer: '/action/action_type' }],
+    })
+  })
+})
