@@ -11,16 +11,22 @@ export interface Timer {
   cancel(): void
 }
 
-/** Node clamps longer delays to 1 ms, so they are cut here instead. */
+/** Node would fire a longer one after 1 ms, so they are cut here: what is due in more than 24.8 days is asked for again. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+const timerMs = (ms: number): number => Math.min(Math.max(ms, 0), LONGEST_TIMER_MS)
 
 export function systemClock(): Clock {
-  const origin = Date.now() - performance.now()
+  let origin = Date.now() - performance.now()
   return {
-    // Wall time at start plus monotonic time since: a clock that is set back cannot re-run what was done.
-    now: () => Math.floor(origin + performance.now()),
+    // Monotonic time since the origin: a clock that is set back cannot re-run what was done. Set forward it is followed, as after
+    // the machine slept or found its time only after the start: what was due meanwhile is due now.
+    now() {
+      const passed = performance.now()
+      origin = Math.max(origin, Date.now() - passed)
+      return Math.floor(origin + passed)
+    },
     timer(ms, fn) {
-      const t = setTimeout(fn, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS))
+      const t = setTimeout(fn, timerMs(ms))
       t.unref()
       return { cancel: () => clearTimeout(t) }
     },
@@ -32,7 +38,7 @@ export function systemClock(): Clock {
           signal?.removeEventListener('abort', done)
           resolve()
         }
-        const t = setTimeout(done, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS))
+        const t = setTimeout(done, timerMs(ms))
         signal?.addEventListener('abort', done, { once: true })
       }),
   }
