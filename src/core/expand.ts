@@ -5,7 +5,7 @@ export interface Expanded {
   readonly whole: boolean
   /** Names that are unset and have no default. */
   readonly missing: readonly string[]
-  /** A `${` that is no reference, as written. */
+  /** A `${` that is no reference, as written; one with another in its default is none either. */
   readonly malformed: string | undefined
 }
 export type Environment = { readonly [name: string]: string | undefined }
@@ -25,7 +25,7 @@ export function expandEnv(source: string, env: Environment): Expanded {
   const text = source.replace(REFERENCE, (written: string, body: string) => {
     if (written.startsWith('$$')) return written.slice(1)
     const m = written.endsWith('}') ? BODY.exec(body) : null
-    if (!m) {
+    if (!m || body.includes('${')) {
       malformed ??= written
       return written
     }

@@ -22,6 +22,13 @@ test.each([
   ['${a b}', { malformed: '${a b}' }],
   ['${A', { malformed: '${A' }],
   ['${}', { malformed: '${}' }],
+  ['${GONE:-${A}}', { malformed: '${GONE:-${A}' }], // a default is not expanded: better said than taken as text
+  ['${A ${A}', { malformed: '${A ${A}' }],
+  ['a $${A} ${A}', { text: 'a ${A} a', whole: false }],
+  ['$$${A}', { text: '$${A}' }],
+  ['${A:-\n}', { text: 'a', whole: true }],
+  ['${GONE:-a\nb}', { text: 'a\nb', whole: true }],
+  ['${__proto__} ${constructor}', { missing: ['__proto__', 'constructor'] }],
 ])('%s', (source, expected) => {
   expect(expandEnv(source, env)).toMatchObject({ missing: [], malformed: undefined, ...expected })
 })
@@ -34,3 +41,10 @@ test('it never throws, and leaves text without references alone', () => {
     }),
   )
 })
+
+// A pattern that backtracks would take hours.
+test.each(['${'.repeat(200_000), '${A'.repeat(100_000), '$'.repeat(400_000), `\${A:-${' '.repeat(400_000)}`])(
+  'huge input takes linear time',
+  { timeout: 2000 },
+  (source) => expect(expandEnv(source, env).text).toBe(source),
+)
