@@ -39,7 +39,8 @@ export const invalid = (what: string, errors: readonly FieldError[]): Problem =>
 /** A field that is null is one that is not there, as in an action. */
 const given = (body: JsonObject): object => Object.fromEntries(Object.entries(body).filter(([, v]) => v !== null))
 
-const missing = (issue: z.core.$ZodIssue): boolean => issue.code === 'invalid_type' && issue.input === undefined
+const MISSING: readonly (string | undefined)[] = ['invalid_type', 'invalid_value', 'invalid_union']
+const missing = (issue: z.core.$ZodIssue): boolean => MISSING.includes(issue.code) && issue.input === undefined
 
 /** An edit whose `If-Match` names another version than the one in force. */
 export const preconditionFailed = (what: string): Problem =>
