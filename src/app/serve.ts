@@ -5,7 +5,8 @@ import { systemClock } from '../core/clock.ts'
 import type { Env, Log } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../core/ids.ts'
-import { createApp, listen } from '../http/server.ts'
+import type { Routes } from '../delivery/route.ts'
+import { createApp, type Listening, listen } from '../http/server.ts'
 import { createStats } from '../http/stats.ts'
 import { backgroundLoops } from '../loops/index.ts'
 import { type Loops, startLoops } from '../loops/loop.ts'
@@ -18,6 +19,8 @@ import { packageVersion } from './commands/version.ts'
 import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { logOutcomes } from './dispatch-log.ts'
+import { listeningProblem } from './listening.ts'
+import { providerEnv } from './provider-log.ts'
 import { watchConfig } from './reload.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
 
@@ -49,8 +52,14 @@ export const serve: Serve = async (first, again) => {
   const audit = auditBackends.sqlite(opened.audit)
   const stats = createStats(env)
   let loops: Loops | undefined
-  let routes = openRoutes(config, env, openProvider)
   let parts: Assembled
+  const open = (c: Config): Routes =>
+    openRoutes(
+      c,
+      providerEnv(env, () => parts.redact()),
+      openProvider,
+    )
+  let routes = open(config)
   try {
     parts = await assemble({
       config: () => config,
@@ -69,7 +78,6 @@ export const serve: Serve = async (first, again) => {
     process.stderr.write(`${e.message}\n`)
     return 1
   }
-  parts.rules.start()
   const begin = (): Loops =>
     startLoops(
       backgroundLoops({
@@ -82,7 +90,6 @@ export const serve: Serve = async (first, again) => {
       }),
       env,
     )
-  loops = begin()
 
   const app = createApp({
     ...parts,
@@ -96,7 +103,22 @@ export const serve: Serve = async (first, again) => {
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
     configError: () => configError,
   })
-  const server = await listen(app, config.server)
+  let server: Listening
+  try {
+    server = await listen(app, config.server)
+  } catch (e) {
+    parts.rules.stop()
+    parts.breakers.close()
+    await closeRoutes(routes)
+    await state.close()
+    process.stderr.write(`signalbox: ${listeningProblem(config.server, e)}\n`)
+    return 1
+  }
+  // Only now: a process that finds its address taken has begun nothing.
+  parts.rules.start()
+  loops = begin()
+  // What a process that was killed had in hand is due at once: its claims ended with it.
+  for (const name of ['intents', 'chain-wakeups']) loops.nudge(name)
   const watching = watchConfig(config.file, env, async () => {
     const loaded = again()
     const errors = loaded.findings.filter((f) => f.severity === 'error')
@@ -122,7 +144,7 @@ export const serve: Serve = async (first, again) => {
   /** Puts the parts of a new configuration in force that need no restart. */
   async function takeOver(next: Config): Promise<void> {
     const before = routes
-    config = {
+    const taken: Config = {
       ...config,
       providers: next.providers,
       circuitBreaker: next.circuitBreaker,
@@ -130,7 +152,8 @@ export const serve: Serve = async (first, again) => {
       background: next.background,
       audit: { ...config.audit, redact: next.audit.redact },
     }
-    routes = openRoutes(config, env, openProvider)
+    routes = open(taken)
+    config = taken
     parts.breakers.update(breakerTable(config))
     const drained = parts.deliver.update(routes)
     parts.chains.setDefinitions(config.chains.definitions)
