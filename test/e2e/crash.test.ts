@@ -150,6 +150,6 @@ async function strayLetters(gateway: Gateway, sent: readonly Sent[]): Promise<re
   const { body } = await gateway.ask('GET', '/v1/dlq?limit=1000')
   const letters = body['dead_letters'] as readonly JsonObject[]
   return letters
-    .filter((l) => l['code'] !== 'interrupted' || acknowledged.has(String(l['action_id'])))
+    .filter((l) => l['code'] !== 'interrupted' || acknowledged.has(String((l['action'] as JsonObject)['id'])))
     .map((l) => JSON.stringify(l))
 }

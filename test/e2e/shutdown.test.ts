@@ -1,0 +1,234 @@
+import { connect } from 'node:net'
+import { expect, test } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type Gateway, listening, serve } from './gateway.ts'
+import { type Place, place } from './place.ts'
+import { type Receiver, receiver } from './receiver.ts'
+import { root, start, until } from './run.ts'
+
+const config = (hook: Receiver, timeout = 20): { readonly [name: string]: string } => ({
+  'gateway.toml': `
+[server]
+shutdown_timeout_seconds = ${timeout}
+[[providers]]
+name = "hook"
+type = "webhook"
+url = "${hook.url}/"
+[[providers]]
+name = "window"
+type = "webhook"
+url = "${hook.url}/"
+dedup_window_seconds = 600
+[[chains.definitions]]
+name = "one"
+[[chains.definitions.steps]]
+name = "only"
+provider = "hook"
+action_type = "step"
+`,
+  'rules/rules.yaml': `
+rules:
+  - { name: chain, condition: { field: action.action_type, eq: chained }, action: { type: chain, chain: one } }
+`,
+})
+
+/** A promise, and the way to end it. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => undefined
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+const refusesConnections = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(false)
+    }).on('error', () => resolve(true))
+  })
+const stopsAccepting = (gateway: Gateway): Promise<true> =>
+  until(() => refusesConnections(gateway.port), 'the gateway takes no more connections') as Promise<true>
+
+const action = (id: string, more: object = {}): object => ({ id, action_type: 'note', provider: 'hook', ...more })
+const running = async (at: Place): Promise<Gateway> => serve(at)
+
+test('SIGTERM: no new connections, not ready, what is in flight is answered, exit 0', async () => {
+  const held = gate()
+  const hook = await receiver(async () => {
+    await held.opened
+    return { status: 200 }
+  })
+  const gateway = await running(place(config(hook)))
+  const body = JSON.stringify(action('in-flight'))
+  const socket = connect(gateway.port, '127.0.0.1')
+  let heard = ''
+  socket.setEncoding('utf8').on('data', (text: string) => {
+    heard += text
+  })
+  socket.write(
+    `POST /v1/dispatch HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  )
+  await until(() => hook.requests === 1, 'the delivery has begun')
+  gateway.signal('SIGTERM')
+  await stopsAccepting(gateway)
+  // Whoever still has a connection is told.
+  socket.write('GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n')
+  await until(() => socket.bytesWritten > body.length + 100, 'the question is on its way')
+  const asked = performance.now()
+  setTimeout(held.open, 300)
+  expect(await gateway.ended).toEqual({ code: 0, signal: null })
+  expect(performance.now() - asked).toBeLessThan(5000)
+  expect(heard).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*"outcome":"executed"/)
+  expect(heard).toMatch(/HTTP\/1\.1 503 Service Unavailable[\s\S]*"code":"not_ready"[\s\S]*shutting down/)
+  expect(gateway.stderr).toContain('"msg":"stopped"')
+  socket.destroy()
+})
+
+test('a delivery in back-off becomes a hold: 202 accepted, under its key too, and due when its back-off ends', async () => {
+  let down = true
+  const hook = await receiver(async () => (down ? { status: 503 } : { status: 200 }))
+  const at = place({
+    ...config(hook),
+    'gateway.toml': `[executor]\nbackoff_initial_ms = 60000\nbackoff_max_ms = 60000\n${config(hook)['gateway.toml']}`,
+  })
+  const first = await running(at)
+  const answers = [
+    first.dispatch(action('waits'), { 'idempotency-key': 'k' }),
+    first.dispatch(action('waits-too')),
+    first.dispatch(action('chained', { action_type: 'chained' })),
+    first.dispatch(action('async'), { prefer: 'respond-async' }),
+  ]
+  await until(() => hook.requests >= 4, 'each has been tried')
+  const signalled = performance.now()
+  first.signal('SIGTERM')
+  const told = await Promise.all(answers)
+  expect(told.map((t) => [t.status, t.body['outcome'], t.body['reason']])).toEqual([
+    [202, 'accepted', 'shutting_down'],
+    [202, 'accepted', 'shutting_down'],
+    [202, 'chain_started', undefined],
+    [202, 'accepted', undefined],
+  ])
+  expect(await first.ended).toEqual({ code: 0, signal: null })
+  expect(performance.now() - signalled).toBeLessThan(5000)
+
+  down = false
+  const second = await running(at)
+  const again = await second.dispatch(action('waits'), { 'idempotency-key': 'k' })
+  expect([again.status, again.body['outcome'], again.headers.get('idempotent-replayed')]).toEqual([
+    202,
+    'accepted',
+    'true',
+  ])
+  const where = await second.ask('GET', '/v1/actions/waits')
+  expect(where.body).toMatchObject({ status: 'delivering', places: [{ place: 'delivery', provider: 'hook' }] })
+  const [place1] = where.body['places'] as readonly JsonObject[]
+  const dueIn = Date.parse(String(place1!['due_at'])) - Date.now()
+  expect(dueIn).toBeLessThanOrEqual(60_000)
+  expect(await second.stop()).toBe(0)
+})
+
+test('what was handed back at a stop goes out after the start, once, with the bytes and the token of before', async () => {
+  let down = true
+  const hook = await receiver(async () => (down ? { status: 503 } : { status: 200 }))
+  const at = place({
+    ...config(hook),
+    // Full jitter over so short a span would be over before the signal; the longest wait the receiver may ask for is its own.
+    'gateway.toml': `[executor]\nbackoff_initial_ms = 1500\nbackoff_max_ms = 1500\nmax_retries = 50\n[background]\ntimeout_check_interval_seconds = 1\n${config(hook)['gateway.toml']}`,
+  })
+  const first = await running(at)
+  const answer = first.dispatch(action('back'))
+  const chained = await first.dispatch(action('chained', { action_type: 'chained' }))
+  expect(chained.status).toBe(202)
+  await until(() => hook.effects.size >= 2, 'both have been tried')
+  first.signal('SIGTERM')
+  expect((await answer).body).toMatchObject({ outcome: 'accepted', reason: 'shutting_down' })
+  expect((await first.ended).code).toBe(0)
+  const before = hook.requests
+  down = false
+  const second = await running(at)
+  const ended = async (id: string): Promise<boolean> =>
+    (await second.ask('GET', `/v1/actions/${id}`)).body['status'] === 'ended'
+  await until(async () => (await ended('back')) && (await ended('chained')), 'both have been delivered')
+  expect(hook.requests - before).toBe(2)
+  expect(hook.effects.size).toBe(2)
+  expect(hook.wrong).toEqual([])
+  const { body } = await second.ask('GET', '/v1/audit/back')
+  expect((body['records'] as readonly JsonObject[]).map((r) => r['outcome'])).toContain('executed')
+  expect(await second.stop()).toBe(0)
+})
+
+test('a second signal ends it at once; what was under way is found at the next start', async () => {
+  const hook = await receiver(async () => new Promise<never>(() => undefined))
+  const at = place(config(hook))
+  const first = await running(at)
+  const cut = Promise.allSettled([
+    first.dispatch(action('cut')),
+    first.dispatch(action('again', { provider: 'window' })),
+  ])
+  await until(() => hook.requests === 2, 'both deliveries have begun')
+  first.signal('SIGTERM')
+  await stopsAccepting(first)
+  const signalled = performance.now()
+  first.signal('SIGTERM')
+  expect((await first.ended).code).toBe(1)
+  expect(performance.now() - signalled).toBeLessThan(1000)
+  expect((await cut).map((c) => c.status)).toEqual(['rejected', 'rejected'])
+
+  const second = await running(at)
+  // It may have arrived, so it is not sent again by itself; inside a window of deduplication it is.
+  const letters = await until(async () => {
+    const { body } = await second.ask('GET', '/v1/dlq')
+    const found = body['dead_letters'] as readonly JsonObject[]
+    return found.length > 0 && found
+  }, 'the dead letter')
+  expect(letters).toMatchObject([{ action: { id: 'cut' }, code: 'interrupted' }])
+  await until(() => hook.requests === 3, 'the other is sent again')
+  expect(hook.effects.size).toBe(2)
+  expect(hook.wrong).toEqual([])
+  second.signal('SIGKILL')
+})
+
+test('work that does not end in time is left to its claim: exit 1 when the time is over', async () => {
+  const hook = await receiver(async () => new Promise<never>(() => undefined))
+  const gateway = await running(place(config(hook, 0.5)))
+  const cut = gateway.dispatch(action('slow')).catch((e: unknown) => e)
+  await until(() => hook.requests === 1, 'the delivery has begun')
+  const signalled = performance.now()
+  gateway.signal('SIGTERM')
+  expect((await gateway.ended).code).toBe(1)
+  const took = performance.now() - signalled
+  expect(took).toBeGreaterThan(450)
+  expect(took).toBeLessThan(3000)
+  expect(gateway.stderr).toContain('work in hand did not end in time')
+  expect(await cut).toBeInstanceOf(TypeError)
+})
+
+test('SIGTERM to `npm start` stops the gateway in order', async () => {
+  const at = place()
+  const npm = start(['start', '--', '-c', at.path('gateway.toml'), '--port', '0'], { cwd: root, command: 'npm' })
+  const gateway = await listening(npm)
+  expect((await gateway.dispatch({ action_type: 'note' })).status).toBe(200)
+  gateway.signal('SIGTERM')
+  // Its output ends with the last process that has it: nothing is left behind.
+  expect(await gateway.ended).toEqual({ code: 0, signal: null })
+  expect(gateway.stderr).toContain('"msg":"stopped"')
+  expect(await refusesConnections(gateway.port)).toBe(true)
+})
+
+test('SIGTERM to an older Node is handed on to the one that took over', async () => {
+  const at = place({
+    'older.cjs':
+      "if (!process.env.SIGNALBOX_HANDED_OVER) Object.defineProperty(process, 'version', { value: 'v20.1.0' })",
+  })
+  const gateway = await listening(
+    start([`--require=${at.path('older.cjs')}`, `${root}/src/app/signalbox.cjs`, 'serve', '--port', '0'], {
+      cwd: at.folder,
+      command: process.execPath,
+    }),
+  )
+  expect((await gateway.dispatch({ action_type: 'note' })).status).toBe(200)
+  expect(gateway.stderr).not.toContain(`"pid":${gateway.pid},`)
+  expect(await gateway.stop()).toBe(0)
+  expect(gateway.stderr).toContain('"msg":"stopped"')
+})
