@@ -2,11 +2,10 @@ import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { ClaimRef, Committed, Op } from '../core/state.ts'
-import { LEASE_MS } from '../delivery/lease.ts'
 import { type CountOps, overWarnings } from '../quotas/quotas.ts'
 import type { KeyState } from '../schedules/schedule.ts'
 import type { After, Tools } from './after.ts'
-import { type DedupValue, settleDedup, type TakenKey, takeDedup } from './dedup.ts'
+import { type DedupValue, pendingExpiry, settleDedup, type TakenKey, takeDedup } from './dedup.ts'
 import { add, type Draft, newDraft } from './draft.ts'
 import { effectOps } from './effects.ts'
 import { type Ended, endOps } from './ends.ts'
@@ -169,9 +168,7 @@ function dedupOp(
     shown: key.shown,
     until: key.until,
   }
-  // A pending key must outlive the slowest delivery, lest a second run begin beside it.
-  const slowest = now + parts.settings().deadlineMs + 2 * LEASE_MS
-  const expiresAt = outcome ? key.until : Math.max(key.until, slowest)
+  const expiresAt = outcome ? key.until : pendingExpiry(parts, key.until, now)
   return takeDedup(key.id, value, run.keysVersion, expiresAt, ifVersion)
 }
 

@@ -1,5 +1,7 @@
 import { kinds } from '../core/hold.ts'
 import type { Entry, Op } from '../core/state.ts'
+import { LEASE_MS } from '../delivery/lease.ts'
+import type { Parts } from './parts.ts'
 
 /**
  * A dedup key: taken in the commit that admits the action; pending while its delivery is under way; final once there was an
@@ -26,9 +28,26 @@ export interface TakenKey {
   readonly until: number
 }
 
+/** The key of a run that is under way. */
+export const pendingDedup = (
+  run: { readonly action: { readonly id: string }; readonly runId: string },
+  key: TakenKey,
+): DedupValue => ({
+  state: 'pending',
+  actionId: run.action.id,
+  runId: run.runId,
+  outcome: 'pending',
+  shown: key.shown,
+  until: key.until,
+})
+
 export const readDedup = (entry: Entry): DedupValue => JSON.parse(entry.value) as DedupValue
 
-/** Takes the key if it is free. `lasts`: how long a pending one must outlive its `until`, so that no second run starts beside a slow first. */
+/** When a pending entry goes: it outlives its promise by the slowest delivery, so that no second run begins beside a slow first. */
+export const pendingExpiry = (parts: Pick<Parts, 'settings'>, until: number, now: number): number =>
+  Math.max(until, now + parts.settings().deadlineMs + 2 * LEASE_MS)
+
+/** Takes the key if it is free, or still as it was in that version. */
 export function takeDedup(
   id: string,
   value: DedupValue,
@@ -39,24 +58,16 @@ export function takeDedup(
   return { op: 'put', kind: kinds.dedup, id, value: JSON.stringify(value), version, ifVersion, expiresAt }
 }
 
-/** How a key is left when its run ends. Only while it still is that run's (`version`): a forced redrive may have moved it on. */
+/** How a key is left when its run ends, or goes on. Only while it still is that run's (`version`): a forced redrive may have moved it on. */
 export function settleDedup(
   key: TakenKey,
   version: string,
   next: DedupValue | undefined,
   newVersion: string,
   now: number,
+  expiresAt: number = key.until,
 ): Op {
-  if (next === undefined || key.until <= now)
+  if (next === undefined || expiresAt <= now)
     return { op: 'delete', kind: kinds.dedup, id: key.id, ifVersion: version, orSkip: true }
-  return {
-    op: 'put',
-    kind: kinds.dedup,
-    id: key.id,
-    value: JSON.stringify(next),
-    version: newVersion,
-    ifVersion: version,
-    expiresAt: key.until,
-    orSkip: true,
-  }
+  return { ...takeDedup(key.id, next, newVersion, expiresAt, version), orSkip: true } as Op
 }

@@ -4,11 +4,10 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Claimed } from '../core/state.ts'
 import { flushAction } from '../groups/group.ts'
-import { readIntent } from './intent.ts'
+import { common, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import type { Run } from './run.ts'
-import { common } from './send.ts'
 import { endedOps, letterOps } from './settle.ts'
 
 /**

@@ -13,11 +13,12 @@ import { type Admission, admit, claimOf, keysOf, NOTHING_READ, type ReadBefore }
 import type { Tools } from './after.ts'
 import { dryOutcome } from './dry-run.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
+import { common } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import { judge, type Verdict } from './refused.ts'
 import type { Run } from './run.ts'
-import { common, type Send } from './send.ts'
+import type { Send } from './send.ts'
 import { takeOver } from './takeover.ts'
 
 /**
@@ -201,7 +202,8 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   async function refuse(run: Run, plan: Plan, outcome: Outcome): Promise<Outcome> {
     const now = env.clock.now()
     const ops: Op[] = []
-    if (run.idempotency && outcome.outcome === 'deduplicated') {
+    // While the first is under way nothing is final: should it fail for certain, a repetition may be sent.
+    if (run.idempotency && outcome.outcome === 'deduplicated' && outcome.first_outcome !== 'pending') {
       const answer = storedAnswer(outcome, parts.settings().redact)
       const take = takeIdempotency(run.idempotency, { runId: run.runId, state: 'done', answer }, run.keysVersion, now)
       ops.push({ ...take, orSkip: true } as Op)

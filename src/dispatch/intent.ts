@@ -77,3 +77,13 @@ export const intentTags = (i: Intent): readonly string[] =>
   i.answers.actionId === i.action.id
     ? [actionTag(i.action.id)]
     : [actionTag(i.action.id), actionTag(i.answers.actionId)]
+
+/** What every answer to this run says. */
+export const common = (i: Intent) => ({
+  action_id: i.answers.actionId,
+  run_id: i.runId,
+  ...(i.rule !== undefined && { rule: i.rule }),
+  ...(i.copies && { copies: i.copies }),
+  ...(i.chains && { chains: i.chains }),
+  ...(i.warnings && { warnings: i.warnings }),
+})

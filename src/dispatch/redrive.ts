@@ -3,7 +3,7 @@ import type { Scope } from '../core/action.ts'
 import { notFound, Problem, ProviderError } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Op, StateStore } from '../core/state.ts'
+import type { Op } from '../core/state.ts'
 import {
   type DeadLetter,
   deleteDeadLetter,
@@ -13,7 +13,8 @@ import {
   redriven,
 } from '../delivery/dead-letters.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
-import { type DedupValue, readDedup, takeDedup } from './dedup.ts'
+import { pendingDedup, pendingExpiry, readDedup, takeDedup } from './dedup.ts'
+import { IDEMPOTENCY_TTL_MS, readIdempotency, takeIdempotency } from './idempotency.ts'
 import { type Intent, putIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
@@ -22,9 +23,9 @@ import { intentOfLetter } from './settle.ts'
 
 /** Sending dead letters again, each under a fresh nonce and so a token no receiver has seen. */
 export interface Redrive {
-  /** Throws Problem 404; 409 `superseded` when its dedup key has been delivered since (unless `force`), `being_redriven` on a race. */
+  /** Throws Problem 404; 409 `superseded` when its dedup key or Idempotency-Key has been admitted under since (unless `force`), `being_redriven` on a race. */
   one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven>
-  /** By filter, oldest page first; letters whose caller was told are left out unless asked for. */
+  /** By filter, newest first; letters whose caller was told are left out unless asked for. */
   many(
     scope: Scope,
     filter: RedriveFilter,
@@ -91,7 +92,6 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
       receivedAt: now,
       caller: by.caller,
       keysVersion,
-      idempotency: [],
     }
     const until = now + LEASE_MS
     const ops: Op[] = [
@@ -164,38 +164,51 @@ function renderAgain(parts: Parts, letter: DeadLetter, nonce: string): DeadLette
   }
 }
 
-/** Takes the letter's dedup keys again: a key that was delivered under since means that a redrive would be a second delivery. */
+/** Takes the letter's keys again: a key that was admitted under since means that a redrive would be a second delivery. */
 async function reclaim(
-  parts: { readonly state: StateStore },
+  parts: Parts,
   letter: DeadLetter,
   intent: Intent,
   force: boolean,
   now: number,
 ): Promise<readonly Op[]> {
-  const keys = intent.dedup.filter((k) => k.until > now)
-  if (keys.length === 0) return []
+  const dedup = intent.dedup.filter((k) => k.until > now)
+  const named = Date.parse(letter.created_at) + IDEMPOTENCY_TTL_MS > now ? intent.idempotency : []
+  if (dedup.length + named.length === 0) return []
   const scope = letterScope(letter)
-  const entries = await parts.state.get(keys.map((k) => ({ kind: kinds.dedup, scope, id: k.id })))
-  return keys.flatMap((key, i): Op[] => {
+  const entries = await parts.state.get([
+    ...dedup.map((k) => ({ kind: kinds.dedup, scope, id: k.id })),
+    ...named.map((k) => ({ kind: kinds.idempotency, scope, id: k.id })),
+  ])
+  const { keysVersion } = intent
+  const { run_id: runId } = letter
+  const ops = dedup.map((key, i): Op => {
     const entry = entries[i]
     const seen = entry && readDedup(entry)
-    if (seen && seen.runId !== letter.run_id && !force)
-      throw new Problem(
-        409,
-        'superseded',
-        'another action with the same dedup key has been admitted since; use force=true to send this one all the same',
-        {
-          extra: { first_action_id: seen.actionId, run_id: seen.runId },
-        },
-      )
-    const value: DedupValue = {
-      state: 'pending',
-      actionId: letter.action.id,
-      runId: letter.run_id,
-      outcome: 'pending',
-      shown: key.shown,
-      until: key.until,
-    }
-    return [takeDedup(key.id, value, intent.keysVersion, key.until, entry?.version ?? null)]
+    if (seen && seen.runId !== runId && !force) throw superseded('dedup key', seen.runId, seen.actionId)
+    return takeDedup(
+      key.id,
+      pendingDedup(intent, key),
+      keysVersion,
+      pendingExpiry(parts, key.until, now),
+      entry?.version ?? null,
+    )
   })
+  named.forEach((key, i) => {
+    const entry = entries[dedup.length + i]
+    const seen = entry && readIdempotency(entry)
+    // Another run's answer stays: it is what that request was told.
+    if (seen && seen.runId !== runId && force) return
+    if (seen && seen.runId !== runId) throw superseded('Idempotency-Key', seen.runId)
+    ops.push(takeIdempotency(key, { runId, state: 'pending' }, keysVersion, now, entry?.version ?? null))
+  })
+  return ops
 }
+
+const superseded = (what: string, runId: string, actionId?: string): Problem =>
+  new Problem(
+    409,
+    'superseded',
+    `another action with the same ${what} has been admitted since; use force=true to send this one all the same`,
+    { extra: { run_id: runId, ...(actionId !== undefined && { first_action_id: actionId }) } },
+  )

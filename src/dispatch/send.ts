@@ -4,7 +4,7 @@ import type { Guarantee, Outcome } from '../core/outcome.ts'
 import type { Claimed, ClaimRef, Op } from '../core/state.ts'
 import type { DeliveryEnd } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS, type Lease } from '../delivery/lease.ts'
-import { type Intent, intentScope, intentTags, readIntent } from './intent.ts'
+import { common, type Intent, intentScope, intentTags, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { endedOps, handedBackOps, putBackOps } from './settle.ts'
 
@@ -211,15 +211,6 @@ export function createSend(parts: Parts): Send {
     },
   }
 }
-
-export const common = (i: Intent) => ({
-  action_id: i.answers.actionId,
-  run_id: i.runId,
-  ...(i.rule !== undefined && { rule: i.rule }),
-  ...(i.copies && { copies: i.copies }),
-  ...(i.chains && { chains: i.chains }),
-  ...(i.warnings && { warnings: i.warnings }),
-})
 
 function outcomeOf(intent: Intent, end: Exclude<DeliveryEnd, { kind: 'lost' | 'handed_back' }>): Outcome {
   const base = {

@@ -7,10 +7,10 @@ import type { Plan } from '../core/plan.ts'
 import type { ClaimRef, Op } from '../core/state.ts'
 import { type DeadLetter, putDeadLetter } from '../delivery/dead-letters.ts'
 import type { DeliveryEnd } from '../delivery/delivery.ts'
-import { type DedupValue, settleDedup } from './dedup.ts'
+import { type DedupValue, pendingDedup, pendingExpiry, settleDedup } from './dedup.ts'
 import { forwardOps } from './forward.ts'
 import { type IdempotencyValue, isFinal, settleIdempotency, storedAnswer } from './idempotency.ts'
-import { type Intent, intentTags } from './intent.ts'
+import { common, type Intent, intentTags } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { Run } from './run.ts'
@@ -28,16 +28,20 @@ export function handedBackOps(
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
   const { unknown, unknownElsewhere } = end
   const gone = { ...intent, unknown, unknownElsewhere }
-  const next: Intent = intent.accepted ? gone : { ...gone, accepted: true, putBack: true, firstDueAt: end.dueAt }
-  const ops: Op[] = [putUnclaimed(parts, next, claim, end.dueAt)]
-  if (intent.accepted) return { ops, outcome: undefined }
-  const outcome: Outcome = {
-    action_id: intent.answers.actionId,
-    run_id: intent.runId,
-    outcome: 'accepted',
-    reason: 'shutting_down',
+  if (intent.accepted) return { ops: [putUnclaimed(parts, gone, claim, end.dueAt)], outcome: undefined }
+  const outcome: Outcome = { ...common(intent), outcome: 'accepted', reason: 'shutting_down' }
+  const keysVersion = parts.env.newId()
+  const next: Intent = { ...gone, accepted: true, putBack: true, firstDueAt: end.dueAt, keysVersion }
+  const ops = [putUnclaimed(parts, next, claim, end.dueAt)]
+  for (const key of intent.dedup) {
+    const expiry = pendingExpiry(parts, key.until, now)
+    ops.push(settleDedup(key, intent.keysVersion, pendingDedup(intent, key), keysVersion, now, expiry))
   }
-  ops.push(...settleKeys(intent, { state: 'done', runId: intent.runId, answer: outcome }, now))
+  const answer = storedAnswer(outcome, parts.settings().redact)
+  for (const key of intent.idempotency)
+    ops.push(
+      settleIdempotency(key, intent.keysVersion, { state: 'done', runId: intent.runId, answer }, keysVersion, now),
+    )
   return { ops, outcome }
 }
 

@@ -2,7 +2,7 @@ import { kinds } from '../core/hold.ts'
 import type { Entry, Op } from '../core/state.ts'
 import { type DeadLetter, deleteDeadLetter } from '../delivery/dead-letters.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
-import { type DedupValue, settleDedup } from './dedup.ts'
+import { pendingDedup, pendingExpiry, settleDedup } from './dedup.ts'
 import { type IdempotencyRequest, settleIdempotency, takeIdempotency } from './idempotency.ts'
 import { type Intent, intentTags, putIntent, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
@@ -72,15 +72,8 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
   // An abandoned intent's keys are as it took them; a dead letter's as its end left them.
   const old = 'entry' in from ? before.keysVersion : endedVersion(before.keysVersion)
   for (const key of before.dedup) {
-    const value: DedupValue = {
-      state: 'pending',
-      actionId: before.action.id,
-      runId: before.runId,
-      outcome: 'pending',
-      shown: key.shown,
-      until: key.until,
-    }
-    ops.push(settleDedup(key, old, value, keysVersion, now))
+    const expiry = pendingExpiry(parts, key.until, now)
+    ops.push(settleDedup(key, old, pendingDedup(before, key), keysVersion, now, expiry))
   }
   const pending = { state: 'pending', runId: before.runId } as const
   for (const k of before.idempotency) ops.push(settleIdempotency(k, old, pending, keysVersion, now))
