@@ -108,14 +108,16 @@ const STATUS: { readonly [T in OutcomeTag]: number } = {
 }
 export const outcomeTags = Object.keys(STATUS) as readonly OutcomeTag[]
 
-/** Tags that stand in the audit only: a hold that ended without an effect of its own, and work of other kinds. */
+/**
+ * What stands in the audit only: a hold that ended without an effect of its own, a chain's step and end, an administrative
+ * change. With the tags above this is all that a record's `outcome` may say, but for `accepted` and `dry_run`, which leave none.
+ */
 export const auditOnlyTags = [
   'cancelled',
   'replaced',
   'discarded',
-  'flushed',
-  'completed',
   'step_completed',
+  'completed',
   'timed_out',
   'changed',
 ] as const
