@@ -5,6 +5,7 @@ import type { HttpDeps } from './deps.ts'
 import { guard } from './guard.ts'
 import { problemOf, problemResponse } from './problem.ts'
 import type { Ctx, Http, Route } from './route.ts'
+import { FixedFirst } from './router.ts'
 import { routes } from './routes/index.ts'
 
 export { type Listening, listen } from './listen.ts'
@@ -17,7 +18,7 @@ const ANY_NAME = new Set(['/livez', '/readyz'])
  * which a dispatch notices.
  */
 export function createApp(deps: HttpDeps): Hono<Http> {
-  const app = new Hono<Http>()
+  const app = new Hono<Http>({ router: new FixedFirst() })
   const check = guard(deps.server)
   for (const route of routes)
     app.on(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), (c) => {
