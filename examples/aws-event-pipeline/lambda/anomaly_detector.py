@@ -8,11 +8,15 @@ BANDS = {
 
 
 def handler(event, context):
-    low, high = BANDS.get(event["sensor_type"], (float("-inf"), float("inf")))
-    value = float(event["value"])
-    anomaly = not low <= value <= high
-    return {
-        "anomaly": anomaly,
-        "finding": f"{value:g} is outside {low:g} to {high:g}" if anomaly else "within its band",
-        "function_arn": context.invoked_function_arn,
-    }
+    anomaly, finding = judge(event["sensor_type"], event["value"])
+    return {"anomaly": anomaly, "finding": finding, "function_arn": context.invoked_function_arn}
+
+
+def judge(sensor_type, value):
+    # There is none where the step before has failed.
+    if value is None:
+        return False, "nothing to look at"
+    low, high = BANDS.get(sensor_type, (float("-inf"), float("inf")))
+    if low <= float(value) <= high:
+        return False, "within its band"
+    return True, f"{float(value):g} is outside {low:g} to {high:g}"

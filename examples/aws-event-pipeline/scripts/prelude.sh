@@ -1,5 +1,4 @@
 # Sourced by every script: what they need, where the gateway and AWS are, and how to talk to them.
-set -euo pipefail
 for tool in python3 jq curl; do command -v "$tool" >/dev/null || { echo "$tool is missing: the scripts need python3, jq and curl" >&2; exit 1; }; done
 
 example=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -3,6 +3,7 @@
 #   send-telemetry.sh                  all of them
 #   send-telemetry.sh --only NAME      those of one kind, such as temperature or energy
 #   send-telemetry.sh --burst N        N status reports as fast as they go; the throttled ones come again when they were told to
+set -euo pipefail
 . "$(dirname "$0")/prelude.sh"
 
 kinds='critical intrusion temperature humidity energy rapid-fire duplicate test-device lifecycle firmware'

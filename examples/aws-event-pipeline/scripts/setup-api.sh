@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Tells the gateway what belongs to this tenant: a quota, how long records are kept, and a heartbeat. Run it as often as you like.
+set -euo pipefail
 . "$(dirname "$0")/prelude.sh"
 
 put() { # what it is, PATH, JSON, the line to print of the answer

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes what gateway.toml names in AWS: topic, queues, bus, functions, and the address mails come from. Run it as often as you like.
+set -euo pipefail
 . "$(dirname "$0")/prelude.sh"
 find_aws
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What has happened, and where everything stands: eight questions to the gateway's API.
+set -euo pipefail
 . "$(dirname "$0")/prelude.sh"
 
 # show TITLE PATH FILTER: asks, and prints what the filter makes of the answer.

@@ -2,6 +2,7 @@
 # Takes away what setup-api.sh and setup.sh have made. What is gone already is no error.
 #   teardown.sh             both
 #   teardown.sh --keep-aws  only the gateway's part; its audit stays either way, until its time is up
+set -euo pipefail
 . "$(dirname "$0")/prelude.sh"
 case ${1-} in '' | --keep-aws) ;; *) echo 'usage: teardown.sh [--keep-aws]' >&2; exit 2 ;; esac
 

@@ -68,18 +68,20 @@ function metricRows(messages: readonly Data[]): readonly Row[] {
       return `floor ${at(g, 'labels', 'floor')}: ${sorted(events.map((e) => `${at(e, 'payload', 'device_id')} ${at(e, 'payload', 'value')}`))}`
     })
     .sort()
-  const line = (m: Data): string =>
-    `${m['device_id']} ${m['value']}${m['unit']}${m['anomaly'] === true ? ' anomaly' : ''}`
+  const line = (m: Data): string => {
+    const [raw, metric] = [`${m['value']}${m['unit']}`, `${at(m, 'normalized', 'value')}${at(m, 'normalized', 'unit')}`]
+    return `${m['device_id']} ${raw}${metric === raw ? '' : ` = ${metric}`}${m['anomaly'] === true ? ' anomaly' : ''}`
+  }
   const readings = [
     'meter-a 132kWh',
-    'meter-b 87.5kWh',
+    'meter-b 87500Wh = 87.5kWh',
     'motion-canteen 41people',
     'motion-canteen 42people',
     'motion-canteen 43people',
     'temp-hall 20.9°C',
     'temp-kitchen-1 47.5°C anomaly',
     'temp-lobby 21.5°C',
-    'temp-office-3 22°C',
+    'temp-office-3 71.6°F = 22°C',
   ]
   return [
     same(
