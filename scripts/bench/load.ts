@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly errors: number
+  /** Answers had, those of the warm-up included. */
+  readonly total: number
 }
 
 let unique = 0
@@ -39,11 +41,18 @@ function runLoad(load: LoadRequest): Promise<LoadResult> {
     const until = from + load.measureMs
     const times: number[] = []
     let errors = 0
+    let total = 0
     let open = load.connections
     const finish = (): void => {
       times.sort((a, b) => a - b)
       const at = (q: number): number => times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? 0
-      resolve({ requestsPerSecond: (times.length * 1000) / load.measureMs, p50Ms: at(0.5), p99Ms: at(0.99), errors })
+      resolve({
+        requestsPerSecond: (times.length * 1000) / load.measureMs,
+        p50Ms: at(0.5),
+        p99Ms: at(0.99),
+        errors,
+        total,
+      })
     }
     for (let i = 0; i < load.connections; i++) {
       const socket = net.connect(load.port, '127.0.0.1')
@@ -70,6 +79,7 @@ function runLoad(load: LoadRequest): Promise<LoadResult> {
         if (buffered.length < head + 4 + Number(length[1])) return
         if (!buffered.startsWith('HTTP/1.1 200')) errors++
         buffered = ''
+        total++
         const now = performance.now()
         if (now >= from && now < until) times.push(now - sent)
         next()

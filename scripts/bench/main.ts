@@ -25,9 +25,11 @@ const run = promisify(execFile)
 const work = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
 const log = openSync(join(work, 'server.log'), 'w')
 
+/** With the server's processor time a request, which a noisy neighbour does not change. */
+type Measured = LoadResult & { readonly cpuUs: number }
 interface Row {
   readonly what: string
-  readonly results: ReadonlyMap<number, LoadResult>
+  readonly results: ReadonlyMap<number, Measured>
   readonly batch: number
   readonly idleMiB: number
   readonly loadedMiB: number
@@ -57,8 +59,12 @@ async function load(port: number, connections: number, batch: number): Promise<L
 async function measure(what: string, batch: number, open: () => Promise<Running>): Promise<Row> {
   const server = await open()
   const idleMiB = server.memory()
-  const results = new Map<number, LoadResult>()
-  for (const n of batch > 1 ? [1, 8] : CONNECTIONS) results.set(n, await load(server.port, n, batch))
+  const results = new Map<number, Measured>()
+  for (const n of batch > 1 ? [1, 8] : CONNECTIONS) {
+    const before = server.cpuMs()
+    const result = await load(server.port, n, batch)
+    results.set(n, { ...result, cpuUs: ((server.cpuMs() - before) * 1000) / result.total })
+  }
   const loadedMiB = server.memory()
   await server.stop()
   process.stderr.write(`  ${what}\n`)
@@ -97,9 +103,9 @@ async function table(title: string, env: NodeJS.ProcessEnv): Promise<void> {
   const echo = rows[0]!.results
   console.log(`\n## ${title}\n`)
   console.log(
-    '| what | connections | requests/s | actions/s | of the echo | p50 ms | p99 ms | errors | idle MiB | after MiB | ready ms |',
+    '| what | connections | requests/s | actions/s | of the echo | CPU µs a request | p50 ms | p99 ms | errors | idle MiB | after MiB | ready ms |',
   )
-  console.log('|---|---|---|---|---|---|---|---|---|---|---|')
+  console.log('|---|---|---|---|---|---|---|---|---|---|---|---|')
   for (const row of rows)
     for (const [connections, r] of row.results) {
       const ratio =
@@ -112,6 +118,7 @@ async function table(title: string, env: NodeJS.ProcessEnv): Promise<void> {
         Math.round(r.requestsPerSecond),
         Math.round(r.requestsPerSecond * row.batch),
         ratio,
+        r.cpuUs.toFixed(1),
         r.p50Ms.toFixed(2),
         r.p99Ms.toFixed(2),
         r.errors,
