@@ -1,0 +1,421 @@
+import { describe, expect, it } from 'vitest'
+import { kinds } from '../../src/core/hold.ts'
+import type { Json } from '../../src/core/json.ts'
+import type { Outcome } from '../../src/core/outcome.ts'
+import type { StateStore } from '../../src/core/state.ts'
+import { LEASE_MS } from '../../src/delivery/lease.ts'
+import { BUFFER } from '../../src/groups/groups.ts'
+import { type TestEnv, testEnv } from '../fakes/env.ts'
+import { type House, type HouseOptions, SCOPE, testHouse } from '../fakes/house.ts'
+import {
+  type Receiver,
+  receiver,
+  refused,
+  type ScriptedProvider,
+  scriptedProvider,
+  serverError,
+} from '../fakes/provider.ts'
+import { type Crash, type Crashing, crashing, type MemoryState, memoryState, replyLost } from '../fakes/store.ts'
+import { rule, rules } from './build.ts'
+
+/*
+ * A node dies at each of its writes in each way; another one finishes. What must hold then, whatever the scenario:
+ * every token one body (the receiver's own check), nothing due left behind, no run recorded twice, and what was
+ * promised had its effect once.
+ */
+
+interface Story {
+  readonly house: House
+  readonly told: (Outcome | undefined)[]
+  /** A dispatch whose caller may get no answer. */
+  say(action: object, request?: Parameters<House['dispatch']>[1]): Promise<void>
+  /** Time passes, and what is due is worked on. */
+  pass(ms: number): Promise<void>
+}
+interface Scenario {
+  readonly rules?: string
+  readonly toml?: string
+  readonly providers: (taken: Receiver) => readonly ScriptedProvider[]
+  readonly play: (story: Story) => Promise<void>
+  /** Effects expected where nothing dies. */
+  readonly effects: number
+  /** Looked at after the second node has finished. */
+  readonly check?: (end: End) => Promise<void> | void
+}
+interface End {
+  readonly told: readonly (Outcome | undefined)[]
+  readonly two: House
+  readonly taken: Receiver
+  readonly providers: readonly ScriptedProvider[]
+}
+
+const DUE = [kinds.intent, kinds.copy, BUFFER, kinds.flush, kinds.scheduled] as const
+
+/** One turn of the loops that this suite is about, without the loops' own waiting. */
+async function work(house: House): Promise<void> {
+  const { handlers, state, node } = house
+  const { signal } = new AbortController()
+  for (const kind of DUE) {
+    const claimed = await state.claim(kind, { owner: node, leaseMs: LEASE_MS, limit: 10 })
+    for (const entry of claimed) {
+      const { key } = entry
+      if (kind === BUFFER) {
+        const into = { kind: kinds.flush, idPrefix: `${key.id}.`, tags: [`group:${key.id}`] }
+        await state.commit(key.scope, [{ op: 'seal', id: key.id, into, ifDue: true }])
+      } else if (kind === kinds.intent) await handlers.resumeIntent(entry, signal)
+      else if (kind === kinds.flush) await handlers.flush(entry, signal)
+      else await handlers.release(entry, signal)
+    }
+  }
+}
+
+/** What the store throws ends a step of the story, as it ends a request or a turn of a loop. */
+async function through(env: TestEnv, act: () => Promise<void>): Promise<void> {
+  const done = act().catch((e: unknown) => {
+    if (!(e instanceof Error) || !/^State(Unknown|Unavailable)$/.test(e.name)) throw e
+  })
+  let over = false
+  void done.finally(() => {
+    over = true
+  })
+  // A closing commit that finds the store away is tried again a few times.
+  for (let i = 0; i < 6 && !over; i++) await env.clock.advance(i === 0 ? 0 : 1000)
+  await done
+}
+
+function storyOf(house: House): Story {
+  const told: (Outcome | undefined)[] = []
+  const { env } = house
+  return {
+    house,
+    told,
+    async say(action, request) {
+      const at = told.push(undefined) - 1
+      await through(env, async () => {
+        told[at] = await house.dispatch(action, request)
+      })
+      await env.clock.settle()
+    },
+    async pass(ms) {
+      await env.clock.advance(ms)
+      await through(env, () => work(house))
+    },
+  }
+}
+
+interface Run {
+  readonly env: TestEnv
+  readonly memory: MemoryState
+  readonly options: HouseOptions
+  readonly taken: Receiver
+  readonly providers: readonly ScriptedProvider[]
+}
+async function set(s: Scenario): Promise<Run> {
+  const env = testEnv()
+  const taken = receiver()
+  const providers = s.providers(taken)
+  const options: HouseOptions = {
+    env,
+    providers,
+    loops: false,
+    ...(s.rules !== undefined && { rules: s.rules }),
+    ...(s.toml !== undefined && { toml: s.toml }),
+  }
+  return { env, memory: await memoryState(env), options, taken, providers }
+}
+const nodeOf = async (run: Run, memory: MemoryState, wrap: (s: StateStore) => StateStore = (s) => s) =>
+  storyOf(await testHouse({ ...run.options, memory, wrap }))
+
+/** Long enough for every lease and every put-back. */
+async function finish(story: Story): Promise<void> {
+  for (let i = 0; i < 8; i++) await story.pass(35_000)
+}
+
+async function nothingLeft(two: House, s: Scenario, run: Run): Promise<void> {
+  for (const kind of [...DUE, kinds.occurrence]) expect([kind, await two.stored(kind)]).toEqual([kind, []])
+  expect(run.taken.conflicts).toEqual([])
+  const records = await two.records()
+  // One record of each kind of work a run did: an interrupted one and its take-over are two requests.
+  const ends = records.map(
+    (r) => `${r.kind} ${r.run_id} ${r.action_id} ${JSON.stringify(r.details ?? null).includes('interrupted')}`,
+  )
+  expect(new Set(ends).size).toBe(ends.length)
+  expect(s.effects).toBeGreaterThan(0)
+}
+
+async function crashes(s: Scenario): Promise<number> {
+  const clean = await set(s)
+  let counted: Crashing | undefined
+  const story = await nodeOf(clean, clean.memory, (state) => {
+    counted = crashing(state, Number.POSITIVE_INFINITY, 'before')
+    return counted
+  })
+  await s.play(story)
+  expect(clean.taken.effects.size).toBe(s.effects)
+  await finish(story)
+  expect(clean.taken.effects.size).toBe(s.effects)
+  await nothingLeft(story.house, s, clean)
+  const fresh = await set(s)
+  let plain: Crashing | undefined
+  await s.play(
+    await nodeOf(fresh, fresh.memory, (state) => {
+      plain = crashing(state, Number.POSITIVE_INFINITY, 'before')
+      return plain
+    }),
+  )
+  const writes = plain!.writes
+  let cases = 0
+  for (const when of ['before', 'after', 'reply-lost'] as const satisfies readonly Crash[])
+    for (let n = 1; n <= writes; n++) {
+      cases++
+      const run = await set(s)
+      let dead: Crashing | undefined
+      const one = await nodeOf(run, run.memory, (state) => {
+        dead = crashing(state, n, when)
+        return dead
+      })
+      await s.play(one)
+      expect([n, when, dead?.crashed]).toEqual([n, when, true])
+      const stopped = one.house.stop()
+      await run.env.clock.advance(5_000)
+      await stopped
+      const two = await nodeOf(run, await run.memory.restart())
+      await finish(two)
+      await withPlace(`${when} write ${n}`, async () => {
+        await nothingLeft(two.house, s, run)
+        await s.check?.({ told: one.told, two: two.house, taken: run.taken, providers: run.providers })
+      })
+    }
+  for (let n = 1; n <= writes; n++) {
+    cases++
+    const run = await set(s)
+    const one = await nodeOf(run, run.memory, (state) => replyLost(state, (i) => i === n))
+    await s.play(one)
+    await finish(one)
+    await withPlace(`reply ${n} lost`, async () => {
+      await nothingLeft(one.house, s, run)
+      await s.check?.({ told: one.told, two: one.house, taken: run.taken, providers: run.providers })
+    })
+  }
+  return cases
+}
+
+async function withPlace(place: string, check: () => Promise<void>): Promise<void> {
+  try {
+    await check()
+  } catch (e) {
+    if (e instanceof Error) e.message = `${place}: ${e.message}`
+    throw e
+  }
+}
+
+const hook = (taken: Receiver): readonly ScriptedProvider[] => [scriptedProvider('hook', [taken.accept()])]
+const A = { action_type: 'a', provider: 'hook', id: 'one', payload: { x: 1 } }
+
+/** Held or accepted work whose caller was told so has its one effect; one whose caller was told nothing has at most one. */
+const once =
+  (tags: readonly string[]) =>
+  ({ told, taken }: End): void => {
+    const promised = told[0] !== undefined && tags.includes(told[0].outcome)
+    if (promised) expect(taken.effects.size).toBe(1)
+    else expect(taken.effects.size).toBeLessThanOrEqual(1)
+  }
+
+describe('PITFALLS 18, 61, 64, 65: a node dies at each of its writes', () => {
+  it('plain dispatch: delivered or interrupted, once, and never under a second token', async () => {
+    await crashes({
+      providers: hook,
+      effects: 1,
+      play: (s) => s.say(A),
+      async check({ told, two, taken }) {
+        const records = await two.records()
+        const letters = await two.stored(kinds.deadLetter)
+        expect(taken.taken).toBeLessThanOrEqual(1)
+        if (told[0]?.outcome === 'executed') expect(letters).toEqual([])
+        if (records.length === 0) expect([taken.taken, letters]).toEqual([0, []])
+        else if (letters.length > 0) {
+          expect(records).toMatchObject([{ outcome: 'failed', details: { code: 'interrupted' } }])
+          expect(letters).toMatchObject([{ code: 'interrupted', unknown: true, told_caller: true }])
+        } else expect([records.map((r) => r.outcome), taken.taken]).toEqual([['executed'], 1])
+      },
+    })
+  })
+
+  it('to an endpoint that deduplicates: sent again under its token, inside its window', async () => {
+    await crashes({
+      providers: (taken) => [scriptedProvider('hook', [taken.accept()], { dedupWindowMs: 300_000 })],
+      effects: 1,
+      play: (s) => s.say(A),
+      async check({ two, taken }) {
+        const records = await two.records()
+        expect(await two.stored(kinds.deadLetter)).toEqual([])
+        expect(taken.effects.size).toBe(records.length)
+        expect(records.every((r) => r.outcome === 'executed')).toBe(true)
+      },
+    })
+  })
+
+  it('with dedup and an Idempotency-Key: whoever repeats it finishes it, whatever was told', async () => {
+    await crashes({
+      rules: rules(rule('once', 1, '{ type: deduplicate, ttl_seconds: 86400 }')),
+      providers: hook,
+      effects: 1,
+      play: (s) => s.say({ ...A, dedup_key: 'd' }, { key: 'k' }),
+      async check({ two, taken }) {
+        const again = await two.dispatch({ ...A, dedup_key: 'd' }, { key: 'k' })
+        expect(again).toMatchObject({ outcome: 'executed' })
+        expect(await two.dispatch({ ...A, dedup_key: 'd' }, { key: 'k' })).toEqual(again)
+        expect(await two.dispatch({ ...A, id: 'two', dedup_key: 'd' })).toMatchObject({
+          outcome: 'deduplicated',
+          first_outcome: 'executed',
+        })
+        expect(taken.effects.size).toBe(1)
+        expect(await two.stored(kinds.deadLetter)).toEqual([])
+      },
+    })
+  })
+
+  it('respond-async', async () => {
+    await crashes({
+      providers: hook,
+      effects: 1,
+      play: (s) => s.say(A, { async: true }),
+      check: once(['accepted', 'executed']),
+    })
+  })
+
+  it('respond-async against an outage: put back, then delivered', async () => {
+    await crashes({
+      providers: (taken) => [scriptedProvider('hook', [refused(), taken.accept()])],
+      effects: 1,
+      async play(s) {
+        await s.say(A, { async: true })
+        await s.pass(20_000)
+      },
+      check: once(['accepted']),
+    })
+  })
+
+  it('scheduled under a key and released', async () => {
+    await crashes({
+      rules: rules(
+        rule('later', 1, '{ type: schedule, delay_seconds: 5, key: "{{payload.x}}" }'),
+        rule('mark', 2, '{ type: deduplicate, ttl_seconds: 60 }'),
+      ),
+      providers: hook,
+      effects: 1,
+      async play(s) {
+        await s.say(A)
+        await s.pass(6_000)
+      },
+      async check(end) {
+        once(['scheduled'])(end)
+        expect(await end.two.stored(kinds.scheduleKey)).toEqual([])
+        const releases = (await end.two.records()).filter((r) => r.kind === 'release')
+        expect(releases.map((r) => r.outcome)).toEqual(end.taken.effects.size === 1 ? ['executed'] : [])
+      },
+    })
+  })
+
+  it('grouped, sealed and flushed: each event in one flush', async () => {
+    await crashes({
+      rules: rules(rule('some', 1, '{ type: group, group_by: [payload.x], group_wait_seconds: 5 }')),
+      providers: hook,
+      effects: 1,
+      async play(s) {
+        await s.say({ ...A, id: 'one' })
+        await s.say({ ...A, id: 'two' })
+        await s.pass(6_000)
+        await s.pass(1_000)
+      },
+      check({ told, taken }) {
+        const events = [...taken.effects.values()].flatMap(
+          (body) => (body as { payload: { events: { action_id: string }[] } }).payload.events,
+        )
+        const ids = events.map((e) => e.action_id)
+        expect(new Set(ids).size).toBe(ids.length)
+        for (const [i, id] of ['one', 'two'].entries()) if (told[i]) expect(ids).toContain(id)
+      },
+    })
+  })
+
+  it('a copy beside what is delivered', async () => {
+    await crashes({
+      rules: rules(rule('also', 1, '{ type: copy, target_provider: other }')),
+      providers: (taken) => [scriptedProvider('hook', [taken.accept()]), scriptedProvider('other', [taken.accept()])],
+      effects: 2,
+      async play(s) {
+        await s.say(A)
+        await s.pass(1_000)
+      },
+      async check({ two, taken }) {
+        const toOther = [...taken.effects.values()].filter((b) => (b as { to: Json }).to === 'other')
+        const admitted = (await two.records()).some((r) => r.kind === 'dispatch')
+        expect(toOther.length).toBe(admitted ? 1 : 0)
+      },
+    })
+  })
+
+  it('a chain started beside it, in the admitting commit', async () => {
+    await crashes({
+      rules: rules(rule('also', 1, '{ type: chain, chain: c, then: continue }')),
+      toml: '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "hook"\naction_type = "step"\n',
+      providers: hook,
+      effects: 2,
+      play: async (s) => {
+        await s.say(A)
+        await s.house.env.clock.settle()
+      },
+      async check({ two, taken }) {
+        for (let i = 0; i < 4; i++) {
+          await two.env.clock.advance(31_000)
+          await two.handlers.pullChains()
+          await two.env.clock.settle()
+        }
+        const steps = (await two.records()).filter((r) => r.kind === 'chain_step')
+        const admitted = (await two.records()).some((r) => r.kind === 'dispatch')
+        expect(steps.map((r) => r.outcome)).toEqual(admitted ? ['step_completed'] : [])
+        expect(taken.effects.size).toBeLessThanOrEqual(2)
+      },
+    })
+  })
+
+  it('a fallback after the breaker opened: its own body, stored before its first byte', async () => {
+    await crashes({
+      toml: '[circuit_breaker]\nfailure_threshold = 1\n[circuit_breaker.providers.hook]\nfallback_provider = "spare"\n',
+      providers: (taken) => [
+        scriptedProvider('hook', [refused()]),
+        scriptedProvider('spare', [taken.accept()], {
+          render: (a, token) => ({ to: 'spare', token, payload: a.payload }),
+        }),
+      ],
+      effects: 1,
+      play: (s) => s.say(A, { async: true }),
+      check: once(['accepted']),
+    })
+  })
+
+  it('a redrive', async () => {
+    await crashes({
+      rules: rules(rule('once', 1, '{ type: deduplicate, ttl_seconds: 86400 }')),
+      providers: (taken) => [scriptedProvider('hook', [serverError(), taken.accept()])],
+      effects: 1,
+      async play(s) {
+        await s.say(A, { key: 'k' })
+        const [letter] = (await s.house.memory.state.list(kinds.deadLetter, SCOPE, { limit: 1 })).entries
+        if (letter)
+          await through(
+            s.house.env,
+            async () => void (await s.house.redrive.one(SCOPE, letter.key.id, { caller: 'me' })),
+          )
+      },
+      async check({ two, taken }) {
+        expect(taken.effects.size).toBeLessThanOrEqual(1)
+        const before = taken.taken
+        const again = await two.dispatch(A, { key: 'k' })
+        expect(again.outcome === 'executed' || before === 0).toBe(true)
+        expect(taken.effects.size).toBeLessThanOrEqual(1)
+      },
+    })
+  })
+})
