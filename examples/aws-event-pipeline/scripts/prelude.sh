@@ -23,8 +23,10 @@ unset AWS_PROFILE AWS_SESSION_TOKEN
 # cloud SERVICE OPERATION [--option value]…: an AWS call, by whatever is installed. `find_aws` comes first.
 cloud() { "${aws_by[@]}" "$@"; }
 find_aws() {
-  # Asked for their version, because a shim may stand where no program is.
-  if awslocal --version >/dev/null 2>&1; then aws_by=(awslocal)
+  # Asked for their version, because a shim may stand where no program is. awslocal of some versions does not read
+  # AWS_ENDPOINT_URL, and says on every call that it is deprecated.
+  export DISABLE_DEPRECATION_NOTICE=1
+  if awslocal --version >/dev/null 2>&1; then aws_by=(awslocal "--endpoint-url=$AWS_ENDPOINT_URL")
   elif aws --version >/dev/null 2>&1; then aws_by=(aws --endpoint-url "$AWS_ENDPOINT_URL")
   else aws_by=(node "$example/scripts/aws.mjs"); fi
   echo "AWS at $AWS_ENDPOINT_URL, by ${aws_by[0]}"
