@@ -64,7 +64,7 @@ export function uuidv7Source(now: () => number, random: Random): () => string {
   let last = 0
   let counter = 0
   return () => {
-    const t = now()
+    const t = Math.floor(now()) // a fraction would not be hexadecimal
     if (t > last) {
       last = t
       counter = 0

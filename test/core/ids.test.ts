@@ -72,6 +72,16 @@ describe('UUIDv7', () => {
     )
   })
 
+  it('a clock with fractions makes no other ids', () => {
+    const { clock, next } = source()
+    const ids = [0.25, 0.75, 1.5].map((ms) => {
+      clock.now = AT + ms
+      return next()
+    })
+    expect(ids.map((id) => [V7.test(id), uuidv7Time(id)])).toEqual([AT, AT, AT + 1].map((ms) => [true, ms]))
+    expect(isAscending(ids)).toBe(true)
+  })
+
   it('two processes on one millisecond make none twice', () => {
     const [a, b] = [source(1), source(2)]
     const ids = Array.from({ length: 4000 }, () => [a.next(), b.next()]).flat()
