@@ -3,14 +3,14 @@ import type { Scope } from '../../core/action.ts'
 import type { AuditScan, AuditScanned } from '../../core/audit.ts'
 import { fromSql, scopeParts, toSql } from './text.ts'
 
-/** Columns a scan may ask for equality of; `provider` matches where it went or what was asked for. */
+/** What a scan may ask for equality of; `provider` matches where it went or what was asked for. */
 const COLUMNS = {
-  provider: '(provider = ? OR requested_provider = ?)',
-  actionType: 'action_type = ?',
-  outcome: 'outcome = ?',
-  rule: 'rule = ?',
-  kind: 'kind = ?',
-  caller: 'caller = ?',
+  provider: "(json ->> '$.provider' = ? OR json ->> '$.requested_provider' = ?)",
+  actionType: "json ->> '$.action_type' = ?",
+  outcome: "json ->> '$.outcome' = ?",
+  rule: "json ->> '$.rule' = ?",
+  kind: "json ->> '$.kind' = ?",
+  caller: "json ->> '$.caller' = ?",
   chainId: 'chain_id = ?',
   actionId: 'action_id = ?',
 } as const

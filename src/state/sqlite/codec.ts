@@ -1,5 +1,6 @@
 import type { AuditRow } from '../../core/audit.ts'
 import type { Op } from '../../core/state.ts'
+import type { KeptRow } from './audit-writer.ts'
 import type { Write } from './engine.ts'
 
 /**
@@ -49,19 +50,8 @@ const OPS: OpFields = {
   discard: { id: 1 },
   slot: { id: 1, holder: 1, max: 1, until: 1 },
 }
-const ROW: Fields<Omit<AuditRow, 'scope'>> = {
-  id: 1,
-  actionId: 1,
-  chainId: 1,
-  kind: 1,
-  outcome: 1,
-  provider: 1,
-  requestedProvider: 1,
-  actionType: 1,
-  rule: 1,
-  caller: 1,
-  json: 1,
-}
+/** What the writer keeps of an audit row; the rest is in its JSON. */
+const ROW: Fields<Omit<KeptRow, 'scope'>> = { id: 1, actionId: 1, chainId: 1, json: 1 }
 const fieldsOf: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries(OPS).map(([op, fields]) => [op, Object.keys(fields)]),
 )
@@ -100,7 +90,7 @@ export function unpackWrites(from: Packed): [now: number, batch: Write[]] {
     const name = next<string>()
     if (name !== 'record') return object({ op: name }, fieldsOf.get(name) ?? []) as unknown as Op
     const row = object({ scope: [next(), next()] }, rowFields)
-    return { op: 'record', row: row as unknown as AuditRow }
+    return { op: 'record', row: row as unknown as AuditRow } // of which the writer reads what KeptRow has
   }
   const call = (): Write => {
     if (next<string>() === 'other') return next<Write>()

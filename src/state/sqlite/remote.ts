@@ -16,9 +16,11 @@ export async function startWorker<C>(
   onFatal: (e: Error) => void,
 ): Promise<Carrier<C>> {
   const worker = new Worker(WORKER, { workerData: data })
+  // Listened for from the start: a thread that ends at once emits its last message and its end in one go.
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   const [hello] = (await once(worker, 'message')) as [Hello]
   if (!('ready' in hello)) {
-    await once(worker, 'exit')
+    await exited
     if ('refused' in hello) throw new StateUnavailable(hello.refused)
     throw new StateUnavailable(`cannot open ${data.path}: ${hello.failed}`)
   }
@@ -57,9 +59,8 @@ export async function startWorker<C>(
     async close() {
       if (dead !== undefined) return
       closing = true
-      const ended = once(worker, 'exit')
       worker.postMessage(CLOSE)
-      await ended
+      await exited
     },
   }
 }

@@ -5,7 +5,8 @@ const VERSION = 1
 
 /**
  * Rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Due and expiring rows have partial indexes, so
- * that a row that does neither costs nothing; tags have rows only when there are any.
+ * that a row that does neither costs nothing; tags have rows only when there are any. What an audit record says beside its keys is
+ * read out of its JSON where a filter asks for it: a bounded scan, against seven columns in every dispatch.
  */
 const TABLES = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
@@ -28,9 +29,7 @@ CREATE TABLE item (
   seq INTEGER PRIMARY KEY, scope BLOB NOT NULL, buffer BLOB NOT NULL, item_id BLOB NOT NULL, at INTEGER NOT NULL, item BLOB NOT NULL,
   UNIQUE (scope, buffer, item_id));
 CREATE TABLE audit (
-  scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB,
-  kind TEXT NOT NULL, outcome TEXT NOT NULL, provider BLOB, requested_provider BLOB, action_type BLOB NOT NULL, rule BLOB, caller BLOB,
-  json BLOB NOT NULL,
+  scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB, json TEXT NOT NULL,
   PRIMARY KEY (scope, id)) WITHOUT ROWID;
 CREATE INDEX audit_action ON audit (scope, action_id);
 CREATE INDEX audit_chain ON audit (chain_id) WHERE chain_id IS NOT NULL;
