@@ -33,7 +33,7 @@ export function outcomeResponse(
 ): Response {
   const headers: Headers = { 'content-type': 'application/json', 'signalbox-outcome': outcome.outcome }
   if (how.replayed) headers['idempotent-replayed'] = 'true'
-  if (how.async) headers['preference-applied'] = 'respond-async'
+  if (how.async && outcome.outcome === 'accepted') headers['preference-applied'] = 'respond-async'
   if ('retry_after_ms' in outcome && outcome.retry_after_ms !== undefined)
     headers['retry-after'] = retryAfter(outcome.retry_after_ms)
   if (outcome.outcome === 'throttled' || outcome.outcome === 'quota_exceeded') rateLimit(outcome, headers)

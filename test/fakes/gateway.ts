@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hono } from 'hono'
+import { onTestFinished } from 'vitest'
 import { type Assembled, assemble } from '../../src/app/assemble.ts'
 import type { Config } from '../../src/app/config/config.ts'
 import { loadConfig } from '../../src/app/config/load.ts'
@@ -67,12 +68,13 @@ export interface Told {
   readonly body: JsonObject
 }
 
-/** The whole gateway, as app/ puts it together, over the real engine in memory, scripted providers and a clock the test moves. */
+/** The whole gateway, as app/ puts it together, over the real engine in memory, scripted providers and a clock the test moves. Made inside a test. */
 export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway> {
   const env = given.env ?? testEnv({ seed: given.seed ?? 1 })
   const memory = given.memory ?? (await memoryState(env))
   const state = given.store?.(memory.state) ?? memory.state
   const directory = mkdtempSync(join(tmpdir(), 'signalbox-test-'))
+  onTestFinished(() => rmSync(directory, { recursive: true }))
   const writeRules = (text: string): void => writeFileSync(join(directory, 'rules.yaml'), text)
   writeRules(given.rules ?? 'rules: []\n')
   const providers: { [name: string]: ScriptedProvider } = {}
@@ -155,7 +157,6 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
       await env.clock.advance(60_000)
       await stopped
       parts.breakers.close()
-      rmSync(directory, { recursive: true })
     },
   }
 }
