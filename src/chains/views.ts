@@ -24,12 +24,17 @@ export function createViews({ state, audit }: ViewsDeps): Pick<Chains, 'get' | '
       const ids = Object.entries(run.entered).flatMap(([step, n]) =>
         Array.from({ length: n }, (_, i) => stepId(id, step, i)),
       )
-      const [begin, ...steps] = await state.get(
+      const [begin, ...entries] = await state.get(
         [beginningId(id), ...ids].map((i) => ({ kind: kinds.step, scope, id: i })),
       )
-      const records = steps.filter((e) => e !== undefined).map((e) => readRecord(e.value))
+      const records = entries.filter((e) => e !== undefined).map((e) => readRecord(e.value))
       const definition = begin && readBeginning(begin.value).definitions[0]
-      const view: JsonObject = { ...runView(scope, run), steps: stepViews(run, definition, records) }
+      // A step's input is the payload of what it sends, and hidden as one.
+      const steps = stepViews(run, definition, records).map(
+        ({ input, ...step }): JsonObject =>
+          input === undefined ? step : { ...step, input: redact({ payload: input }).payload },
+      )
+      const view: JsonObject = { ...runView(scope, run), steps }
       return redact(view)
     },
     async list(scope, { status, name, limit, after }) {
