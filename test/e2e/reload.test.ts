@@ -1,0 +1,145 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type Gateway, serve } from './gateway.ts'
+import { place } from './place.ts'
+import { receiver } from './receiver.ts'
+import { until } from './run.ts'
+
+const rule = (type: string): string =>
+  `rules:\n  - { name: notes, condition: { field: action.action_type, eq: note }, action: { type: ${type} } }\n`
+const outcomeOf = async (gateway: Gateway): Promise<unknown> =>
+  (await gateway.dispatch({ action_type: 'note' })).body['outcome']
+/** How long until an action is answered so, milliseconds. */
+async function inForce(gateway: Gateway, outcome: string): Promise<number> {
+  const began = performance.now()
+  let seen: unknown
+  await until(
+    async () => {
+      seen = await outcomeOf(gateway)
+      return seen === outcome
+    },
+    () => `outcome ${outcome}; it is ${seen}`,
+    5000,
+  )
+  return performance.now() - began
+}
+/** The promise is a second; a machine with other work may add some of its own. */
+const SOON_MS = 1500
+
+test('an edited rule, a new file, a rename and the swap of a link are in force within a second; so is the removal', async () => {
+  const at = place({ 'rules/rules.yaml': rule('allow') })
+  const gateway = await serve(at)
+  expect(await outcomeOf(gateway)).toBe('executed')
+
+  at.write('rules/rules.yaml', rule('deny'))
+  expect(await inForce(gateway, 'denied')).toBeLessThan(SOON_MS)
+
+  at.write('rules/deeper/first.yaml', `rules:\n  - { name: first, priority: -1, action: { type: suppress } }\n`)
+  expect(await inForce(gateway, 'suppressed')).toBeLessThan(SOON_MS)
+  rmSync(at.path('rules/deeper'), { recursive: true })
+  expect(await inForce(gateway, 'denied')).toBeLessThan(SOON_MS)
+
+  // As editors save: another file, then a rename over the old one.
+  at.write('saved.yaml', rule('allow'))
+  renameSync(at.path('saved.yaml'), at.path('rules/rules.yaml'))
+  expect(await inForce(gateway, 'executed')).toBeLessThan(SOON_MS)
+  expect(await gateway.stop()).toBe(0)
+})
+
+test('a directory behind a link that is swapped, as volumes of containers are', async () => {
+  const at = place({
+    'gateway.toml':
+      '[[providers]]\nname = "out"\ntype = "log"\n[rules]\ndirectory = "./current/rules"\ndefault_provider = "out"\n',
+  })
+  const version = (n: number, text: string): void => {
+    mkdirSync(at.path(`v${n}/rules`), { recursive: true })
+    writeFileSync(at.path(`v${n}/rules/rules.yaml`), text)
+    symlinkSync(`v${n}`, at.path('next'))
+    renameSync(at.path('next'), at.path('current'))
+  }
+  version(1, rule('suppress'))
+  const gateway = await serve(at)
+  expect(await outcomeOf(gateway)).toBe('suppressed')
+  version(2, rule('deny'))
+  expect(await inForce(gateway, 'denied')).toBeLessThan(SOON_MS)
+  expect(await gateway.stop()).toBe(0)
+})
+
+test('a broken edit changes nothing and shows at /health, GET /v1/rules and in the log, with its place; a good one mends it', async () => {
+  const at = place({ 'rules/rules.yaml': rule('deny'), 'rules/other.yaml': 'rules: []\n' })
+  const gateway = await serve(at)
+  const { body: before } = await gateway.ask('GET', '/v1/rules')
+  at.write('rules/other.yaml', 'rules:\n  - name: broken\n    action: { type: supress }\n')
+  const health = await until(async () => {
+    const { body } = await gateway.ask('GET', '/health')
+    return body['status'] === 'degraded' ? body : undefined
+  }, 'the error at /health')
+  const words = /other\.yaml:3:\d+.*supress.*suppress/s
+  expect(JSON.stringify(health)).toMatch(words)
+  const { body: rules } = await gateway.ask('GET', '/v1/rules')
+  expect(rules['error']).toMatch(words)
+  expect([rules['version'], rules['rules']]).toEqual([before['version'], before['rules']])
+  expect(await outcomeOf(gateway)).toBe('denied')
+  await until(() => words.test(gateway.stderr), 'the error in the log')
+  // It is still ready: the rules of before are as good as they were.
+  expect((await gateway.ask('GET', '/readyz')).status).toBe(200)
+
+  at.write('rules/other.yaml', 'rules:\n  - { name: fine, priority: 50, action: { type: allow } }\n')
+  await until(async () => (await gateway.ask('GET', '/health')).body['status'] === 'ok', 'health is mended')
+  expect((await gateway.ask('GET', '/v1/rules')).body['error']).toBeUndefined()
+  // A directory that is gone, or half of one, is no empty set of rules.
+  renameSync(at.path('rules'), at.path('elsewhere'))
+  await until(async () => (await gateway.ask('GET', '/health')).body['status'] === 'degraded', 'the loss shows')
+  expect(await outcomeOf(gateway)).toBe('denied')
+  renameSync(at.path('elsewhere'), at.path('rules'))
+  await until(async () => (await gateway.ask('GET', '/health')).body['status'] === 'ok', 'health is mended again')
+  expect(await gateway.stop()).toBe(0)
+})
+
+test('gateway.toml: providers are taken over while running, what needs a restart is said, a broken edit changes nothing', async () => {
+  const hook = await receiver()
+  const config = (path: string, more = ''): string =>
+    `[[providers]]\nname = "out"\ntype = "webhook"\nurl = "${hook.url}${path}"\n[rules]\ndefault_provider = "out"\n${more}`
+  const at = place({ 'gateway.toml': config('/before') })
+  const gateway = await serve(at)
+  await gateway.dispatch({ action_type: 'note' })
+  expect(hook.bodies('/before')).toHaveLength(1)
+
+  at.write('gateway.toml', config('/after', '[[providers]]\nname = "more"\ntype = "log"\n'))
+  const began = performance.now()
+  await until(
+    async () => (await gateway.dispatch({ action_type: 'note', provider: 'more' })).status === 200,
+    'the new provider',
+  )
+  expect(performance.now() - began).toBeLessThan(SOON_MS)
+  await gateway.dispatch({ action_type: 'note' })
+  expect(hook.bodies('/after')).toHaveLength(1)
+
+  at.write('gateway.toml', config('/broken', '[server]\nprot = 8081\n'))
+  const words = /gateway\.toml:8:1.*prot.*port/s
+  const health = await until(async () => {
+    const { body } = await gateway.ask('GET', '/health')
+    return body['status'] === 'degraded' ? body : undefined
+  }, 'the error at /health')
+  expect(String(health['config_error'])).toMatch(words)
+  await until(() => words.test(gateway.stderr), 'the error in the log')
+  await gateway.dispatch({ action_type: 'note' })
+  expect([hook.bodies('/after').length, hook.bodies('/broken').length]).toEqual([2, 0])
+
+  at.write('gateway.toml', config('/after', '[executor]\ndeadline_seconds = 5\n[server]\nbody_limit_bytes = 1000\n'))
+  const warned = await until(
+    () => gateway.stderr.split('\n').find((l) => l.includes('needs a restart')),
+    'the warning about a restart',
+  )
+  expect((JSON.parse(warned) as JsonObject)['sections']).toEqual(['server', 'executor'])
+  expect((await gateway.ask('GET', '/health')).body).toMatchObject({ status: 'ok' })
+  expect((await gateway.dispatch({ action_type: 'note', payload: { text: 'x'.repeat(2000) } })).status).toBe(200)
+  // Gone again: what names it is refused at the door, with those there are.
+  const gone = await until(async () => {
+    const told = await gateway.dispatch({ action_type: 'note', provider: 'more' })
+    return told.status === 422 ? told : undefined
+  }, 'the provider is gone')
+  expect(gone.body['code']).toBe('provider_unknown')
+  expect(await gateway.stop()).toBe(0)
+})

@@ -1,0 +1,86 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { serve } from './gateway.ts'
+import { place } from './place.ts'
+import { run } from './run.ts'
+
+/** What keeps a gateway from starting is said in one line on stderr, with exit code 1. */
+const oneLine = (text: string): readonly string[] => text.trim().split('\n')
+
+test('a second process on the same data is refused, and the first goes on', async () => {
+  const at = place()
+  const first = await serve(at)
+  const second = await run(['serve', '--port', '0'], { cwd: at.folder })
+  expect(second.code).toBe(1)
+  expect(oneLine(second.stderr)).toEqual([
+    expect.stringMatching(/^signalbox: another process has \S+signalbox\.db open/),
+  ])
+  expect(second.stdout).not.toContain('Listening')
+  const third = await run(['migrate'], { cwd: at.folder })
+  expect([third.code, oneLine(third.stderr).length]).toEqual([1, 1])
+  expect((await first.dispatch({ action_type: 'note' })).status).toBe(200)
+  first.signal('SIGKILL')
+  await first.ended
+  // However it died, its lock died with it.
+  const next = await serve(at)
+  expect(await next.stop()).toBe(0)
+})
+
+test('an address that is taken', async () => {
+  const first = await serve(place())
+  const other = place()
+  const second = await run(['serve', '--port', String(first.port)], { cwd: other.folder })
+  expect(second.code).toBe(1)
+  expect(oneLine(second.stderr)).toEqual([
+    `signalbox: 127.0.0.1:${first.port} is taken: another process listens there; --port takes another`,
+  ])
+  // It let go of its data.
+  const again = await serve(other)
+  expect([await again.stop(), await first.stop()]).toEqual([0, 0])
+})
+
+test('data that cannot be opened: a file where a folder should be, a folder where a file should be, no database', async () => {
+  const at = place({ 'plain.txt': 'x\n', 'text.db': `this is no database, ${'x'.repeat(200)}\n` })
+  mkdirSync(at.path('folder.db'))
+  mkdirSync(at.path('closed'))
+  chmodSync(at.path('closed'), 0o500)
+  const paths = ['plain.txt/signalbox.db', 'folder.db', 'text.db']
+  // Nothing is closed to root.
+  if (process.getuid?.() !== 0) paths.push('closed/signalbox.db')
+  for (const path of paths) {
+    const ended = await run(['serve', '--port', '0', '--set', `state.path=${path}`], { cwd: at.folder })
+    expect([path, ended.code, oneLine(ended.stderr)]).toEqual([
+      path,
+      1,
+      [expect.stringMatching(new RegExp(`^signalbox: cannot open \\S+${path.replaceAll('.', '\\.')}: .+`))],
+    ])
+  }
+})
+
+test('a broken configuration and broken rules: file, line, column and the nearest word, exit 1', async () => {
+  const at = place({ 'gateway.toml': '[server]\nprot = 8081\n\n[[providers]]\nname = "out"\ntype = "lgo"\n' })
+  const config = await run(['serve', '--port', '0'], { cwd: at.folder })
+  expect(config.code).toBe(1)
+  expect(oneLine(config.stderr)).toEqual([
+    expect.stringMatching(/^gateway\.toml:2:1: error: .*prot.*port/),
+    expect.stringMatching(/^gateway\.toml:6:8: error: .*lgo.*log/),
+  ])
+  const rules = place({ 'rules/a.yaml': 'rules:\n  - name: a\n    action: { type: reroute, target_provider: ot }\n' })
+  const loaded = await run(['serve', '--port', '0'], { cwd: rules.folder })
+  expect(loaded.code).toBe(1)
+  expect(oneLine(loaded.stderr)).toEqual([expect.stringMatching(/a\.yaml:3:\d+: error: .*"ot".*"out"/)])
+  const absent = await run(['serve', '-c', 'nowhere.toml'], { cwd: rules.folder })
+  expect([absent.code, oneLine(absent.stderr).length]).toEqual([1, 1])
+  expect(absent.stderr).toMatch(/^nowhere\.toml: error: cannot read/)
+})
+
+test('`signalbox check` says the same without starting anything', async () => {
+  const good = place()
+  const fine = await run(['check'], { cwd: good.folder })
+  expect([fine.code, fine.stdout.trim()]).toEqual([0, 'ok: 1 provider, 0 rules, 0 chains'])
+  good.write('rules/bad.yaml', 'rules:\n  - name: a\n    conditon: {}\n    action: { type: allow }\n')
+  const bad = await run(['check'], { cwd: good.folder })
+  expect(bad.code).toBe(1)
+  expect(bad.stdout).toMatch(/bad\.yaml:3:5: error: .*conditon.*condition/)
+  expect(bad.stderr.trim()).toBe('not ok: 1 error, 0 warnings')
+})
