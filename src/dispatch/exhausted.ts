@@ -32,7 +32,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     await parts.state.commit(entry.key.scope, ended.ops)
     return
   }
-  const { action, runId, auditId, heldAt, kind } = entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
+  const { action, runId, auditId, heldAt, kind, rule } = entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
   const run: Run = {
     runId,
     auditId,
@@ -59,6 +59,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     action_id: action.id,
     run_id: runId,
     ...failed,
+    ...(rule !== undefined && { rule }),
     ...(action.provider !== undefined && { provider: action.provider }),
   }
   const letter = letterOps(parts, run, plan, outcome, now)
@@ -70,11 +71,12 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
 }
 
 const ofFlush = (entry: Claimed) => {
-  const { action, runId, auditId, sealedAt } = flushAction(entry.value)
-  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const }
+  const { action, runId, auditId, sealedAt, resume } = flushAction(entry.value)
+  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule }
 }
 const ofHold = (entry: Claimed) => {
   const hold = JSON.parse(entry.value) as Hold
   const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
-  return { action: hold.action, runId: hold.runId, auditId: hold.auditId, heldAt: hold.heldAt, kind }
+  const { action, runId, auditId, heldAt, rule } = hold
+  return { action, runId, auditId, heldAt, kind, rule }
 }

@@ -120,7 +120,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   interface Started {
-    /** Settles with the first commit: the next action of a batch may be admitted after it. */
+    /** Resolves with the first commit, or the end: the next action of a batch may be admitted after it. */
     readonly admitted: Promise<unknown>
     readonly answer: Promise<Answer>
     /** The plan reads before it commits, so its place in the order is not yet taken. */
@@ -139,11 +139,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const reads = keysOf(plan).length > 0
     const first = reads ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
-    const answer = walk(run, plan, first, committed)
+    const { promise: admitted, resolve: placed } = Promise.withResolvers<void>()
+    const answer = walk(run, plan, first, committed, placed)
+    answer.catch(() => undefined).finally(placed)
     const told = trace
       ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))
       : answer
-    return { admitted: committed ?? answer, answer: told, reads }
+    return { admitted, answer: told, reads }
   }
 
   /** Admission, again where something moved, until it stands or a guard has refused. */
@@ -152,6 +154,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     plan: Plan,
     first: Admission | undefined,
     committed: ReturnType<typeof state.commit> | undefined,
+    placed: () => void,
   ): Promise<Answer> {
     const stale = new Map<string, string>()
     for (let round = 0; round < ROUNDS; round++) {
@@ -161,7 +164,10 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         admission = admit(parts, tools, run, plan, await readBefore(run, plan, stale))
         done = await state.commit(run.scope, admission.ops)
       }
-      if (done.ok) return { outcome: await carryOn(run, admission, done) }
+      if (done.ok) {
+        placed()
+        return { outcome: await carryOn(run, admission, done) }
+      }
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'outcome') return { outcome: await refuse(run, plan, verdict.outcome) }
       if (verdict.is === 'replayed') return { outcome: verdict.outcome, replayed: true }
@@ -252,7 +258,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
           } catch (e) {
             return Promise.reject(e)
           }
-          if (started.reads) last = started.admitted.catch(() => undefined)
+          if (started.reads) last = started.admitted
           return started.answer
         }
         const begun = last.then(() => start(action, request))

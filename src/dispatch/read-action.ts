@@ -26,7 +26,7 @@ const FIELDS = new Set([
   'created_at',
 ])
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
-const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
+const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](?:[01]\d|2[0-3]):\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
 
 export interface ReadContext {
   readonly newId: () => string
@@ -66,7 +66,7 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
   const time = (field: string): string | undefined => {
     const v = text(field, 64)
     if (v === undefined) return undefined
-    if (RFC3339.test(v) && !Number.isNaN(Date.parse(v))) return v
+    if (isTime(v)) return v
     wrong(field, 'expected an RFC 3339 date and time, such as 2026-01-05T12:00:00Z')
     return undefined
   }
@@ -99,6 +99,13 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
   if (errors.length > 0)
     throw new Problem(400, 'invalid_action', `${errors.length === 1 ? 'a field is' : 'fields are'} wrong`, { errors })
   return action
+}
+
+/** The parser takes the 30th of February for the 2nd of March. */
+function isTime(v: string): boolean {
+  const [, year, month, day] = RFC3339.exec(v) ?? []
+  if (day === undefined || Number.isNaN(Date.parse(v))) return false
+  return Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
 }
 
 const NO_METADATA = {}

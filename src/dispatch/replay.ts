@@ -20,7 +20,7 @@ export async function replayAction(
   if (!record) throw notFound('action with this id')
   const { payload } = record
   // A placeholder, and a payload that really says so, look alike: both are refused.
-  if (payload === undefined || wasRedacted(canonicalJson(payload), deps.policy()))
+  if (payload === undefined || wasRedacted(canonicalJson([payload, { ...record.metadata }]), deps.policy()))
     throw new Problem(409, 'payload_redacted', 'the audit does not hold the payload as it was sent')
   return {
     id: deps.env.newId(),
