@@ -1,6 +1,5 @@
 import { kinds } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
-import type { Json } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op } from '../core/state.ts'
@@ -86,6 +85,6 @@ export function storedAnswer(o: Outcome, redact: Redact): Outcome {
     return stays
   }
   if ((rest.outcome === 'executed' || rest.outcome === 'rerouted' || rest.outcome === 'failed') && rest.response)
-    return { ...rest, response: { status: rest.response.status, body: redact<Json>(rest.response.body) } }
+    return { ...rest, ...redact({ response: rest.response }) }
   return rest
 }

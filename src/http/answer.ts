@@ -1,4 +1,3 @@
-import type { Json } from '../core/json.ts'
 import { httpStatus, type Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
 import { retryAfter } from './problem.ts'
@@ -17,7 +16,7 @@ export const noContent = (): Response => new Response(null, { status: 204 })
 /** An outcome as a caller reads it: what the other side said is redacted, as in the audit and under a repeated key. */
 export function shown(o: Outcome, redact: Redact): Outcome {
   if ((o.outcome === 'executed' || o.outcome === 'rerouted' || o.outcome === 'failed') && o.response)
-    return { ...o, response: { status: o.response.status, body: redact<Json>(o.response.body) } }
+    return { ...o, ...redact({ response: o.response }) }
   return o
 }
 

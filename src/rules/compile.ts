@@ -197,6 +197,7 @@ function compiling(rule: string, node: Located, fields: FieldContext, context: R
     rule,
     zone: fields.zone,
     defaultProvider: names.defaultProvider,
+    redact: context.redact,
     loops: names.loops,
     error,
     warn: (path, message) => report.warn(locate(node, path).at, message),

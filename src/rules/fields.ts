@@ -1,6 +1,7 @@
 import type { Action } from '../core/action.ts'
-import { follow, type Json, own } from '../core/json.ts'
+import { follow, isObject, type Json, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
+import type { Redact } from '../core/redact.ts'
 import { isTimeField, timeFields, type Zone } from './time.ts'
 
 /** Where a condition or a key reads. Missing is undefined, at any depth. */
@@ -90,3 +91,16 @@ const reader = (key: string): ((o: { readonly [key: string]: Json }) => Json | u
 
 /** `payload.x` and `metadata.x` in a list of keys mean `action.payload.x` and `action.metadata.x`. */
 export const wholePath = (text: string): string => (/^(payload|metadata)(\.|$)/.test(text) ? `action.${text}` : text)
+
+/** A field's value as people may see it: redacted as if it stood in the record, under its own path. */
+export function shownValue(field: Field, value: Json, redact: Redact): Json {
+  const path = field.path ?? []
+  let nested: Json = value
+  for (const key of path.toReversed()) nested = { [key]: nested }
+  nested = redact(nested)
+  for (const key of path) {
+    if (!isObject(nested)) return nested // hidden further up
+    nested = own(nested, key) ?? null
+  }
+  return nested
+}

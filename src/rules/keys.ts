@@ -2,7 +2,7 @@ import { sha256 } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import { canonicalJson, type Json, setOwn } from '../core/json.ts'
 import { compileTemplate } from '../core/template.ts'
-import { type Field, wholePath } from './fields.ts'
+import { type Field, shownValue, wholePath } from './fields.ts'
 import type { Compiling, Draft } from './stage.ts'
 
 /** A key's value longer than this stands in ids as its hash. Bytes. */
@@ -14,7 +14,7 @@ export interface KeyValues {
   readonly parts: readonly string[]
   /** By short name; a missing one is null. */
   readonly labels: JsonObject
-  /** As people read it: `floor=3, zone=null`. */
+  /** As people read it, redacted: `floor=3, zone=null`. */
   readonly shown: string
   /** None of the fields is there. */
   readonly missing: boolean
@@ -34,7 +34,9 @@ export function compileKeys(names: readonly string[], at: readonly PropertyKey[]
       setOwn(labels, short[i]!, value)
       parts.push(bounded(marked(value), compiling.rule, f.text, draft))
     })
-    const shown = short.map((s, i) => `${s}=${readable(fields[i]!.read(draft))}`).join(', ')
+    const shown = short
+      .map((s, i) => `${s}=${readable(shownValue(fields[i]!, fields[i]!.read(draft) ?? null, compiling.redact))}`)
+      .join(', ')
     return { parts, labels, shown, missing }
   }
 }
@@ -53,8 +55,8 @@ export function bounded(text: string, rule: string, what: string, draft: Draft):
   draft.warnings.push(`rule "${rule}": the value of ${what} is over ${MAX_KEY_BYTES} bytes and counts by its hash`)
   return `#${sha256(text)}`
 }
-const readable = (v: Json | undefined): string => {
-  const text = v === undefined || v === null ? 'null' : typeof v === 'string' ? v : canonicalJson(v)
+const readable = (v: Json): string => {
+  const text = v === null ? 'null' : typeof v === 'string' ? v : canonicalJson(v)
   return text.length > 128 ? `${text.slice(0, 128)}…` : text
 }
 

@@ -1,8 +1,8 @@
-import { type Json, own } from '../core/json.ts'
+import type { Json } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
 import { operatorWords } from './conditions/index.ts'
-import { compileField, type Field } from './fields.ts'
+import { compileField, type Field, shownValue } from './fields.ts'
 import { kindOf, type Located, scalar } from './located.ts'
 import {
   allOf,
@@ -79,7 +79,7 @@ function compileWord(
   }
   const said = `${field.text} ${word} ${show(value)}`
   const required = negated || folded ? NOTHING_REQUIRED : equality(operator.name, field, value)
-  return { required, test: leafTest(field, compare, negated, said, seenBy(field, redact)) }
+  return { required, test: leafTest(field, compare, negated, said, seen(field, redact)) }
 }
 
 /** A quoted `${…}` behind an ordering operator is a number if it reads as one: in flow style it cannot stand unquoted. */
@@ -123,18 +123,7 @@ const show = (v: Json): string => {
   const text = JSON.stringify(v)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
-/** The value as the trace may show it: redacted as if it stood in the record, under its own path. */
-function seenBy(field: Field, redact: Redact): (v: Json | undefined) => string {
-  const path = field.path ?? []
-  return (v) => {
-    if (v === undefined) return 'nothing'
-    let nested: Json = v
-    for (const key of path.toReversed()) nested = { [key]: nested }
-    nested = redact(nested)
-    for (const key of path) {
-      if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) return show(nested) // hidden further up
-      nested = own(nested, key) ?? null
-    }
-    return show(nested)
-  }
-}
+const seen =
+  (field: Field, redact: Redact) =>
+  (v: Json | undefined): string =>
+    v === undefined ? 'nothing' : show(shownValue(field, v, redact))

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Action } from '../core/action.ts'
 import type { Json } from '../core/json.ts'
 import type { Effect, End, Guard, Holder } from '../core/plan.ts'
+import type { Redact } from '../core/redact.ts'
 import type { Field } from './fields.ts'
 import type { Zone } from './time.ts'
 
@@ -31,6 +32,8 @@ export interface Compiling {
   readonly rule: string
   readonly zone: Zone
   readonly defaultProvider: string | undefined
+  /** What texts made of values may show. */
+  readonly redact: Redact
   isProvider(name: string): boolean
   provider(name: string | undefined, path: readonly PropertyKey[]): void
   chain(name: string, path: readonly PropertyKey[]): void

@@ -17,7 +17,7 @@ export function fakeClock(start: number = START): FakeClock {
   const timers = new Map<number, { at: number; fn: () => void }>()
   const add = (ms: number, fn: () => void) => {
     const id = ++sequence
-    timers.set(id, { at: now + Math.max(0, ms), fn })
+    timers.set(id, { at: now + Math.max(0, Math.ceil(ms)), fn })
     return { cancel: () => void timers.delete(id) }
   }
   const settle = async () => {
