@@ -30,6 +30,8 @@ export function compileRedact(config: RedactConfig): Redact {
   const { placeholder } = config
   const root = pathTree(config.fields)
   const start: readonly Node[] = [root]
+  // The labels of a group are values of the payload or the metadata under their short names.
+  const labelled = [root, root.next.get('payload'), root.next.get('metadata')].filter((n) => n !== undefined)
 
   // `live`: the nodes reached by the keys that lead here, the root always among them, as a path may begin anywhere.
   const walk = (v: Json, live: readonly Node[]): Json => {
@@ -42,7 +44,7 @@ export function compileRedact(config: RedactConfig): Redact {
     if (!isObject(v)) return v
     const out: Record<string, Json> = {}
     for (const k of Object.keys(v)) {
-      const under = follow(live, k.toLowerCase())
+      const under = k === 'labels' && own(v, 'group_key') !== undefined ? labelled : follow(live, k.toLowerCase())
       setOwn(out, k, under === undefined ? placeholder : walk(own(v, k)!, under))
     }
     return out
