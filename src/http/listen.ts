@@ -26,6 +26,8 @@ const PATIENCE: Patience = { headersMs: 10_000, requestMs: 60_000, lookMs: 1000 
 const KEEP_ALIVE_MS = 65_000
 /** How often a server that is closing looks for connections that have become idle. */
 const SWEEP_MS = 20
+/** How long a server that is closing waits for the rest of a request that has not arrived whole: nobody has been promised anything. */
+const REST_MS = 2000
 
 /** Rejects when the address cannot be had. */
 export async function listen(
@@ -38,8 +40,10 @@ export async function listen(
     errorHandler: () =>
       problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed')),
   })
+  const connections = new Map<Socket, Exchange | undefined>()
   const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (closing) outgoing.shouldKeepAlive = false
+    connections.set(incoming.socket, { incoming, outgoing })
     void answer(incoming, outgoing)
   }
   const http = createServer(
@@ -59,6 +63,10 @@ export async function listen(
     on(incoming, outgoing)
   })
   http.on('clientError', refuseBytes)
+  http.on('connection', (socket: Socket) => {
+    connections.set(socket, undefined)
+    socket.once('close', () => connections.delete(socket))
+  })
   await bound(http, server)
   const { port } = http.address() as AddressInfo
   return {
@@ -71,9 +79,13 @@ export async function listen(
           over = true
           resolve()
         })
+        const last = clock.now() + REST_MS
         const sweep = (): void => {
           if (over) return
+          // Closing ends the server's own watch over slow clients, and takes a connection nobody has used for a busy one.
           http.closeIdleConnections()
+          for (const [socket, exchange] of connections)
+            if (socket.bytesRead === 0 || (clock.now() >= last && !underWay(exchange))) socket.destroy()
           clock.timer(SWEEP_MS, sweep)
         }
         sweep()
@@ -81,6 +93,14 @@ export async function listen(
     },
   }
 }
+
+/** The latest request of a connection; those before it are answered first. */
+interface Exchange {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+}
+const underWay = (exchange: Exchange | undefined): boolean =>
+  exchange?.incoming.complete === true && !exchange.outgoing.writableFinished
 
 const bound = (http: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type Gateway, listening, serve } from './gateway.ts'
@@ -202,6 +202,37 @@ test('work that does not end in time is left to its claim: exit 1 when the time 
   expect(took).toBeLessThan(3000)
   expect(gateway.stderr).toContain('work in hand did not end in time')
   expect(await cut).toBeInstanceOf(TypeError)
+})
+
+test('connections that say nothing, or never finish what they say, hold up a stop for a moment only', async () => {
+  const hook = await receiver(async () => ({ status: 200 }))
+  const gateway = await running(place(config(hook)))
+  const whole = JSON.stringify(action('whole'))
+  const head = (length: number): string =>
+    `POST /v1/dispatch HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
+  const said = [
+    '',
+    'POST /v1/disp',
+    'GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ',
+    `${head(100)}{"id"`,
+    `${head(whole.length)}${whole}POST /v1`,
+  ]
+  const sockets = await Promise.all(
+    said.map(
+      (text) =>
+        new Promise<Socket>((resolve) => {
+          const socket = connect(gateway.port, '127.0.0.1', () => socket.write(text, () => resolve(socket)))
+          socket.on('error', () => undefined)
+        }),
+    ),
+  )
+  await until(() => hook.effects.size === 1, 'the whole one has arrived')
+  await until(async () => (await gateway.ask('GET', '/v1/actions/whole')).body['status'] === 'ended', 'and is recorded')
+  const signalled = performance.now()
+  gateway.signal('SIGTERM')
+  expect(await gateway.ended).toEqual({ code: 0, signal: null })
+  expect(performance.now() - signalled).toBeLessThan(5000)
+  for (const socket of sockets) socket.destroy()
 })
 
 test('SIGTERM to `npm start` stops the gateway in order', async () => {
