@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest'
+import { SCOPE, testHouse } from '../fakes/house.ts'
+import { held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
+import { rule, rules } from './build.ts'
+
+const RULES = rules(
+  rule('also', 1, '{ type: copy, target_provider: other }'),
+  rule('once', 2, '{ type: deduplicate, ttl_seconds: 60 }'),
+  rule('go', 3, '{ type: allow }'),
+)
+
+describe('graceful stop', () => {
+  it('a delivery waiting in back-off becomes a hold, its caller is told accepted, and another node delivers it', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [unavailable(5_000), taken.accept()])
+    const other = scriptedProvider('other')
+    const one = await testHouse({ providers: [hook, other], rules: RULES, loops: false, route: { maxRetries: 3 } })
+    const action = { action_type: 'a', provider: 'hook', id: 'one', dedup_key: 'd' }
+    const answer = one.dispatch(action, { key: 'k' })
+    await one.env.clock.advance(1_000)
+    expect(hook.sent).toHaveLength(1)
+    await one.stop()
+    const told = await answer
+    expect(told).toEqual({
+      action_id: 'one',
+      run_id: expect.any(String),
+      rule: 'go',
+      copies: [expect.any(String)],
+      outcome: 'accepted',
+      reason: 'shutting_down',
+    })
+    expect(await one.records()).toEqual([])
+
+    const two = await testHouse({
+      providers: [hook, other],
+      rules: RULES,
+      env: one.env,
+      memory: await one.memory.restart(),
+    })
+    expect(await two.dispatch(action, { key: 'k' })).toEqual(told)
+    expect(await two.dispatch({ ...action, id: 'two' })).toMatchObject({
+      outcome: 'deduplicated',
+      first_outcome: 'pending',
+    })
+    await one.env.clock.advance(10_000)
+    expect(taken.effects.size).toBe(1)
+    expect(new Set(hook.sent.map((s) => s.token)).size).toBe(1)
+    expect((await two.records()).filter((r) => r.kind === 'dispatch' && r.action_id === 'one')).toMatchObject([
+      { outcome: 'executed', run_id: told.run_id },
+    ])
+    // Its end settles the keys it was admitted under.
+    expect(await two.dispatch(action, { key: 'k' })).toMatchObject({ outcome: 'executed', run_id: told.run_id })
+    expect(await two.dispatch({ ...action, id: 'three' })).toMatchObject({
+      outcome: 'deduplicated',
+      first_outcome: 'executed',
+    })
+    expect(await two.stored('intent')).toEqual([])
+  })
+
+  it('an attempt under way is let finish, and answered as it ended', async () => {
+    const slow = held()
+    const hook = scriptedProvider('hook', [slow.answer])
+    const house = await testHouse({ providers: [hook], loops: false })
+    const answer = house.dispatch({ action_type: 'a', provider: 'hook' })
+    await house.env.clock.settle()
+    await house.stop()
+    slow.finish(OK)
+    expect(await answer).toMatchObject({ outcome: 'executed' })
+  })
+
+  it('PITFALLS 32: what waits in back-off and may have been acted on stays unknown over the stop', async () => {
+    const hook = scriptedProvider('hook', [serverError(), unavailable()])
+    const toml = '[background]\nhold_max_attempts = 2\n'
+    const one = await testHouse({ providers: [hook], loops: false, route: { maxRetries: 1 }, toml })
+    const answer = one.dispatch({ action_type: 'a', provider: 'hook', id: 'one' })
+    await one.env.clock.advance(0)
+    await one.stop()
+    expect(await answer).toMatchObject({ outcome: 'accepted' })
+    const two = await testHouse({ providers: [hook], env: one.env, memory: await one.memory.restart(), toml })
+    await one.env.clock.advance(60_000)
+    expect(await two.stored('dead_letter')).toMatchObject([{ unknown: true, told_caller: false }])
+    expect((await two.memory.state.list('intent', SCOPE, { limit: 1 })).entries).toEqual([])
+  })
+})

@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest'
+import { replayAction } from '../../src/dispatch/replay.ts'
+import { whereIs } from '../../src/dispatch/where.ts'
+import { type House, SCOPE, testHouse } from '../fakes/house.ts'
+import { badRequest, held, OK, scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { rule, rules, type } from './build.ts'
+
+const RULES = rules(
+  rule('also', 1, '{ type: copy, target_provider: other }', type('copied')),
+  rule('later', 2, '{ type: schedule, delay_seconds: 60 }', type('later')),
+  rule('some', 2, '{ type: group, group_by: [payload.k], group_wait_seconds: 5 }', type('grouped')),
+  rule('go', 2, '{ type: chain, chain: c }', type('chain')),
+)
+const CHAINS =
+  '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "other"\naction_type = "x"\n'
+const where = (house: House, id: string, scope = SCOPE) =>
+  whereIs({ state: house.state, audit: house.audit, chains: house.chains, redact: house.redact }, scope, id)
+const replay = (house: House, id: string, scope = SCOPE) =>
+  replayAction({ audit: house.audit, policy: house.auditPolicy, env: house.env }, scope, id)
+
+describe('where an action is', () => {
+  it('every place: on its way, held, in its group, in its chain, a dead letter, ended', async () => {
+    const slow = held()
+    const waiting = held()
+    const hook = scriptedProvider('hook', [slow.answer, badRequest(), OK, waiting.answer])
+    const step = held()
+    const other = scriptedProvider('other', [OK, step.answer])
+    const house = await testHouse({ providers: [hook, other], rules: RULES, chains: CHAINS })
+    const send = (id: string, action_type: string) =>
+      house.dispatch({ id, action_type, provider: 'hook', payload: { k: 1 } })
+
+    const under = send('delivering', 'a')
+    await house.env.clock.settle()
+    expect(await where(house, 'delivering')).toMatchObject({
+      status: 'delivering',
+      places: [{ place: 'delivery', provider: 'hook', attempts: 1, claimed_until: '2026-01-05T12:00:30.000Z' }],
+      records: [],
+    })
+    slow.finish(OK)
+    await under
+    expect(await where(house, 'delivering')).toMatchObject({
+      status: 'ended',
+      places: [],
+      records: [{ outcome: 'executed' }],
+    })
+
+    await send('failed', 'a')
+    expect(await where(house, 'failed')).toMatchObject({
+      status: 'dead_letter',
+      places: [{ place: 'dead_letter', code: 'http_400' }],
+    })
+
+    await send('later', 'later')
+    expect(await where(house, 'later')).toMatchObject({
+      status: 'held',
+      places: [{ place: 'scheduled', due_at: '2026-01-05T12:01:00.000Z', rule: 'later', attempts: 0 }],
+    })
+
+    const { copies } = await send('copied', 'copied')
+    await house.env.clock.advance(2_000)
+    expect(await where(house, copies![0]!)).toMatchObject({
+      status: 'ended',
+      records: [{ kind: 'copy', parent_id: 'copied' }],
+    })
+
+    await send('grouped', 'grouped')
+    expect(await where(house, 'grouped')).toMatchObject({
+      status: 'held',
+      places: [{ place: 'group', group_id: expect.any(String), due_at: '2026-01-05T12:00:07.000Z' }],
+    })
+
+    await send('chain', 'chain')
+    await house.env.clock.settle()
+    expect(await where(house, 'chain')).toMatchObject({
+      status: 'in_chain',
+      places: [{ place: 'chain', chain_name: 'c' }],
+    })
+    step.finish(OK)
+    await house.env.clock.settle()
+    expect(await where(house, 'chain')).toMatchObject({
+      status: 'ended',
+      places: [{ place: 'chain', status: 'completed' }],
+    })
+    await house.env.clock.advance(6_000)
+    expect(hook.inFlight).toBe(1) // the flush
+    waiting.finish(OK)
+    await house.env.clock.settle()
+    expect(await where(house, 'grouped')).toMatchObject({ status: 'ended' })
+  })
+
+  it('a copy and an event of a sealed group that nobody has taken up are held', async () => {
+    const hook = scriptedProvider('hook', [OK])
+    const other = scriptedProvider('other')
+    const two = await testHouse({ providers: [hook, other], rules: RULES, chains: CHAINS, loops: false })
+    const { copies } = await two.dispatch({ id: 'c', action_type: 'copied', provider: 'hook' })
+    expect(await where(two, copies![0]!)).toMatchObject({ status: 'held', places: [{ place: 'copy', rule: 'also' }] })
+    const told = await two.dispatch({ id: 'g', action_type: 'grouped', provider: 'hook', payload: { k: 1 } })
+    await two.groups.flushNow(SCOPE, 'group_id' in told ? told.group_id : '')
+    expect(await where(two, 'g')).toMatchObject({
+      status: 'held',
+      places: [{ place: 'group', flush_id: expect.any(String) }],
+    })
+  })
+
+  it('one that was put back says since when and until when', async () => {
+    const hook = scriptedProvider('hook', [unavailable()])
+    const house = await testHouse({ providers: [hook], loops: false })
+    await house.dispatch({ id: 'one', action_type: 'a', provider: 'hook' }, { async: true })
+    await house.gateway.idle()
+    expect(await where(house, 'one')).toMatchObject({
+      places: [{ place: 'delivery', attempts: 1, due_at: expect.any(String) }],
+    })
+  })
+
+  it('one nobody knows is 404, and so is one of another scope', async () => {
+    const house = await testHouse()
+    await house.dispatch({ id: 'one', action_type: 'a', provider: 'log' })
+    await expect(where(house, 'two')).rejects.toMatchObject({ status: 404 })
+    await expect(where(house, 'one', ['default', 'other'])).rejects.toMatchObject({ status: 404 })
+  })
+})
+
+describe('replay', () => {
+  it('the recorded action with a new id, that says where it is from', async () => {
+    const house = await testHouse()
+    await house.dispatch({ id: 'one', action_type: 'a', provider: 'log', payload: { x: 1 }, metadata: { zone: 'z' } })
+    const again = await replay(house, 'one')
+    expect(again).toMatchObject({
+      action_type: 'a',
+      provider: 'log',
+      payload: { x: 1 },
+      metadata: { zone: 'z', replayed_from: 'one' },
+    })
+    expect(again.id).not.toBe('one')
+  })
+
+  it.each([
+    ['a redacted payload', '[audit.redact]\nfields = ["x"]\n', { payload: { x: 1 } }],
+    ['redacted metadata', '[audit.redact]\nfields = ["zone"]\n', { metadata: { zone: 'z' } }],
+    ['a payload that was not stored', '[audit]\nstore_payload = false\n', { payload: { y: 1 } }],
+  ])('%s: 409 payload_redacted', async (_, toml, more) => {
+    const house = await testHouse({ toml })
+    await house.dispatch({ id: 'one', action_type: 'a', provider: 'log', ...more })
+    await expect(replay(house, 'one')).rejects.toMatchObject({ status: 409, code: 'payload_redacted' })
+  })
+
+  it('404 for what the audit does not know', async () => {
+    const house = await testHouse()
+    await expect(replay(house, 'one')).rejects.toMatchObject({ status: 404 })
+  })
+})
