@@ -6,7 +6,7 @@ import { getDeadLetter } from '../delivery/dead-letters.ts'
 import { type Admission, staleId } from './admission.ts'
 import { readDedup } from './dedup.ts'
 import { readIdempotency } from './idempotency.ts'
-import { readIntent } from './intent.ts'
+import { common, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { duplicateOutcome, quotaOutcome, throttledOutcome } from './refusal.ts'
 import type { Run } from './run.ts'
@@ -55,6 +55,9 @@ async function judgeKey(parts: Parts, run: Run, saw: Entry | undefined, now: num
     })
   if (value.answer) return { is: 'replayed', outcome: value.answer }
   const [intent] = await parts.state.get([{ kind: kinds.intent, scope: run.scope, id: value.runId }])
+  const stored = intent && readIntent(intent.value)
+  // Somebody who took the run over was told that it will happen, and so it does.
+  if (stored?.putBack) return { is: 'replayed', outcome: { ...common(stored), outcome: 'accepted' } }
   if (intent?.claim)
     throw new Problem(
       409,

@@ -4,7 +4,6 @@ import type { Json } from '../../src/core/json.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { LEASE_MS } from '../../src/delivery/lease.ts'
-import { BUFFER } from '../../src/groups/groups.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { type House, type HouseOptions, SCOPE, testHouse } from '../fakes/house.ts'
 import {
@@ -17,6 +16,7 @@ import {
 } from '../fakes/provider.ts'
 import { type Crash, type Crashing, crashing, type MemoryState, memoryState, replyLost } from '../fakes/store.ts'
 import { rule, rules } from './build.ts'
+import { DUE, work } from './work.ts'
 
 /*
  * A node dies at each of its writes in each way; another one finishes. What must hold then, whatever the scenario:
@@ -49,26 +49,6 @@ interface End {
   readonly providers: readonly ScriptedProvider[]
 }
 
-const DUE = [kinds.intent, kinds.copy, BUFFER, kinds.flush, kinds.scheduled] as const
-
-/** One turn of the loops that this suite is about, without the loops' own waiting. */
-async function work(house: House): Promise<void> {
-  const { handlers, state, node } = house
-  const { signal } = new AbortController()
-  for (const kind of DUE) {
-    const claimed = await state.claim(kind, { owner: node, leaseMs: LEASE_MS, limit: 10 })
-    for (const entry of claimed) {
-      const { key } = entry
-      if (kind === BUFFER) {
-        const into = { kind: kinds.flush, idPrefix: `${key.id}.`, tags: [`group:${key.id}`] }
-        await state.commit(key.scope, [{ op: 'seal', id: key.id, into, ifDue: true }])
-      } else if (kind === kinds.intent) await handlers.resumeIntent(entry, signal)
-      else if (kind === kinds.flush) await handlers.flush(entry, signal)
-      else await handlers.release(entry, signal)
-    }
-  }
-}
-
 /** What the store throws ends a step of the story, as it ends a request or a turn of a loop. */
 async function through(env: TestEnv, act: () => Promise<void>): Promise<void> {
   const done = act().catch((e: unknown) => {
@@ -98,7 +78,7 @@ function storyOf(house: House): Story {
     },
     async pass(ms) {
       await env.clock.advance(ms)
-      await through(env, () => work(house))
+      await through(env, async () => void (await work(house)))
     },
   }
 }

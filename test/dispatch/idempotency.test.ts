@@ -231,6 +231,19 @@ describe('Idempotency-Key: the first request has no answer yet', () => {
     expect(await house.stored('dead_letter')).toEqual([])
   })
 
+  it('… also respond-async: put back in an outage, the run is accepted for everyone who repeats it', async () => {
+    const taken = receiver()
+    const { house } = await world([taken.accept(serverError()), unavailable(), taken.accept()])
+    expect(await house.dispatch(A, { key: 'k' })).toMatchObject({ outcome: 'failed', unknown: true })
+    expect(await house.dispatch(A, { key: 'k', async: true })).toMatchObject({ outcome: 'accepted' })
+    await house.gateway.idle()
+    expect(await house.dispatch(A, { key: 'k' })).toMatchObject({ outcome: 'accepted' })
+    await house.env.clock.advance(10_000)
+    expect(await house.dispatch(A, { key: 'k' })).toMatchObject({ outcome: 'executed' })
+    expect(taken.effects.size).toBe(1)
+    expect((await house.records()).map((r) => r.outcome)).toEqual(['failed', 'executed'])
+  })
+
   it('a redrive of that run settles the key: its answer is replayed', async () => {
     const { house, hook } = await world([serverError(), OK])
     const failed = await house.dispatch(A, { key: 'k' })
