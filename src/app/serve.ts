@@ -1,8 +1,6 @@
-import { hostname } from 'node:os'
-import pino from 'pino'
 import { auditBackends } from '../audit/index.ts'
 import { systemClock } from '../core/clock.ts'
-import type { Env, Log } from '../core/env.ts'
+import type { Env } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../core/ids.ts'
 import type { Routes } from '../delivery/route.ts'
@@ -20,6 +18,7 @@ import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { logOutcomes } from './dispatch-log.ts'
 import { listeningProblem } from './listening.ts'
+import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
 import { watchConfig } from './reload.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
@@ -28,8 +27,8 @@ import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 export const serve: Serve = async (first, again) => {
-  const { log, flush } = openLog()
   const clock = systemClock()
+  const { log, close: closeLog } = openLog(clock)
   const random = systemRandom()
   const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   let config: Config = first
@@ -172,8 +171,9 @@ export const serve: Serve = async (first, again) => {
   stopping.abort()
   const forced = clock.timer(config.server.shutdownTimeoutSeconds * 1000, () => {
     log.error({}, 'work in hand did not end in time; its claims will run out')
-    flush()
-    process.exit(1)
+    void closeLog().then(() => process.exit(1))
+    // Nor may a log that nobody reads hold the process up.
+    clock.timer(1000, () => process.exit(1))
   })
   watching.stop()
   parts.rules.stop()
@@ -184,7 +184,7 @@ export const serve: Serve = async (first, again) => {
   await state.close()
   forced.cancel()
   log.info({}, 'stopped')
-  flush()
+  await Promise.race([closeLog(), clock.sleep(1000)])
   return 0
 }
 
@@ -197,43 +197,6 @@ const stopSignal = (): Promise<void> =>
         for (const again of SIGNALS) process.on(again, () => process.exit(1))
       })
   })
-
-function openLog(): { readonly log: Log; readonly flush: () => void } {
-  // Lines are gathered and written in blocks: a synchronous write per dispatch would cost more than the dispatch.
-  const to = pino.destination({ dest: 2, sync: false, minLength: 4096 })
-  const logger = pino(
-    { level: process.env['LOG_LEVEL'] ?? 'info', base: { pid: process.pid, host: hostname() }, errorKey: 'error' },
-    to,
-  )
-  const periodic = setPeriodicFlush(() => to.flush())
-  const wrap =
-    (level: 'debug' | 'info' | 'warn' | 'error') =>
-    (fields: object, message: string): void =>
-      logger[level](fields, message)
-  return {
-    log: { debug: wrap('debug'), info: wrap('info'), warn: wrap('warn'), error: wrap('error') },
-    flush: () => {
-      periodic()
-      to.flushSync()
-    },
-  }
-}
-
-function setPeriodicFlush(flush: () => void): () => void {
-  const clock = systemClock()
-  let stopped = false
-  const next = (): void => {
-    clock.timer(500, () => {
-      if (stopped) return
-      flush()
-      next()
-    })
-  }
-  next()
-  return () => {
-    stopped = true
-  }
-}
 
 function printStart(config: Config, parts: Assembled, port: number): void {
   const { host } = config.server

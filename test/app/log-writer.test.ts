@@ -1,0 +1,43 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { logWriter } from '../../src/app/log-writer.ts'
+import { fakeClock } from '../fakes/clock.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'signalbox-log-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+describe('log writer', () => {
+  it('gathers lines, writes them in order, and leaves nothing behind at its end', async () => {
+    const path = join(dir, 'a.log')
+    const fd = openSync(path, 'w')
+    const clock = fakeClock()
+    const to = logWriter(fd, clock)
+    to.write('one\n')
+    expect(readFileSync(path, 'utf8')).toBe('')
+    await clock.advance(100)
+    await expect.poll(() => readFileSync(path, 'utf8')).toBe('one\n')
+    const line = `${'x'.repeat(1000)}\n`
+    for (let i = 0; i < 500; i++) to.write(line)
+    to.write('last\n')
+    await to.close()
+    expect(readFileSync(path, 'utf8')).toBe(`one\n${line.repeat(500)}last\n`)
+    closeSync(fd)
+  })
+
+  it('drops lines instead of memory when nothing takes them, and says how many', async () => {
+    const path = join(dir, 'b.log')
+    const fd = openSync(path, 'w')
+    const to = logWriter(fd, fakeClock())
+    const line = `${'x'.repeat(65_000)}\n`
+    for (let i = 0; i < 400; i++) to.write(line)
+    await to.close()
+    closeSync(fd)
+    const text = readFileSync(path, 'utf8')
+    const kept = text.split('\n').filter((l) => l.startsWith('x')).length
+    expect(kept).toBeGreaterThan(200)
+    expect(kept).toBeLessThan(300)
+    expect(text).toContain(`${400 - kept} log lines were dropped`)
+  })
+})
