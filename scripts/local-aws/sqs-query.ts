@@ -1,6 +1,13 @@
 /** The form-encoded SQS protocol that older clients speak, to and from the JSON one. */
-import type { SqsInput, SqsResult } from './sqs.ts'
 import { element, type Form, type FormTree, formList, formTree } from './wire.ts'
+
+export type SqsInput = Record<string, unknown>
+export interface SqsResult {
+  [field: string]: unknown
+  QueueUrl?: string
+  QueueUrls?: string[]
+  Messages?: { ReceiptHandle: string }[]
+}
 
 type Shape = 'list' | 'map' | 'entries'
 /** A numbered form parameter → the JSON field it fills, and how. */

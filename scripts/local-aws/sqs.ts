@@ -1,7 +1,7 @@
 /** SQS in both of its protocols. Queue URLs are `http://<host asked>/000000000000/<name>`, the region is the caller's. */
 import { randomUUID } from 'node:crypto'
 import type { Fauxqs } from './fauxqs.ts'
-import { inputFromForm, resultToXml } from './sqs-query.ts'
+import { inputFromForm, resultToXml, type SqsInput, type SqsResult } from './sqs-query.ts'
 import {
   ACCOUNT,
   type Answer,
@@ -15,14 +15,6 @@ import {
   parseBody,
   queryProtocol,
 } from './wire.ts'
-
-export type SqsInput = Record<string, unknown>
-export interface SqsResult {
-  [field: string]: unknown
-  QueueUrl?: string
-  QueueUrls?: string[]
-  Messages?: { ReceiptHandle: string }[]
-}
 
 export interface Sqs {
   json(call: Call): Promise<Answer>

@@ -185,8 +185,6 @@ export type Op =
    * reported. `ifDue`: only if the buffer's own due time has come (a claim does not move that one).
    */
   | { readonly op: 'seal'; readonly id: string; readonly into: SealInto; readonly ifDue?: boolean }
-  /** Empties the buffer without an entry: `seal` for a discard. Skipped when empty; n = items dropped. */
-  | { readonly op: 'discard'; readonly id: string }
   /** A semaphore whose holders expire; the same holder again renews. Refuses at max. `until` 0 frees. */
   | { readonly op: 'slot'; readonly id: string; readonly holder: string; readonly max: number; readonly until: number }
   /** An audit row: in this transaction where the audit lives in the same store. Writing the same id twice is once. */
@@ -211,7 +209,7 @@ export interface Committed {
 export interface OpResult {
   /**
    * count, admit, slot: the new count. append: items in the buffer this one joined, itself included, also when that sealed it.
-   * seal: items sealed. discard: items dropped.
+   * seal: items sealed.
    */
   readonly n?: number
   /** append: when the buffer is due. */

@@ -1,6 +1,6 @@
 /** Brings a matched event to a target: a queue, a topic, a function or another bus. */
 import { randomUUID } from 'node:crypto'
-import type { SqsInput } from '../sqs.ts'
+import type { SqsInput } from '../sqs-query.ts'
 import { AwsError, type Json, parseArn } from '../wire.ts'
 import type { Rule, Target } from './buses.ts'
 import { targetInput } from './input.ts'

@@ -47,7 +47,6 @@ const OPS: OpFields = {
     into: 1,
   },
   seal: { id: 1, into: 1, ifDue: 1 },
-  discard: { id: 1 },
   slot: { id: 1, holder: 1, max: 1, until: 1 },
 }
 /** What the writer keeps of an audit row; the rest is in its JSON. */

@@ -132,13 +132,6 @@ export function buffersContract(open: OpenState): void {
       expect(await s.ok(append('b'), seal())).toMatchObject([{ n: 2 }, { n: 2, sealed: ['flush/1'] }])
       expect(ids(await sealed('flush/1'))).toEqual(['a', 'b'])
     })
-    it('discards, saying how many; seal numbers go on', async () => {
-      await s.ok(append('a'), seal(), append('b'), append('c'))
-      expect(await s.ok({ op: 'discard', id: 'g' })).toEqual([{ n: 2 }])
-      expect(await s.ok({ op: 'discard', id: 'g' })).toEqual([{ skipped: true }])
-      expect(await peek()).toBeUndefined()
-      expect(await s.ok(append('d'), seal())).toMatchObject([{ n: 1 }, { sealed: ['flush/2'] }])
-    })
     it('what a buffer sealed is never overwritten, even after the buffer was forgotten', async () => {
       await s.ok(append('a'), seal())
       await s.clock.advance(30 * 86_400_000)

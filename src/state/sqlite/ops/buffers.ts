@@ -48,13 +48,6 @@ export function seal(tx: Tx, scope: string, op: OpOf<'seal'>, now: number): OpAn
   return { n: head.n, sealed: [close(tx, scope, op.id, head, op.into, now)] }
 }
 
-export function discard(tx: Tx, scope: string, op: OpOf<'discard'>): OpAnswer {
-  const head = tx.buffers.get(scope, op.id)
-  if (head === undefined || head.n === 0) return SKIPPED
-  empty(tx, scope, op.id, { ...head, n: 0, bytes: 0 })
-  return { n: head.n }
-}
-
 /** The items become one frozen entry and the buffer is empty: in one step, so an event is never in neither and never in both. */
 function close(tx: Tx, scope: string, id: string, head: BufferHead, into: SealInto, now: number): string {
   let number = head.seal + 1

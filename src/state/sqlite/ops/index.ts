@@ -1,6 +1,6 @@
 import type { Op } from '../../../core/state.ts'
 import type { OpAnswer, Tx } from '../tx.ts'
-import { append, discard, seal } from './buffers.ts'
+import { append, seal } from './buffers.ts'
 import { put, remove, touch, wake } from './entries.ts'
 import { admit, count, record, slot } from './guards.ts'
 
@@ -17,6 +17,5 @@ export const ops: { readonly [K in Op['op']]: Apply<K> } = {
   slot,
   append,
   seal,
-  discard,
   record,
 }
