@@ -170,7 +170,11 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
   const { provider } = end
   if (provider === undefined)
     return failed(base, end.rule, 'provider_required', 'no rule and no default names a provider')
-  const token = deliveryToken(run.runId)
+  const promised = run.accepted && !run.held
+  // Nothing of it leaves the machine and it cannot fail: one commit is the whole story. A stored answer needs the real one.
+  const certain = parts.deliver.certain(provider) && !run.idempotency && !promised
+  // What leaves nothing behind outside needs no token to be known by.
+  const token = certain ? '' : deliveryToken(run.runId)
   let request: Intent['request']
   try {
     request = parts.deliver.render(plan.action, provider, token)
@@ -209,9 +213,7 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
     ...(base.warnings && { warnings: base.warnings }),
   }
   const told = { ...base, ...(end.rule !== undefined && { rule: end.rule }) }
-  const promised = run.accepted && !run.held
-  // Nothing of it leaves the machine and it cannot fail: one commit is the whole story. A stored answer needs the real one.
-  if (parts.deliver.certain(provider) && !run.idempotency && !promised) {
+  if (certain) {
     const end200 = {
       provider,
       attempts: 1,
