@@ -141,7 +141,7 @@ function addQuotas(
 ): { readonly ops: CountOps; readonly at: number } | undefined {
   const { end } = plan
   const starts = plan.effects.some((e) => e.kind === 'chain')
-  if ((end.kind === 'suppress' || end.kind === 'deny') && !starts) return undefined
+  if ((end.kind === 'suppress' || end.kind === 'deny' || isKept(plan, draft)) && !starts) return undefined
   const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
   const ops = tools.quotas.countOps(run.scope, provider, now)
   if (ops.ops.length === 0) return undefined
@@ -150,6 +150,13 @@ function addQuotas(
     add(draft, [op], { is: 'quota', quota: ops.quotas[i]! })
   })
   return { ops, at }
+}
+
+/** `keep` has a hold already: nothing is held for this one, which is recorded as its duplicate. */
+function isKept({ end, effects }: Plan, { keys }: Draft): boolean {
+  if (end.kind !== 'schedule' || end.onRepeat !== 'keep' || end.keyId === undefined) return false
+  const ended = effects.some((e) => e.kind === 'cancel_scheduled' && e.id === end.keyId)
+  return !ended && (keys.get(end.keyId)?.holds.length ?? 0) > 0
 }
 
 function dedupOp(

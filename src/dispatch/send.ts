@@ -163,8 +163,10 @@ export function createSend(parts: Parts): Send {
     async recover(entry) {
       const intent = readIntent(entry.value)
       const now = env.clock.now()
-      // A node without this provider hands it back: held work does not disappear because configuration changed.
-      if (!deliver.has(intent.provider)) {
+      const known = deliver.has(intent.provider)
+      // A node without this provider hands it back: held work does not disappear because configuration changed. What nobody was
+      // promised waits for a node that knows it no longer than a hold does.
+      if (!known && (intent.accepted || now - intent.receivedAt < parts.settings().holdMaxAgeMs)) {
         const { claim, key, value } = entry
         const dueAt = now + LEASE_MS
         await state.commit(key.scope, [
@@ -182,8 +184,9 @@ export function createSend(parts: Parts): Send {
         ])
         return
       }
-      const window = deliver.dedupWindowMs(intent.provider, intent.request)
-      if (intent.accepted || (window > 0 && now < intent.firstAttemptAt + window)) {
+      const window = known ? deliver.dedupWindowMs(intent.provider, intent.request) : 0
+      const harmless = known && !deliver.hasEffect(intent.provider)
+      if (intent.accepted || harmless || (window > 0 && now < intent.firstAttemptAt + window)) {
         // Its node may have died in the middle of an attempt.
         await send({ ...intent, unknown: true }, entry.claim, entry.attempts)
         return

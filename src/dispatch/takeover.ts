@@ -38,6 +38,7 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
     answers: { actionId: run.action.id, runId: before.runId },
     // The first run's own record may be written already (its letter) or is written below (its crash).
     auditId: run.auditId,
+    kind: run.kind,
     receivedAt: run.receivedAt,
     caller: run.caller,
     // What has been told to one of them holds for both.

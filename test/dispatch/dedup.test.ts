@@ -153,6 +153,22 @@ describe('dedup: the first ended unknown', () => {
     expect((await house.records()).at(-1)).toMatchObject({ action_id: 'two', outcome: 'executed' })
   })
 
+  it('… of a release: the record is of the dispatch that took it over', async () => {
+    const { house, send } = await world([serverError(), OK], {
+      rules: rules(rule('later', 1, '{ type: schedule, delay_seconds: 10 }', type('later')), once()),
+      toml: '[background]\nhold_max_attempts = 1\n',
+    })
+    await house.dispatch({ action_type: 'later', provider: 'hook', id: 'held', dedup_key: 'k' })
+    await house.env.clock.advance(12_000)
+    expect(await house.stored('dead_letter')).toMatchObject([{ unknown: true, told_caller: false }])
+    expect(await send('two')).toMatchObject({ outcome: 'executed', first_action_id: 'held' })
+    expect((await house.records()).map((r) => [r.kind, r.action_id, r.outcome])).toEqual([
+      ['dispatch', 'held', 'scheduled'],
+      ['release', 'held', 'failed'],
+      ['dispatch', 'two', 'executed'],
+    ])
+  })
+
   it('held work takes nothing over: it ends, audited', async () => {
     const { house, hook, send } = await world([serverError(), OK], {
       rules: rules(rule('later', 1, '{ type: schedule, delay_seconds: 10 }', type('later')), once()),

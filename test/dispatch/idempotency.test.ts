@@ -116,15 +116,10 @@ describe('PITFALLS 74: a refusal that says come back frees the key', () => {
   })
   it('quota_exceeded', async () => {
     const { house } = await world([OK])
-    await house.quotas.put(
-      SCOPE,
-      'q',
-      { max_actions: 1, window: 'hourly', overage_behavior: 'block' },
-      { caller: 'me' },
-    )
+    await house.quotas.put(SCOPE, 'q', { max_actions: 1, window: 60, overage_behavior: 'block' }, { caller: 'me' })
     await house.dispatch({ ...A, id: 'first' })
     expect(await house.dispatch(A, { key: 'k' })).toMatchObject({ outcome: 'quota_exceeded', used: 1, limit: 1 })
-    await house.env.clock.advance(3_600_000)
+    await house.env.clock.advance(60_000)
     expect(await house.dispatch(A, { key: 'k' })).toMatchObject({ outcome: 'executed' })
   })
   it('circuit_open', async () => {

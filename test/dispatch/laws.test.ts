@@ -127,7 +127,7 @@ describe('laws, over random rules, actions and answers', () => {
         expect(new Set(events).size).toBe(events.length)
 
         // Quotas: each admitted run and each copy, once.
-        const admitted = of('dispatch').filter((r) => ADMITTED.has(r.outcome) || keptBy(r))
+        const admitted = of('dispatch').filter((r) => ADMITTED.has(r.outcome))
         const used = (await house.quotas.usage(SCOPE, 'q'))?.['used']
         expect(used).toBe(runs(admitted).size + runs(of('copy')).size)
 
@@ -143,17 +143,12 @@ describe('laws, over random rules, actions and answers', () => {
           const all = of('dispatch').filter((r) => r.run_id === run)
           for (const r of all.slice(0, -1)) expect((r.details as { unknown?: boolean }).unknown).toBe(true)
         }
-        const grouped = of('dispatch').filter((r) => r.outcome === 'grouped')
-        const flushed = [...of('flush')].flatMap((r) => (r.payload as { events: { action_id: string }[] }).events)
-        expect(flushed.map((e) => e.action_id).sort()).toEqual(
-          [...grouped, ...of('release').filter((r) => r.outcome === 'grouped')].map((r) => r.action_id).sort(),
-        )
+        // Each grouped event, a flush that met another group rule included, is in one flush.
+        const grouped = records.filter((r) => r.outcome === 'grouped').map((r) => r.action_id)
+        const flushed = of('flush').flatMap((r) => (r.payload as { events: { action_id: string }[] }).events)
+        expect(flushed.map((e) => e.action_id).sort()).toEqual(grouped.sort())
       }),
-      { seed: 20260105, numRuns: 100, endOnFailure: false },
+      { seed: 20260105, numRuns: 60 },
     )
   })
 })
-
-/** `keep` answers with the hold that is there; the new action is audited as its duplicate. */
-const keptBy = (r: AuditRecord): boolean =>
-  r.outcome === 'deduplicated' && r.details !== undefined && 'hold_id' in (r.details as object)

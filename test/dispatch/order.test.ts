@@ -214,6 +214,31 @@ describe('what a quota counts', () => {
     expect(await used()).toBe(1)
   })
 
+  it('what keep answers with the hold that is there: 0', async () => {
+    const { used, send, house } = await world([
+      rule('later', 1, '{ type: schedule, delay_seconds: 5, key: all, on_repeat: keep }'),
+    ])
+    await send()
+    await send()
+    expect(await used()).toBe(1)
+    await house.env.clock.advance(8_000)
+    await send()
+    expect(await used()).toBe(2)
+  })
+
+  it('PITFALLS 14: never over, however many come at once', async () => {
+    const { house, send, hook } = await world([
+      rule('slow', 1, '{ type: throttle, max_count: 8, window_seconds: 60 }', type('t')),
+    ])
+    await house.quotas.put(SCOPE, 'r', { max_actions: 5, window: 'daily', overage_behavior: 'block' }, { caller: 'me' })
+    const told = await Promise.all(Array.from({ length: 20 }, () => send()))
+    expect(told.filter((o) => o.outcome === 'executed')).toHaveLength(5)
+    await house.quotas.delete(SCOPE, 'r', { caller: 'me' })
+    const more = await Promise.all(Array.from({ length: 20 }, () => send({ action_type: 't' })))
+    expect(more.filter((o) => o.outcome === 'executed')).toHaveLength(8)
+    expect(hook.sent).toHaveLength(13)
+  })
+
   it('an occurrence counts 1, as its dispatch', async () => {
     const { used, house } = await world([])
     await house.recurrings.put(

@@ -1,39 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { httpStatus } from '../../src/core/outcome.ts'
-import { SCOPE, testHouse } from '../fakes/house.ts'
-import {
-  badRequest,
-  OK,
-  refused,
-  type Scripted,
-  scriptedProvider,
-  serverError,
-  unavailable,
-} from '../fakes/provider.ts'
-import { rule, rules, type } from './build.ts'
+import { SCOPE } from '../fakes/house.ts'
+import { badRequest, OK, refused, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
+import { world } from './outcome-world.ts'
 
-const RULES = rules(
-  rule('clean', 1, '{ type: modify, changes: { clean: true } }'),
-  rule('once', 2, '{ type: deduplicate, ttl_seconds: 60 }', type('dup')),
-  rule('slow', 3, '{ type: throttle, max_count: 1, window_seconds: 60, message: not so fast }', type('many')),
-  rule('no', 4, '{ type: deny, reason: never }', type('bad')),
-  rule('drop', 4, '{ type: suppress, reason: noise }', type('noise')),
-  rule('some', 4, '{ type: group, group_by: [payload.x] }', type('grouped')),
-  rule('later', 4, '{ type: schedule, delay_seconds: 60 }', type('later')),
-  rule('go', 4, '{ type: chain, chain: c }', type('chain')),
-  rule('else', 4, '{ type: reroute, target_provider: other }', type('elsewhere')),
-  rule('same', 4, '{ type: reroute, target_provider: hook }', type('same')),
-)
-const CHAINS =
-  '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "other"\naction_type = "x"\n[[chains.definitions.steps]]\nname = "t"\nprovider = "other"\naction_type = "x"\n'
-const world = async (script: readonly Scripted[] = [OK], more: Parameters<typeof testHouse>[0] = {}) => {
-  const hook = scriptedProvider('hook', script)
-  const other = scriptedProvider('other', [{ status: 201, body: { at: 'other' } }])
-  const house = await testHouse({ providers: [hook, other], rules: RULES, chains: CHAINS, loops: false, ...more })
-  const send = (action_type: string, more: object = {}, request = {}) =>
-    house.dispatch({ action_type, provider: 'hook', id: 'one', payload: { x: 1 }, ...more }, request)
-  return { hook, other, house, send }
-}
 const id = expect.any(String)
 const base = { action_id: 'one', run_id: id }
 
@@ -307,62 +277,5 @@ describe('each outcome with its fields, and its audit record', () => {
       trace: expect.arrayContaining([expect.objectContaining({ rule: 'drop', matched: true })]),
     })
     expect(JSON.stringify(await house.records())).not.toContain('trace')
-  })
-})
-
-describe('redaction', () => {
-  const hidden = '[audit.redact]\nfields = ["secret", "user.email"]\n'
-  const leaky: Scripted = { status: 200, body: { secret: 'S3CR3T', user: { email: 'E-MAIL' }, fine: 1 } }
-  const payload = { secret: 'S3CR3T', user: { email: 'E-MAIL', name: 'ann' }, deep: [{ secret: 'S3CR3T' }] }
-
-  it('PITFALLS 52, 75: audit, stored answers, letters and places are redacted; what is sent is not', async () => {
-    const { house, send, hook } = await world([leaky, serverError(), leaky], { toml: hidden })
-    await send('a', { payload, metadata: { secret: 'S3CR3T', zone: 'z' } }, { key: 'k' })
-    const again = await send('a', { payload, metadata: { secret: 'S3CR3T', zone: 'z' } }, { key: 'k' })
-    expect(again).toMatchObject({
-      response: { body: { secret: '[REDACTED]', user: { email: '[REDACTED]' }, fine: 1 } },
-    })
-    await send('a', { id: 'two', payload })
-    await send('later', { id: 'three', payload })
-    const { whereIs } = await import('../../src/dispatch/where.ts')
-    const seen = [
-      await house.records(),
-      again,
-      ...(await Promise.all(
-        ['one', 'two', 'three'].map((action) =>
-          whereIs(
-            { state: house.state, audit: house.audit, chains: house.chains, redact: house.redact },
-            SCOPE,
-            action,
-          ),
-        ),
-      )),
-      (await house.schedules.list(SCOPE, { limit: 10 })).scheduled,
-      house.env.logged,
-    ]
-    const text = JSON.stringify(seen)
-    expect(text).not.toContain('S3CR3T')
-    expect(text).not.toContain('E-MAIL')
-    expect(text).toContain('ann')
-    expect(hook.sent[0]?.request).toMatchObject({ payload })
-    await house.env.clock.advance(61_000)
-  })
-
-  it('store_payload = false keeps the payload out of the audit, and nothing else', async () => {
-    const { house, send } = await world([OK], { toml: '[audit]\nstore_payload = false\n' })
-    await send('a')
-    const [record] = await house.records()
-    expect(record).not.toHaveProperty('payload')
-    expect(record).toMatchObject({ outcome: 'executed', metadata: {} })
-  })
-
-  it('audit.enabled = false writes no record, and everything else works', async () => {
-    const { house, send } = await world([OK], { toml: '[audit]\nenabled = false\n', loops: true })
-    expect(await send('a')).toMatchObject({ outcome: 'executed' })
-    expect(await send('bad')).toMatchObject({ outcome: 'denied' })
-    expect(await send('later')).toMatchObject({ outcome: 'scheduled' })
-    await house.env.clock.advance(62_000)
-    expect(await house.records()).toEqual([])
-    expect(await house.stored('scheduled')).toEqual([])
   })
 })

@@ -1,34 +1,61 @@
 import { describe, expect, it } from 'vitest'
-import { testHouse } from '../fakes/house.ts'
-import { scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { whereIs } from '../../src/dispatch/where.ts'
+import { SCOPE } from '../fakes/house.ts'
+import { OK, type Scripted, serverError } from '../fakes/provider.ts'
+import { world } from './outcome-world.ts'
 
-const SECRET = 'hunter2'
+describe('redaction', () => {
+  const hidden = '[audit.redact]\nfields = ["secret", "user.email"]\n'
+  const leaky: Scripted = { status: 200, body: { secret: 'S3CR3T', user: { email: 'E-MAIL' }, fine: 1 } }
+  const payload = { secret: 'S3CR3T', user: { email: 'E-MAIL', name: 'ann' }, deep: [{ secret: 'S3CR3T' }] }
 
-describe('PITFALLS 52: redaction covers texts made of values', () => {
-  for (const field of ['token', 'payload.token', 'action.payload.token'])
-    it(`a group's key and a shown dedup key hide what "${field}" names, in records, dead letters, dry runs and answers`, async () => {
-      const hook = scriptedProvider('hook', [unavailable()])
-      const house = await testHouse({
-        providers: [hook],
-        toml: `[background]\nhold_max_attempts = 1\n[audit.redact]\nfields = ["${field}"]\n`,
-        rules: `rules:
-  - { name: once, priority: 1, condition: { field: action.action_type, eq: once }, action: { type: deduplicate, ttl_seconds: 60, key: [payload.token] } }
-  - { name: batch, priority: 2, condition: { field: action.action_type, eq: batch }, action: { type: group, group_by: [payload.token], group_wait_seconds: 1 } }
-`,
-      })
-      const once = { action_type: 'once', provider: 'log', payload: { token: SECRET } }
-      await house.dispatch(once)
-      const told = [await house.dispatch(once), await house.dispatch({ ...once, id: 'x' }, { trace: true })]
-      await house.dispatch({ action_type: 'batch', provider: 'hook', payload: { token: SECRET } })
-      await house.env.clock.advance(5000)
-      expect(hook.sent).toHaveLength(1)
-      expect(JSON.stringify(hook.sent[0]?.request)).toContain(SECRET) // what delivery needs is whole
-      const read = [
-        told,
-        await house.records(),
-        house.env.logged,
-        await house.groups.list(['default', 'default'], { limit: 9 }),
-      ]
-      expect(JSON.stringify(read)).not.toContain(SECRET)
+  it('PITFALLS 52, 75: audit, stored answers, letters and places are redacted; what is sent is not', async () => {
+    const { house, send, hook } = await world([leaky, serverError(), leaky], { toml: hidden })
+    await send('a', { payload, metadata: { secret: 'S3CR3T', zone: 'z' } }, { key: 'k' })
+    const again = await send('a', { payload, metadata: { secret: 'S3CR3T', zone: 'z' } }, { key: 'k' })
+    expect(again).toMatchObject({
+      response: { body: { secret: '[REDACTED]', user: { email: '[REDACTED]' }, fine: 1 } },
     })
+    await send('a', { id: 'two', payload })
+    await send('later', { id: 'three', payload })
+    const seen = [
+      await house.records(),
+      again,
+      ...(await Promise.all(
+        ['one', 'two', 'three'].map((action) =>
+          whereIs(
+            { state: house.state, audit: house.audit, chains: house.chains, redact: house.redact },
+            SCOPE,
+            action,
+          ),
+        ),
+      )),
+      (await house.schedules.list(SCOPE, { limit: 10 })).scheduled,
+      house.env.logged,
+    ]
+    const text = JSON.stringify(seen)
+    expect(text).not.toContain('S3CR3T')
+    expect(text).not.toContain('E-MAIL')
+    expect(text).toContain('ann')
+    expect(hook.sent[0]?.request).toMatchObject({ payload })
+    await house.env.clock.advance(61_000)
+  })
+
+  it('store_payload = false keeps the payload out of the audit, and nothing else', async () => {
+    const { house, send } = await world([OK], { toml: '[audit]\nstore_payload = false\n' })
+    await send('a')
+    const [record] = await house.records()
+    expect(record).not.toHaveProperty('payload')
+    expect(record).toMatchObject({ outcome: 'executed', metadata: {} })
+  })
+
+  it('audit.enabled = false writes no record, and everything else works', async () => {
+    const { house, send } = await world([OK], { toml: '[audit]\nenabled = false\n', loops: true })
+    expect(await send('a')).toMatchObject({ outcome: 'executed' })
+    expect(await send('bad')).toMatchObject({ outcome: 'denied' })
+    expect(await send('later')).toMatchObject({ outcome: 'scheduled' })
+    await house.env.clock.advance(62_000)
+    expect(await house.records()).toEqual([])
+    expect(await house.stored('scheduled')).toEqual([])
+  })
 })

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
+import { type House, SCOPE, testHouse } from '../fakes/house.ts'
+import { OK, refused, scriptedProvider } from '../fakes/provider.ts'
+import { rule, type } from './build.ts'
+import { ends, later, world } from './hold-world.ts'
+
+describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
+  it('throttled at release: put back with a second or more and jitter, released when it may', async () => {
+    const { house, hook, send, pass } = await world([
+      later,
+      rule('slow', 3, '{ type: throttle, max_count: 1, window_seconds: 30 }'),
+    ])
+    for (const id of ['one', 'two', 'three']) await send(id)
+    await pass(11_000)
+    expect(hook.sent).toHaveLength(1)
+    const waiting = (await house.memory.state.list('scheduled', SCOPE, { limit: 9 })).entries
+    const waits = waiting.map((e) => e.dueAt! - house.env.clock.now())
+    expect(waits.every((w) => w > 20_000)).toBe(true)
+    expect(new Set(waits).size).toBe(2)
+    expect(waiting.map((e) => (JSON.parse(e.value) as JsonObject)['lastRefusal'])).toEqual(['throttled', 'throttled'])
+    await pass(120_000)
+    expect(hook.sent).toHaveLength(3)
+    expect(await ends(house)).toHaveLength(6)
+  })
+
+  it('an open circuit and a retryable failure put it back', async () => {
+    const { house, hook, send, pass } = await world([later], [refused(), OK])
+    await send('one')
+    await pass(9_000)
+    await house.breakers.trip('hook', { by: 'me' })
+    await pass(5_000)
+    expect(await house.stored('intent')).toHaveLength(1)
+    expect(await house.stored('dead_letter')).toEqual([])
+    await house.breakers.reset('hook', { by: 'me' })
+    await pass(150_000)
+    expect(hook.sent).toHaveLength(2)
+    expect((await ends(house)).at(-1)).toEqual(['release', 'one', 'executed'])
+  })
+
+  it('a quota at release of an occurrence', async () => {
+    const { house, hook, pass } = await world([])
+    await house.quotas.put(SCOPE, 'q', { max_actions: 1, window: 240, overage_behavior: 'block' }, { caller: 'me' })
+    await house.recurrings.put(
+      SCOPE,
+      'tick',
+      { provider: 'hook', action_type: 'a', cron_expression: '* * * * *', max_executions: 2 },
+      { caller: 'me' },
+    )
+    await pass(122_000)
+    const [first] = await house.stored('occurrence')
+    expect([hook.sent.length, first]).toMatchObject([1, { lastRefusal: 'quota_exceeded' }])
+    await pass(260_000)
+    expect(hook.sent).toHaveLength(2)
+  })
+
+  it('… until it has been tried hold_max_attempts times, or is too old: then it is a dead letter, audited', async () => {
+    for (const limit of ['hold_max_attempts = 2', 'hold_max_age_seconds = 30']) {
+      const { house, hook, send, pass } = await world(
+        [later, rule('slow', 3, '{ type: throttle, max_count: 1, window_seconds: 86400 }')],
+        [OK],
+        { toml: `[background]\n${limit}\n` },
+      )
+      await send('one')
+      await send('two')
+      await pass(45_000)
+      for (let i = 0; i < 4; i++) {
+        const [entry] = (await house.memory.state.list('scheduled', SCOPE, { limit: 1 })).entries
+        if (entry) await house.handlers.release((await taken(house, entry.dueAt!))!, new AbortController().signal)
+      }
+      expect(hook.sent).toHaveLength(1)
+      expect(await house.stored('scheduled')).toEqual([])
+      expect(await house.stored('dead_letter')).toMatchObject([{ code: 'throttled', told_caller: false }])
+      expect((await ends(house)).at(-1)).toEqual(['release', 'two', 'failed'])
+    }
+  })
+
+  /** Claims the one scheduled hold at its due time, without a day of ticking loops in between. */
+  async function taken(house: House, dueAt: number) {
+    const { state } = house.memory
+    await state.commit(SCOPE, [
+      { op: 'wake', kind: 'scheduled', id: (await state.list('scheduled', SCOPE, { limit: 1 })).entries[0]!.key.id },
+    ])
+    expect(dueAt).toBeGreaterThan(house.env.clock.now())
+    return (await state.claim('scheduled', { owner: 'me', leaseMs: 30_000, limit: 1 }))[0]
+  }
+})
+
+describe('configuration that lacks what held work needs', () => {
+  it('a node without the provider or chain hands it back, uncounted, and another node does it', async () => {
+    const { house, send, pass } = await world(
+      [later, rule('go', 3, '{ type: chain, chain: c }', type('chain'))],
+      [OK],
+      {
+        chains:
+          '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "other"\naction_type = "x"\n',
+      },
+    )
+    await send('one')
+    await send('two', { action_type: 'chain' })
+    await house.stop()
+    const third = scriptedProvider('third')
+    const poor = await testHouse({
+      providers: [third],
+      env: house.env,
+      memory: await house.memory.restart(),
+      loops: false,
+    })
+    await pass(11_000)
+    // Whatever the rules of this node say: its holds' own provider, or a chain that is nowhere.
+    for (let i = 0; i < 3; i++) {
+      for (const entry of await poor.state.claim('scheduled', { owner: poor.node, leaseMs: 30_000, limit: 5 }))
+        await poor.handlers.release(entry, new AbortController().signal)
+      await pass(31_000)
+    }
+    const waiting = (await poor.state.list('scheduled', SCOPE, { limit: 9 })).entries
+    expect(waiting.map((e) => e.attempts)).toEqual([0, 0])
+    expect(third.sent).toEqual([])
+    const hook = scriptedProvider('hook')
+    const rich = await testHouse({
+      providers: [hook, scriptedProvider('other')],
+      env: house.env,
+      memory: await poor.memory.restart(),
+    })
+    await pass(40_000)
+    expect(hook.sent).toHaveLength(2)
+    expect(await rich.stored('scheduled')).toEqual([])
+  })
+})
+
+describe('PITFALLS 28: what always throws', () => {
+  it('is counted before it is tried, put back with growing waits, and in the end a dead letter; the rest go on', async () => {
+    const poison = scriptedProvider('poison', [OK], {
+      render: () => {
+        throw new TypeError('a fault of ours')
+      },
+    })
+    const { house, hook, send, pass } = await world([later], [OK], {
+      providers: [poison, scriptedProvider('other')],
+      toml: '[background]\nhold_max_attempts = 3\n',
+    })
+    expect(hook.sent).toEqual([])
+    await send('bad', { provider: 'poison' })
+    await send('good', { provider: 'other' })
+    await pass(60_000)
+    expect(await house.stored('scheduled')).toEqual([])
+    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'gateway_fault', action: { id: 'bad' } }])
+    expect((await ends(house)).filter(([k]) => k === 'release')).toEqual([
+      ['release', 'bad', 'failed'],
+      ['release', 'good', 'executed'],
+    ])
+  })
+})

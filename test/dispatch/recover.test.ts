@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest'
+import { type House, type HouseOptions, testHouse } from '../fakes/house.ts'
+import { OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { crashing } from '../fakes/store.ts'
+
+/** A house whose process died after its nth write, and a second one on the same data. */
+async function crashedAfter(
+  n: number,
+  options: HouseOptions,
+  act: (one: House) => Promise<unknown>,
+  next: HouseOptions = options,
+) {
+  const one = await testHouse({ ...options, loops: false, wrap: (s) => crashing(s, n, 'before') })
+  const acted = act(one).catch((e: unknown) => e)
+  await one.env.clock.advance(5_000)
+  await acted
+  const two = await testHouse({ ...next, env: one.env, memory: await one.memory.restart() })
+  return { two, env: one.env }
+}
+const A = { action_type: 'a', provider: 'hook', id: 'one', payload: { x: 1 } }
+
+describe('an intent found after a crash', () => {
+  it('nobody was promised it: failed, interrupted, a dead letter that may have arrived', async () => {
+    const hook = scriptedProvider('hook')
+    const { two, env } = await crashedAfter(2, { providers: [hook] }, (one) => one.dispatch(A))
+    await env.clock.advance(35_000)
+    expect(hook.sent).toHaveLength(1)
+    expect(await two.records()).toMatchObject([
+      { kind: 'dispatch', outcome: 'failed', details: { code: 'interrupted', unknown: true, retryable: true } },
+    ])
+    expect(await two.stored('dead_letter')).toMatchObject([{ code: 'interrupted', unknown: true, told_caller: true }])
+    expect(two.observed).toMatchObject([{ outcome: { code: 'interrupted' } }])
+  })
+
+  it('exactly_once inside its window: sent again, the same; outside of it: interrupted', async () => {
+    for (const [dedupWindowMs, outcome] of [
+      [300_000, 'executed'],
+      [3_000, 'failed'],
+    ] as const) {
+      const taken = receiver()
+      const hook = scriptedProvider('hook', [taken.accept()], { dedupWindowMs })
+      const { two, env } = await crashedAfter(2, { providers: [hook] }, (one) => one.dispatch(A))
+      await env.clock.advance(35_000)
+      expect([taken.effects.size, taken.taken]).toEqual([1, outcome === 'executed' ? 2 : 1])
+      expect(await two.records()).toMatchObject([{ outcome }])
+    }
+  })
+
+  it('to a provider without effect outside: sent again, since nothing can happen twice', async () => {
+    const { two, env } = await crashedAfter(2, {}, (one) => one.dispatch({ ...A, provider: 'log' }, { key: 'k' }))
+    await env.clock.advance(35_000)
+    expect(await two.records()).toMatchObject([{ outcome: 'executed', provider: 'log' }])
+    expect(await two.stored('dead_letter')).toEqual([])
+  })
+
+  it('accepted: sent again under its token; refused for certain after that, it is still unknown', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [taken.accept(), unavailable()])
+    const toml = '[background]\nhold_max_attempts = 2\n'
+    const { two, env } = await crashedAfter(2, { providers: [hook], toml }, (one) => one.dispatch(A, { async: true }))
+    await env.clock.advance(35_000)
+    expect(new Set(hook.sent.map((s) => s.token)).size).toBe(1)
+    expect(await two.stored('dead_letter')).toMatchObject([{ unknown: true, told_caller: false }])
+  })
+
+  it('PITFALLS 67: a node without its provider hands it back, uncounted, for as long as it was promised', async () => {
+    const hook = scriptedProvider('hook', [OK])
+    const { two, env } = await crashedAfter(2, { providers: [hook] }, (one) => one.dispatch(A, { async: true }), {})
+    await env.clock.advance(200_000)
+    expect((await two.state.list('intent', ['default', 'default'], { limit: 1 })).entries).toMatchObject([
+      { attempts: 1 },
+    ])
+    await two.stop()
+    const three = await testHouse({ providers: [hook], env, memory: await two.memory.restart() })
+    await env.clock.advance(35_000)
+    expect(await three.records()).toMatchObject([{ outcome: 'executed' }])
+  })
+
+  it('… and what nobody was promised ends interrupted when it is older than a hold may be', async () => {
+    const toml = '[background]\nhold_max_age_seconds = 100\n'
+    const hook = scriptedProvider('hook')
+    const { two, env } = await crashedAfter(2, { providers: [hook], toml }, (one) => one.dispatch(A), { toml })
+    await env.clock.advance(60_000)
+    expect(await two.stored('intent')).toHaveLength(1)
+    await env.clock.advance(80_000)
+    expect(await two.stored('intent')).toEqual([])
+    expect(await two.records()).toMatchObject([{ outcome: 'failed', details: { code: 'interrupted' } }])
+  })
+})
