@@ -167,15 +167,17 @@ function dedupOp(
   ifVersion: string | null,
   now: number,
 ): Op {
+  // What is accepted is still to be delivered.
+  const known = outcome?.outcome === 'accepted' ? undefined : outcome
   const value: DedupValue = {
-    state: outcome ? 'final' : 'pending',
+    state: known ? 'final' : 'pending',
     actionId: run.action.id,
     runId: run.runId,
-    outcome: outcome?.outcome ?? 'pending',
+    outcome: known?.outcome ?? 'pending',
     shown: key.shown,
     until: key.until,
   }
-  const expiresAt = outcome ? key.until : pendingExpiry(parts, key.until, now)
+  const expiresAt = known ? key.until : pendingExpiry(parts, key.until, now)
   return takeDedup(key.id, value, run.keysVersion, expiresAt, ifVersion)
 }
 

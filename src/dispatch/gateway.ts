@@ -139,9 +139,9 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const reads = keysOf(plan).length > 0
     const first = reads ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
-    const { promise: admitted, resolve: placed } = Promise.withResolvers<void>()
+    const { promise: admitted, resolve: placed } = Promise.withResolvers<unknown>()
     const answer = walk(run, plan, first, committed, placed)
-    answer.catch(() => undefined).finally(placed)
+    answer.then(placed, placed)
     const told = trace
       ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))
       : answer
@@ -154,7 +154,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     plan: Plan,
     first: Admission | undefined,
     committed: ReturnType<typeof state.commit> | undefined,
-    placed: () => void,
+    placed: (done: unknown) => void,
   ): Promise<Answer> {
     const stale = new Map<string, string>()
     for (let round = 0; round < ROUNDS; round++) {
@@ -165,7 +165,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         done = await state.commit(run.scope, admission.ops)
       }
       if (done.ok) {
-        placed()
+        placed(done)
         return { outcome: await carryOn(run, admission, done) }
       }
       const verdict = await judge(parts, run, admission, done)

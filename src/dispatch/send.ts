@@ -133,7 +133,8 @@ export function createSend(parts: Parts): Send {
     for (let attempt = 0; ; attempt++) {
       try {
         const done = await state.commit(intentScope(intent), ops)
-        if (done.ok || (unknown && done.at === 0)) return
+        // Ours from the try whose answer was lost, unless another has the entry by now.
+        if (done.ok || (unknown && done.at === 0 && done.saw?.claim === undefined)) return
         throw new StateUnknown('the claim on this delivery was lost before its end was stored')
       } catch (e) {
         if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e

@@ -26,6 +26,23 @@ describe('respond-async', () => {
     expect(await house.records()).toMatchObject([{ outcome: 'executed', provider: 'log' }])
   })
 
+  it('is pending to its duplicates until it has ended, also past a short ttl, and free again after a definite failure', async () => {
+    const hook = scriptedProvider('hook', [unavailable(20_000), badRequest(), OK])
+    const house = await testHouse({
+      providers: [hook],
+      rules: rules(rule('once', 1, '{ type: deduplicate, ttl_seconds: 5 }')),
+    })
+    const send = (id: string) =>
+      house.dispatch({ action_type: 'a', provider: 'hook', id, dedup_key: 'k' }, { async: true })
+    expect(await send('one')).toMatchObject({ outcome: 'accepted' })
+    await house.gateway.idle()
+    await house.env.clock.advance(10_000)
+    expect(await send('two')).toMatchObject({ outcome: 'deduplicated', first_outcome: 'pending' })
+    await house.env.clock.advance(20_000)
+    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'http_400' }])
+    expect(await send('three')).toMatchObject({ outcome: 'accepted' })
+  })
+
   it('refusals and holds are answered as they are', async () => {
     const house = await testHouse({
       rules: rules(
