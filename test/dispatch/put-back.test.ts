@@ -151,3 +151,33 @@ describe('PITFALLS 28: what always throws', () => {
     ])
   })
 })
+
+describe('a claim that was lost', () => {
+  it('PITFALLS 65: its old owner admits nothing, sends nothing, puts nothing back; the new one does it once', async () => {
+    const { house, hook, send, pass } = await world(
+      [later, rule('slow', 3, '{ type: throttle, max_count: 1, window_seconds: 60 }', type('t'))],
+      [OK],
+      { loops: false },
+    )
+    await send('warm', { action_type: 't' })
+    await send('plain')
+    await pass(11_000)
+    const { state, handlers } = house
+    const signal = new AbortController().signal
+    const old = await state.claim('scheduled', { owner: 'old', leaseMs: 1_000, limit: 9 })
+    expect(old).toHaveLength(2)
+    await pass(2_000)
+    const now = await state.claim('scheduled', { owner: 'now', leaseMs: 30_000, limit: 9 })
+    for (const entry of old) await handlers.release(entry, signal)
+    expect(hook.sent).toEqual([])
+    expect((await state.list('scheduled', SCOPE, { limit: 9 })).entries.map((e) => e.claim?.owner)).toEqual([
+      'now',
+      'now',
+    ])
+    for (const entry of now) await handlers.release(entry, signal)
+    for (const entry of old) await handlers.release(entry, signal)
+    expect(hook.sent).toHaveLength(2)
+    expect(await house.stored('scheduled')).toEqual([])
+    expect((await ends(house)).filter(([kind]) => kind === 'release')).toHaveLength(2)
+  })
+})
