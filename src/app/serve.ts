@@ -1,5 +1,5 @@
 import { auditBackends } from '../audit/index.ts'
-import { systemClock } from '../core/clock.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../core/ids.ts'
@@ -25,6 +25,8 @@ import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts
 
 /** The signals a service manager and a terminal stop a process with. */
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+/** Under npm one Ctrl-C comes twice: from the terminal, and from npm, which passes on its own. */
+const SAME_KEY_MS = 400
 
 export const serve: Serve = async (first, again) => {
   const clock = systemClock()
@@ -166,7 +168,7 @@ export const serve: Serve = async (first, again) => {
   }
 
   printStart(config, parts, server.port)
-  await stopSignal()
+  await stopSignal(clock)
   log.info({}, 'stopping')
   stopping.abort()
   const forced = clock.timer(config.server.shutdownTimeoutSeconds * 1000, () => {
@@ -184,18 +186,23 @@ export const serve: Serve = async (first, again) => {
   await state.close()
   forced.cancel()
   log.info({}, 'stopped')
-  await Promise.race([closeLog(), clock.sleep(1000)])
+  const enough = new AbortController()
+  await Promise.race([closeLog(), clock.sleep(1000, enough.signal)])
+  enough.abort() // else the sleep keeps the process until it is over
   return 0
 }
 
 /** The first signal asks for an orderly end; a second ends the process at once. */
-const stopSignal = (): Promise<void> =>
+const stopSignal = (clock: Clock): Promise<void> =>
   new Promise((resolve) => {
-    for (const signal of SIGNALS)
-      process.once(signal, () => {
+    let first: number | undefined
+    const on = (signal: NodeJS.Signals): void => {
+      if (first === undefined) {
+        first = clock.now()
         resolve()
-        for (const again of SIGNALS) process.on(again, () => process.exit(1))
-      })
+      } else if (signal !== 'SIGINT' || clock.now() - first >= SAME_KEY_MS) process.exit(1)
+    }
+    for (const signal of SIGNALS) process.on(signal, on)
   })
 
 function printStart(config: Config, parts: Assembled, port: number): void {
