@@ -32,8 +32,8 @@ rules:
 `,
   })
   const first = await small(at, PAGES)
-  // What will make room: the records of another tenant, kept for three seconds.
-  const policy = { namespace: 'default', tenant: 'brief', audit_ttl_seconds: 3 }
+  // What will make room: the records of another tenant, kept for two seconds.
+  const policy = { namespace: 'default', tenant: 'brief', audit_ttl_seconds: 2 }
   expect((await first.ask('PUT', '/v1/retention', policy)).status).toBeLessThan(300)
   for (let i = 0; i < 20; i++)
     expect((await first.dispatch({ action_type: 'brief', tenant: 'brief', payload: { pad: PAD } })).status).toBe(200)

@@ -47,7 +47,7 @@ test('data that cannot be opened: a file where a folder should be, a folder wher
   const paths = ['plain.txt/signalbox.db', 'folder.db', 'text.db']
   // Nothing is closed to root.
   if (process.getuid?.() !== 0) paths.push('closed/signalbox.db')
-  for (const path of paths) {
+  const refused = async (path: string): Promise<void> => {
     const ended = await run(['serve', '--port', '0', '--set', `state.path=${path}`], { cwd: at.folder })
     expect([path, ended.code, oneLine(ended.stderr)]).toEqual([
       path,
@@ -55,6 +55,7 @@ test('data that cannot be opened: a file where a folder should be, a folder wher
       [expect.stringMatching(new RegExp(`^signalbox: cannot open \\S+${path.replaceAll('.', '\\.')}: .+`))],
     ])
   }
+  await Promise.all(paths.map(refused))
 })
 
 test('a broken configuration and broken rules: file, line, column and the nearest word, exit 1', async () => {

@@ -4,7 +4,7 @@ import type { JsonObject } from '../../src/core/json.ts'
 import { type Gateway, listening, serve } from './gateway.ts'
 import { type Place, place } from './place.ts'
 import { type Receiver, receiver } from './receiver.ts'
-import { root, start, until } from './run.ts'
+import { root, sleep, start, until } from './run.ts'
 
 const config = (hook: Receiver, timeout = 20): { readonly [name: string]: string } => ({
   'gateway.toml': `
@@ -85,21 +85,30 @@ test('SIGTERM: no new connections, not ready, what is in flight is answered, exi
   socket.destroy()
 })
 
-test('a delivery in back-off becomes a hold: 202 accepted, under its key too, and due when its back-off ends', async () => {
+test('a delivery in back-off becomes a hold: 202 accepted; it goes out after the start, once, with the bytes and the token of before', async () => {
   let down = true
   const hook = await receiver(async () => (down ? { status: 503 } : { status: 200 }))
   const at = place({
     ...config(hook),
-    'gateway.toml': `[executor]\nbackoff_initial_ms = 60000\nbackoff_max_ms = 60000\n${config(hook)['gateway.toml']}`,
+    'gateway.toml': `
+[executor]
+backoff_initial_ms = 2500
+backoff_max_ms = 2500
+max_retries = 50
+[circuit_breaker]
+enabled = false
+[background]
+timeout_check_interval_seconds = 1
+${config(hook)['gateway.toml']}`,
   })
   const first = await running(at)
   const answers = [
-    first.dispatch(action('waits'), { 'idempotency-key': 'k' }),
-    first.dispatch(action('waits-too')),
+    first.dispatch(action('keyed'), { 'idempotency-key': 'k' }),
+    first.dispatch(action('plain')),
     first.dispatch(action('chained', { action_type: 'chained' })),
     first.dispatch(action('async'), { prefer: 'respond-async' }),
   ]
-  await until(() => hook.requests >= 4, 'each has been tried')
+  await until(() => hook.effects.size === 4, 'each has been tried')
   const signalled = performance.now()
   first.signal('SIGTERM')
   const told = await Promise.all(answers)
@@ -112,49 +121,26 @@ test('a delivery in back-off becomes a hold: 202 accepted, under its key too, an
   expect(await first.ended).toEqual({ code: 0, signal: null })
   expect(performance.now() - signalled).toBeLessThan(5000)
 
+  const before = hook.requests
   down = false
   const second = await running(at)
-  const again = await second.dispatch(action('waits'), { 'idempotency-key': 'k' })
+  const again = await second.dispatch(action('keyed'), { 'idempotency-key': 'k' })
   expect([again.status, again.body['outcome'], again.headers.get('idempotent-replayed')]).toEqual([
     202,
     'accepted',
     'true',
   ])
-  const where = await second.ask('GET', '/v1/actions/waits')
-  expect(where.body).toMatchObject({ status: 'delivering', places: [{ place: 'delivery', provider: 'hook' }] })
-  const [place1] = where.body['places'] as readonly JsonObject[]
-  const dueIn = Date.parse(String(place1!['due_at'])) - Date.now()
-  expect(dueIn).toBeLessThanOrEqual(60_000)
-  expect(await second.stop()).toBe(0)
-})
-
-test('what was handed back at a stop goes out after the start, once, with the bytes and the token of before', async () => {
-  let down = true
-  const hook = await receiver(async () => (down ? { status: 503 } : { status: 200 }))
-  const at = place({
-    ...config(hook),
-    // Full jitter over so short a span would be over before the signal; the longest wait the receiver may ask for is its own.
-    'gateway.toml': `[executor]\nbackoff_initial_ms = 1500\nbackoff_max_ms = 1500\nmax_retries = 50\n[background]\ntimeout_check_interval_seconds = 1\n${config(hook)['gateway.toml']}`,
-  })
-  const first = await running(at)
-  const answer = first.dispatch(action('back'))
-  const chained = await first.dispatch(action('chained', { action_type: 'chained' }))
-  expect(chained.status).toBe(202)
-  await until(() => hook.effects.size >= 2, 'both have been tried')
-  first.signal('SIGTERM')
-  expect((await answer).body).toMatchObject({ outcome: 'accepted', reason: 'shutting_down' })
-  expect((await first.ended).code).toBe(0)
-  const before = hook.requests
-  down = false
-  const second = await running(at)
-  const ended = async (id: string): Promise<boolean> =>
-    (await second.ask('GET', `/v1/actions/${id}`)).body['status'] === 'ended'
-  await until(async () => (await ended('back')) && (await ended('chained')), 'both have been delivered')
-  expect(hook.requests - before).toBe(2)
-  expect(hook.effects.size).toBe(2)
+  for (const id of ['keyed', 'plain', 'chained', 'async'])
+    await until(
+      async () => (await second.ask('GET', `/v1/actions/${id}`)).body['status'] === 'ended',
+      `${id} has been delivered`,
+    )
+  expect([hook.requests - before, hook.effects.size]).toEqual([4, 4])
   expect(hook.wrong).toEqual([])
-  const { body } = await second.ask('GET', '/v1/audit/back')
-  expect((body['records'] as readonly JsonObject[]).map((r) => r['outcome'])).toContain('executed')
+  for (const id of ['keyed', 'plain', 'async']) {
+    const { body } = await second.ask('GET', `/v1/audit/${id}`)
+    expect((body['records'] as readonly JsonObject[]).map((r) => r['outcome'])).toContain('executed')
+  }
   expect(await second.stop()).toBe(0)
 })
 
@@ -245,6 +231,25 @@ test('SIGTERM to `npm start` stops the gateway in order', async () => {
   expect(await gateway.ended).toEqual({ code: 0, signal: null })
   expect(gateway.stderr).toContain('"msg":"stopped"')
   expect(await refusesConnections(gateway.port)).toBe(true)
+})
+
+test('one Ctrl-C under npm comes twice, and is one', async () => {
+  const held = gate()
+  const hook = await receiver(async () => {
+    await held.opened
+    return { status: 200 }
+  })
+  const gateway = await running(place(config(hook)))
+  const answer = gateway.dispatch(action('held'))
+  await until(() => hook.requests === 1, 'the delivery has begun')
+  // The terminal's, and the one npm passes on.
+  gateway.signal('SIGINT')
+  await sleep(30)
+  gateway.signal('SIGINT')
+  await stopsAccepting(gateway)
+  held.open()
+  expect((await answer).status).toBe(200)
+  expect(await gateway.ended).toEqual({ code: 0, signal: null })
 })
 
 test('SIGTERM to an older Node is handed on to the one that took over', async () => {
