@@ -15,6 +15,7 @@ import { createDeliver, type Delivering } from '../delivery/deliver.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
+import { forwardOps } from '../dispatch/forward.ts'
 import { createGateway, type Gateway } from '../dispatch/gateway.ts'
 import { createHeld } from '../dispatch/held.ts'
 import type { Observe, Parts } from '../dispatch/parts.ts'
@@ -116,7 +117,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   })
   const providerNames = (): string[] => config().providers.map((p) => p.name)
 
+  const settings = (): ReturnType<Parts['settings']> => settingsOf(config(), redact())
   const chains = createChains({
+    forward: (letter, at) => forwardOps({ env, settings }, letter, at),
     state,
     env,
     deliver,
@@ -174,7 +177,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     state,
     deliver,
     node,
-    settings: () => settingsOf(config(), redact()),
+    settings,
     audit: auditPolicy,
     stopping,
     observe: input.stats,

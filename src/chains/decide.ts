@@ -5,7 +5,7 @@ import { advance, type ChainEvent } from './advance.ts'
 import type { Chain } from './compile.ts'
 import type { ChainDefinition } from './definition.ts'
 import type { Loaded } from './load.ts'
-import { type AuditPolicy, deadLetterOps, runRecordOps, stepRecordOps } from './records.ts'
+import { type AuditPolicy, deadLetterOps, type Forward, runRecordOps, stepRecordOps } from './records.ts'
 import { childEndId, hasEnded, type Run, type StepRecord, type StepResult } from './run.ts'
 import { childRunId, putStep, type Starter, startOps } from './start.ts'
 import type { ChainStep, Entered, Failure, StepContext } from './step-kind.ts'
@@ -17,6 +17,7 @@ export interface Tools extends Starter {
   readonly chainOf: (d: ChainDefinition) => Chain
   readonly defaultTimeoutMs: () => number
   readonly deadLetterTtlMs: () => number | undefined
+  readonly forward: Forward
 }
 
 /** What one commit is to make of an execution. */
@@ -114,7 +115,7 @@ export function stepEnded(
   let next = advance(at.chain, run, event, facts, now)
   if (at.cancel) next = advance(at.chain, next, { type: 'cancelled', by: at.cancel.request.by }, facts, now)
 
-  const letter = undelivered && { id: tools.newId(), now, ttlMs: tools.deadLetterTtlMs() }
+  const letter = undelivered && { id: tools.newId(), now, ttlMs: tools.deadLetterTtlMs(), forward: tools.forward }
   const { sending: _sent, ...kept } = record
   const ended: StepRecord = { ...kept, endedAt: now, result, ...(letter && { deadLetterId: letter.id }) }
   const ops: Op[] = [

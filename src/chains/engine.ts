@@ -11,7 +11,7 @@ import { createDefinitions } from './definitions.ts'
 import { type Driver, drive } from './drive.ts'
 import { load, readRun } from './load.ts'
 import { createOperations } from './operations.ts'
-import type { AuditPolicy } from './records.ts'
+import type { AuditPolicy, Forward } from './records.ts'
 import { hasEnded } from './run.ts'
 import { rootId, startOps } from './start.ts'
 import { createViews } from './views.ts'
@@ -35,6 +35,7 @@ export interface ChainsDeps {
   readonly providers: () => Iterable<string>
   readonly audit: () => AuditPolicy
   readonly config: () => ChainsConfig
+  readonly forward: Forward
 }
 
 /** Compiled definitions kept at most; executions under way may have begun with many versions. */
@@ -78,6 +79,7 @@ export function createChains(deps: ChainsDeps): Chains {
       const { deadLetterTtlSeconds } = config()
       return deadLetterTtlSeconds === undefined ? undefined : deadLetterTtlSeconds * 1000
     },
+    forward: deps.forward,
     born: (at, child) => track(begin(at.scope, child)),
     woke: () => track(pull()),
   }

@@ -126,6 +126,9 @@ function recordOps(policy: AuditPolicy, r: Recorded): readonly Op[] {
 const isPayload = (v: Json | undefined): v is { readonly [key: string]: Json } =>
   typeof v === 'object' && v !== null && !Array.isArray(v)
 
+/** What `[dead_letters].forward_to` adds to the commit that writes a letter. `now` in milliseconds. */
+export type Forward = (letter: DeadLetter, now: number) => readonly Op[]
+
 /**
  * A step's delivery that failed for good, whole. It is written whether or not branches take care of the failure: they say
  * where the execution goes, not that the action need not arrive.
@@ -135,7 +138,7 @@ export function deadLetterOps(
   record: StepRecord,
   lost: Undelivered,
   result: StepResult,
-  at: { readonly id: string; readonly now: number; readonly ttlMs: number | undefined },
+  at: { readonly id: string; readonly now: number; readonly ttlMs: number | undefined; readonly forward: Forward },
 ): readonly Op[] {
   const letter: DeadLetter = {
     id: at.id,
@@ -157,5 +160,5 @@ export function deadLetterOps(
     origin: { kind: 'chain_step', chain_id: run.id, step: record.step, iteration: record.iteration },
     redrives: run.resumed,
   }
-  return putDeadLetter(letter, at.ttlMs)
+  return [...putDeadLetter(letter, at.ttlMs), ...at.forward(letter, at.now)]
 }

@@ -8,7 +8,7 @@ import type { Parts } from './parts.ts'
 export const FORWARD_RULE = '[dead_letters].forward_to'
 
 /** A copy hold for `[dead_letters].forward_to`, in the commit that writes the letter. */
-export function forwardOps(parts: Parts, letter: DeadLetter, now: number): readonly Op[] {
+export function forwardOps(parts: Pick<Parts, 'env' | 'settings'>, letter: DeadLetter, now: number): readonly Op[] {
   const { deadLetterForwardTo: target, redact } = parts.settings()
   if (target === undefined || letter.context?.['rule'] === FORWARD_RULE) return []
   const { env } = parts

@@ -138,6 +138,7 @@ export async function world(
       })
       const routesHere = more.routes ?? routes
       const chains = createChains({
+        forward: () => [],
         state: store,
         env,
         deliver: createDeliver({ providers: routesHere, breakers, env }),

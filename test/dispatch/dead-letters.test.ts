@@ -234,3 +234,23 @@ describe('dead letters', () => {
     expect(hook.sent).toHaveLength(2)
   })
 })
+
+describe('forward_to and chains', () => {
+  it('a chain step’s dead letter is forwarded like any other', async () => {
+    const hook = scriptedProvider('hook', [badRequest()])
+    const drop = scriptedProvider('drop')
+    const house = await testHouse({
+      providers: [hook, drop],
+      toml: '[dead_letters]\nforward_to = "drop"\n',
+      chains:
+        '[[chains.definitions]]\nname = "one"\n[[chains.definitions.steps]]\nname = "send"\nprovider = "hook"\naction_type = "x"\n',
+      rules: 'rules:\n  - { name: start, action: { type: chain, chain: one } }\n',
+    })
+    await house.dispatch({ action_type: 'a', provider: 'hook', id: 'first' })
+    await house.env.clock.advance(5000)
+    expect(drop.sent).toHaveLength(1)
+    expect(drop.sent[0]?.request).toMatchObject({
+      payload: { code: 'http_400', origin: { kind: 'chain_step', step: 'send' } },
+    })
+  })
+})
