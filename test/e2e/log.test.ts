@@ -127,10 +127,14 @@ rules:
     await keep(gateway.ask('POST', '/v1/dispatch', `{"action_type":"note","payload":{"password":"${SECRET}"`)),
   ).toBe(400)
   expect(await keep(gateway.ask('POST', '/v1/audit/sent/replay'))).toBe(409)
-  await until(async () => {
-    const { body } = await gateway.ask('GET', '/v1/dlq')
-    return (body['dead_letters'] as readonly JsonObject[]).length >= 3
-  }, 'the dead letters of the dispatch, the copy and the step')
+  let letters: readonly JsonObject[] = []
+  await until(
+    async () => {
+      letters = (await gateway.ask('GET', '/v1/dlq')).body['dead_letters'] as readonly JsonObject[]
+      return letters.length >= 3
+    },
+    () => `the dead letters of the dispatch, the copy and the step; ${JSON.stringify(letters)} ${gateway.stderr}`,
+  )
 
   const lists = [
     'audit',
