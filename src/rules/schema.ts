@@ -7,9 +7,12 @@ type Schema = { [key: string]: unknown }
 
 /** JSON Schema (draft 2020-12) of one zod schema. `${…}` may stand for any number or boolean, so those take text of that form too. */
 function jsonSchema(schema: z.ZodType): Schema {
-  const { $schema: _, ...plain } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
-  return withReferences(plain)
+  const { $schema: _schema, $defs: _defs, ...plain } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return withReferences(JSON.parse(JSON.stringify(plain), anyJson) as Schema)
 }
+/** The one schema that contains itself is that of JSON itself. Its definition stood at the top, which an inner schema is not: anything is JSON. */
+const anyJson = (_key: string, v: unknown): unknown =>
+  typeof v === 'object' && v !== null && '$ref' in v && String(v.$ref).startsWith('#/$defs/__schema') ? {} : v
 const REFERENCE = { type: 'string', pattern: '^\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}$' }
 function withReferences(schema: Schema): Schema {
   if (schema.type === 'number' || schema.type === 'integer' || schema.type === 'boolean')

@@ -93,6 +93,13 @@ describe('what is shipped', () => {
     )
   })
 
+  it.each(schemaFiles())('schema/%s refers only to what it holds', (_name, text) => {
+    const schema = JSON.parse(text) as { readonly $defs?: object }
+    const refs = [...new Set([...text.matchAll(/"\$ref":"([^"]+)"/g)].map((m) => m[1]!))]
+    const held = Object.keys(schema.$defs ?? {}).map((name) => `#/$defs/${name}`)
+    expect(refs.filter((r) => !held.includes(r))).toEqual([])
+  })
+
   it.each(schemaFiles())('schema/%s is current (if not: npx node scripts/schema.ts)', (name, text) => {
     expect(JSON.parse(readFileSync(join(root, 'schema', name), 'utf8'))).toEqual(JSON.parse(text))
   })
