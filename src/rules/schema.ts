@@ -10,9 +10,9 @@ function jsonSchema(schema: z.ZodType): Schema {
   const { $schema: _schema, $defs: _defs, ...plain } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
   return withReferences(JSON.parse(JSON.stringify(plain), anyJson) as Schema)
 }
-/** The one schema that contains itself is that of JSON itself. Its definition stood at the top, which an inner schema is not: anything is JSON. */
+/** The one schema that contains itself is that of JSON itself, and as a part of another its references would lead elsewhere: anything is JSON. */
 const anyJson = (_key: string, v: unknown): unknown =>
-  typeof v === 'object' && v !== null && '$ref' in v && String(v.$ref).startsWith('#/$defs/__schema') ? {} : v
+  typeof v === 'object' && v !== null && '$ref' in v && /^#(\/\$defs\/__schema\d+)?$/.test(String(v.$ref)) ? {} : v
 const REFERENCE = { type: 'string', pattern: '^\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}$' }
 function withReferences(schema: Schema): Schema {
   if (schema.type === 'number' || schema.type === 'integer' || schema.type === 'boolean')
