@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { toSql } from './text.ts'
+import { owned, toSql } from './text.ts'
 import type { Undo } from './undo.ts'
 
 /** How a small counted thing is kept: counters, windows, semaphores, heads of buffers. */
@@ -55,8 +55,8 @@ export class Cells<T> {
     if (cell === undefined) {
       const row = this.#select.get(toSql(scope), toSql(id))
       cell = {
-        scope,
-        id,
+        scope: owned(scope),
+        id: owned(id),
         value: row === undefined ? undefined : this.#shape.decode(row.state!),
         rowExpiry: row?.expires_at == null ? undefined : Number(row.expires_at),
         stored: row !== undefined,

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Claimed } from '../../core/state.ts'
 import { entryOf } from './entries.ts'
-import { fromSql, toSql } from './text.ts'
+import { fromSql, owned, toSql } from './text.ts'
 import type { Tx } from './tx.ts'
 
 export interface ClaimCall {
@@ -47,10 +47,11 @@ export class Claims {
     let scopes = this.#bounds.get(kind)
     if (scopes === undefined) {
       scopes = new Map()
-      this.#bounds.set(kind, scopes)
+      this.#bounds.set(owned(kind), scopes)
     }
     const bound = scopes.get(scope)
-    if (bound === undefined || dueAt < bound) scopes.set(scope, dueAt)
+    if (bound === undefined) scopes.set(owned(scope), dueAt)
+    else if (dueAt < bound) scopes.set(scope, dueAt)
   }
   #correct(kind: string, scope: string): void {
     const next = this.#next.get(kind, toSql(scope))?.due

@@ -18,3 +18,6 @@ export function scopeParts(text: string): Scope {
   const end = colon + 1 + Number(text.slice(0, colon))
   return [text.slice(colon + 1, end), text.slice(text.indexOf(':', end) + 1)]
 }
+
+/** A text of its own, not a slice of a batch: for whoever keeps it beyond that batch. */
+export const owned = (text: string): string => ` ${text}`.slice(1)

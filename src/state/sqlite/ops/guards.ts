@@ -1,4 +1,5 @@
 import type { Op } from '../../../core/state.ts'
+import { owned } from '../text.ts'
 import { DONE, type OpAnswer, type Tx } from '../tx.ts'
 import { add, emptyWindow, prune, refusal, remove } from '../window.ts'
 
@@ -36,7 +37,7 @@ export function slot(tx: Tx, scope: string, op: OpOf<'slot'>, now: number): OpAn
     const free = others.map(([, until]) => until).sort((a, b) => a - b)[others.length - Math.max(op.max, 1)]
     return { refused: true, n: others.length, ...(free === undefined ? {} : { retryAt: free }) }
   }
-  tx.semaphores.set(scope, op.id, [...others, [op.holder, op.until]])
+  tx.semaphores.set(scope, op.id, [...others, [owned(op.holder), op.until]])
   return { n: others.length + 1 }
 }
 
