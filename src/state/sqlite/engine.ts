@@ -44,6 +44,7 @@ export class Engine {
   readonly #rollback: StatementSync
   readonly #numbers: Numbers
   #nextSweep = 0
+  #batches = 0
 
   constructor(db: DatabaseSync, now: number) {
     this.#db = db
@@ -208,7 +209,7 @@ export class Engine {
           giveBackPages(this.#db)
         }
       }
-      checkpoint(this.#db)
+      if (++this.#batches % CHECK_EVERY === 0) checkpoint(this.#db)
     } catch (e) {
       if (isFatal(e)) throw new Fatal(say(e))
       // A full or busy file: the next batch tries again, and the commits themselves say what is wrong.
@@ -219,6 +220,8 @@ export class Engine {
 /** Rows removed in one transaction. */
 const BITE = 500
 const SWEEP_EVERY_MS = 1000
+/** Batches between two looks at how long the log is: a look costs as much as a small write. */
+const CHECK_EVERY = 16
 
 /** One process at a time holds the store, so whoever held claims before is gone: what was claimed is due. */
 function voidClaims(db: DatabaseSync, now: number): void {
