@@ -34,6 +34,7 @@ import { occur } from '../schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
 import type { Config } from './config/config.ts'
+import { rulesMayBeAbsent } from './config/load.ts'
 import { breakerTable } from './routes.ts'
 
 /** Everything below the edges, put together: the one place that knows who needs whom. */
@@ -142,6 +143,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
 
   const rules = await openRules({
     directory: config().rules.directory,
+    mayBeAbsent: rulesMayBeAbsent(config()),
     names: () => {
       const { rules: r, background: b } = config()
       return {

@@ -68,3 +68,12 @@ export const unreadable = (file: string, e: unknown): Finding => ({
   severity: 'error',
   message: `cannot be read: ${e instanceof Error && 'code' in e ? String(e.code) : 'unknown error'}`,
 })
+
+export const isAbsent = (e: unknown): boolean => e instanceof Error && 'code' in e && e.code === 'ENOENT'
+
+/** What is said of the rules directory itself; `fine`: it is a warning that there is none. */
+export function noDirectory(directory: string, e: unknown, fine: boolean): Finding {
+  const why = isAbsent(e) ? 'there is no such directory' : unreadable(directory, e).message
+  const message = fine ? `there are no rules: ${why}` : `the rules directory cannot be read: ${why}`
+  return { file: directory, line: 0, column: 0, severity: fine ? 'warning' : 'error', message }
+}

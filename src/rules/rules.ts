@@ -8,7 +8,7 @@ import type { Redact } from '../core/redact.ts'
 import type { Control } from '../core/state.ts'
 import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
 import type { Environment } from './document.ts'
-import { listRules, readRules, unreadable } from './loader.ts'
+import { isAbsent, listRules, noDirectory, readRules } from './loader.ts'
 import type { RuleNames } from './names.ts'
 import { buildRuleset } from './ruleset.ts'
 import { dropOverruled, inForce, readSwitches, type Switch } from './switches.ts'
@@ -74,6 +74,8 @@ export interface Rules {
 
 export interface OpenRules {
   readonly directory: string
+  /** Nobody named the directory: without it the gateway begins with no rules, until it is there. */
+  readonly mayBeAbsent?: boolean
   /** Read at every load. */
   readonly names: () => RuleNames
   readonly env: Env
@@ -108,7 +110,7 @@ interface Loaded {
   readonly defaultProvider: string | undefined
 }
 
-/** Loads the directory. Throws RulesNotLoaded when it is not there, or anything in it is wrong. */
+/** Loads the directory. Throws RulesNotLoaded when it is not there and must be, or anything in it is wrong. */
 export async function openRules(options: OpenRules): Promise<Rules> {
   const { directory, env, control } = options
   const { clock, log } = env
@@ -119,6 +121,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   let byName: ReadonlyMap<string, Rule> = new Map()
   let fingerprint = ''
   let lastLoad: LoadState = { at: clock.now(), ok: true, findings: [] }
+  /** Once it was there, its going away empties nothing. */
+  let mayBeAbsent = options.mayBeAbsent === true
 
   const isEnabled = (rule: Rule): boolean => inForce(rule, switches)?.enabled ?? rule.enabled
   const context = (): CompileContext => ({
@@ -145,13 +149,14 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       // The fingerprint is of before the reading: an edit in between is seen by the next look.
       const listing = await listRules(directory)
       fingerprint = listing.fingerprint
+      mayBeAbsent = false
       files = await readRules(listing.files, findings)
     } catch (e) {
       fingerprint = UNREADABLE
-      findings.push(unreadable(directory, e))
+      findings.push(noDirectory(directory, e, mayBeAbsent && isAbsent(e)))
     }
     const ctx = context()
-    const compiled = findings.length > 0 ? undefined : compileRules(files, ctx)
+    const compiled = findings.some((f) => f.severity === 'error') ? undefined : compileRules(files, ctx)
     findings.push(...(compiled?.findings ?? []))
     const at = clock.now()
     const ok = compiled !== undefined && !findings.some((f) => f.severity === 'error')
@@ -166,6 +171,9 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     return { ok, version: assemble().version, warnings: findings }
   }
 
+  const warn = (findings: readonly Finding[]): void => {
+    for (const w of findings) log.warn({ finding: showFinding(w) }, 'a warning about the rules')
+  }
   // One load at a time, so that the last one asked for is the last to take effect.
   let queue: Promise<unknown> = Promise.resolve()
   function reload(): Promise<Reloaded> {
@@ -174,13 +182,14 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     return next.then((done) => {
       if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
       else log.error({ findings: done.findings.map(showFinding) }, 'rules not loaded; those of before stay in force')
-      for (const w of done.ok ? done.warnings : []) log.warn({ finding: showFinding(w) }, 'a warning about a rule')
+      if (done.ok) warn(done.warnings)
       return done
     })
   }
 
   const first = await load()
   if (!first.ok) throw new RulesNotLoaded(first.findings)
+  warn(first.warnings)
   const unsubscribe = control.subscribe(() => {
     switches = readSwitches(control, log)
     assemble()

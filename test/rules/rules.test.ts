@@ -17,7 +17,7 @@ const opened: Rules[] = []
 const rule = (name: string, type = 'suppress', more = '') => `  - { name: ${name}, action: { type: ${type} }${more} }\n`
 const write = (path: string, ...rules: string[]) => writeFileSync(join(dir, path), `rules:\n${rules.join('')}`)
 
-async function open(more: { directory?: string } = {}): Promise<Rules> {
+async function open(more: { directory?: string; mayBeAbsent?: boolean } = {}): Promise<Rules> {
   const { timezone, envNames, redact } = context
   const rules = await openRules({
     directory: dir,
@@ -73,7 +73,25 @@ describe('loading a directory', () => {
     write('b.yaml', rule('b', 'deney'))
     await expect(open()).rejects.toThrow(RulesNotLoaded)
     await expect(open()).rejects.toThrow(/rules\/a\.yaml:2:[\s\S]*rules\/b\.yaml:2:/)
-    await expect(open({ directory: join(root, 'nowhere') })).rejects.toThrow(/nowhere.*cannot be read: ENOENT/)
+    await expect(open({ directory: join(root, 'nowhere') })).rejects.toThrow(
+      /nowhere: error: the rules directory cannot be read: there is no such directory/,
+    )
+  })
+  it('a directory that nobody named may be absent at the start; once there, its going away empties nothing', async () => {
+    const late = join(root, 'late')
+    const rules = await open({ directory: late, mayBeAbsent: true })
+    expect(names(rules)).toEqual([])
+    expect(rules.lastLoad.ok).toBe(true)
+    expect(rules.lastLoad.findings.map(showFinding)).toEqual([
+      `${late}: warning: there are no rules: there is no such directory`,
+    ])
+    mkdirSync(late)
+    writeFileSync(join(late, 'a.yaml'), `rules:\n${rule('a', 'deny')}`)
+    await rules.reload()
+    expect(names(rules)).toEqual(['a'])
+    rmSync(late, { recursive: true })
+    expect((await rules.reload()).ok).toBe(false)
+    expect(names(rules)).toEqual(['a'])
   })
   it('links that lead in a circle end, and one that leads nowhere is named', async () => {
     write('a.yaml', rule('a'))

@@ -1,11 +1,11 @@
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import { compileRules } from '../../rules/compile.ts'
-import { listRules, readRules } from '../../rules/loader.ts'
+import { isAbsent, listRules, noDirectory, readRules } from '../../rules/loader.ts'
 import type { RuleNames } from '../../rules/names.ts'
 import type { Config } from '../config/config.ts'
 import { nameOf } from '../config/draft.ts'
-import { whyUnreadable } from '../config/expand.ts'
+import { rulesMayBeAbsent } from '../config/load.ts'
 
 /** Compiles the rule files as a start would. Warnings for a directory that only the default names, errors for all else. */
 export async function checkRules(
@@ -15,9 +15,7 @@ export async function checkRules(
   const { directory } = config.rules
   const findings: Finding[] = []
   const listing = await listRules(directory).catch((e: unknown) => {
-    const message = `the rules directory cannot be read: ${whyUnreadable(e)}`
-    const severity = config.file === undefined ? 'warning' : 'error'
-    findings.push({ file: directory, line: 0, column: 0, severity, message })
+    findings.push(noDirectory(directory, e, rulesMayBeAbsent(config) && isAbsent(e)))
     return undefined
   })
   if (!listing) return { count: 0, findings }

@@ -44,6 +44,10 @@ export interface LoadedConfig {
 export const requestAgain = (request: ConfigRequest, running: Config): ConfigRequest =>
   running.file === undefined ? request : { ...request, file: request.file ?? DEFAULT_FILE }
 
+/** Nobody has asked for rules: there is no file, and the directory is the one that only the defaults name. */
+export const rulesMayBeAbsent = ({ file, directory, rules }: Config): boolean =>
+  file === undefined && rules.directory === resolve(directory, 'rules')
+
 const DEFAULT_FILE = 'gateway.toml'
 /** What stands for the file when there is none. */
 const NO_FILE = '[[providers]]\nname = "log"\ntype = "log"\n\n[rules]\ndefault_provider = "log"\n'
