@@ -25,9 +25,10 @@ export async function measureRules(): Promise<{
     const device = (n: number): Action => ({ ...action, payload: { ...action.payload, device_id: `device-${n}` } })
     return {
       guide: perEvaluation(guide, [action]),
+      // As many actions for both, so that the difference is the rules'.
       ten: perEvaluation(
         ten,
-        Array.from({ length: 10 }, (_, i) => device(i)),
+        Array.from({ length: 1000 }, (_, i) => device(i % 10)),
       ),
       tenThousand: perEvaluation(
         tenThousand,
