@@ -144,7 +144,7 @@ export const serve: Serve = async (first, again) => {
 
   /** Puts the parts of a new configuration in force that need no restart. */
   async function takeOver(next: Config): Promise<void> {
-    const before = routes
+    const before = { config, routes }
     const taken: Config = {
       ...config,
       providers: next.providers,
@@ -153,17 +153,27 @@ export const serve: Serve = async (first, again) => {
       background: next.background,
       audit: { ...config.audit, redact: next.audit.redact },
     }
-    routes = open(taken)
+    const opened = open(taken)
     config = taken
+    parts.chains.setDefinitions(config.chains.definitions)
+    // Rules name providers and chains: an edit that takes one away from under them is refused whole, like a bad rule file.
+    const rules = await parts.rules.reload()
+    if (!rules.ok) {
+      config = before.config
+      parts.chains.setDefinitions(config.chains.definitions)
+      configError = rules.findings.map(showFinding).join('; ')
+      log.error({ findings: configError }, 'configuration not loaded: rules do not go with it; the one of before stays')
+      await Promise.all([parts.rules.reload(), closeRoutes(opened)])
+      return
+    }
+    routes = opened
     parts.breakers.update(breakerTable(config))
     const drained = parts.deliver.update(routes)
-    parts.chains.setDefinitions(config.chains.definitions)
-    await parts.rules.reload()
     const old = loops
     loops = begin()
     await old?.stop()
     await drained
-    await closeRoutes(before)
+    await closeRoutes(before.routes)
     log.info({ providers: config.providers.length }, 'configuration loaded')
   }
 

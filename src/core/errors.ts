@@ -31,7 +31,9 @@ export class Problem extends Error {
     this.extra = more.extra ?? {}
   }
 }
-export const notFound = (what: string): Problem => new Problem(404, 'not_found', `there is no ${what} here`)
+/** `hint`: made by `didYouMean`. */
+export const notFound = (what: string, hint = ''): Problem =>
+  new Problem(404, 'not_found', `there is no ${what} here${hint}`)
 
 /** The store said no before doing anything: repeating is safe. */
 export class StateUnavailable extends Error {

@@ -28,7 +28,7 @@ export function parseWire<S extends z.ZodObject>(schema: S, body: unknown, what:
           pointer: pointer([...issue.path, key]),
           message: `unknown field${issue.path.length === 0 ? didYouMean(key, known) : ''}`,
         }))
-      : [{ pointer: pointer(issue.path), message: missing(issue) ? 'is required' : issue.message }],
+      : [{ pointer: pointer(issue.path), message: missing(issue) ? 'is required' : said(issue) }],
   )
   throw invalid(what, errors)
 }
@@ -41,6 +41,12 @@ const given = (body: JsonObject): object => Object.fromEntries(Object.entries(bo
 
 const MISSING: readonly (string | undefined)[] = ['invalid_type', 'invalid_value', 'invalid_union']
 const missing = (issue: z.core.$ZodIssue): boolean => MISSING.includes(issue.code) && issue.input === undefined
+
+/** The library's own words for a wrong type name its inner workings; ours name what was expected. */
+const said = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
+    ? `expected ${issue.expected}`
+    : issue.message
 
 /** An edit whose `If-Match` names another version than the one in force. */
 export const preconditionFailed = (what: string): Problem =>

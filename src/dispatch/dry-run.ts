@@ -1,6 +1,8 @@
+import type { Action } from '../core/action.ts'
+import { isoTime } from '../core/clock.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Plan, TraceEntry } from '../core/plan.ts'
+import type { Effect, End, Guard, Plan, TraceEntry } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Admission } from './admission.ts'
 import type { Verdict } from './refused.ts'
@@ -25,8 +27,6 @@ export function dryOutcome(
         : (delivers ?? 'executed')
   const rule = verdict?.is === 'outcome' ? verdict.outcome.rule : 'rule' in end ? end.rule : undefined
   const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
-  const { matched, guards, effects, action } = plan
-  const shown = JSON.parse(JSON.stringify({ matched, guards, effects, end, action })) as JsonObject
   return {
     action_id: run.action.id,
     run_id: run.runId,
@@ -34,8 +34,71 @@ export function dryOutcome(
     outcome: 'dry_run',
     verdict: would,
     ...(provider !== undefined && { provider }),
-    plan: redact(shown),
+    plan: redact(planView(plan)),
     ...(plan.warnings.length > 0 && { warnings: plan.warnings }),
     ...(trace && { trace: trace as unknown as Json }),
+  }
+}
+
+/** A plan in wire names, without the ids the store knows its parts by. */
+function planView(plan: Plan): JsonObject {
+  return {
+    matched: plan.matched,
+    guards: plan.guards.map(guardView),
+    effects: plan.effects.map(effectView),
+    end: endView(plan.end),
+    action: plain(plan.action),
+  }
+}
+
+/** An action is plain data; only its type has no index signature. */
+const plain = (action: Action): JsonObject => action as unknown as JsonObject
+
+function guardView(g: Guard): JsonObject {
+  if (g.kind === 'dedup') return { type: 'deduplicate', rule: g.rule, dedup_key: g.shown, ttl_seconds: g.ttlMs / 1000 }
+  return {
+    type: 'throttle',
+    rule: g.rule,
+    max_count: g.maxCount,
+    window_seconds: g.windowMs / 1000,
+    ...(g.message !== undefined && { message: g.message }),
+  }
+}
+
+function effectView(e: Effect): JsonObject {
+  if (e.kind === 'copy')
+    return { type: 'copy', rule: e.rule, target_provider: e.targetProvider, action: plain(e.action) }
+  return e.kind === 'chain' ? { type: 'chain', rule: e.rule, chain: e.chain } : { type: e.kind, rule: e.rule }
+}
+
+function endView(end: End): JsonObject {
+  const by = { ...('rule' in end && end.rule !== undefined && { rule: end.rule }) }
+  switch (end.kind) {
+    case 'deliver':
+      return {
+        type: end.rerouted ? 'reroute' : 'deliver',
+        ...by,
+        provider: end.provider ?? null,
+        ...(end.fallback !== undefined && { fallback_provider: end.fallback }),
+      }
+    case 'group':
+      return {
+        type: 'group',
+        ...by,
+        group_id: end.groupId,
+        group_key: end.groupKey,
+        labels: end.labels,
+        group_wait_seconds: end.waitMs / 1000,
+        group_interval_seconds: end.intervalMs / 1000,
+        max_group_size: end.maxSize,
+        max_group_bytes: end.maxBytes,
+        ...(end.targetProvider !== undefined && { target_provider: end.targetProvider }),
+      }
+    case 'schedule':
+      return { type: 'schedule', ...by, scheduled_for: isoTime(end.dueAt), on_repeat: end.onRepeat }
+    case 'chain':
+      return { type: 'chain', ...by, chain: end.chain }
+    default:
+      return { type: end.kind, ...by, ...(end.reason !== undefined && { reason: end.reason }) }
   }
 }

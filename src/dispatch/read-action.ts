@@ -1,6 +1,7 @@
 import type { Action } from '../core/action.ts'
 import { type FieldError, Problem } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
+import { didYouMean } from '../core/nearest.ts'
 
 /**
  * Reads an action at the door. Written by hand rather than with a schema library because it runs on every dispatch; all
@@ -49,7 +50,8 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
       message,
     })
   }
-  for (const key of Object.keys(body)) if (!FIELDS.has(key) && own(body, key) !== null) wrong(key, 'unknown field')
+  for (const key of Object.keys(body))
+    if (!FIELDS.has(key) && own(body, key) !== null) wrong(key, `unknown field${didYouMean(key, FIELDS)}`)
 
   const text = (field: string, max: number, bytes = false): string | undefined => {
     const v = own(body, field)

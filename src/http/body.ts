@@ -89,6 +89,13 @@ export function parseJson(raw: Buffer): Json {
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 const OTHER_CHARSET = /;\s*charset\s*=\s*"?(?!utf-?8"?\s*(?:;|$))/i
 
+/** What a request to a route may say at the least. */
+const EXAMPLES: ReadonlyMap<string, string> = new Map([
+  ['/v1/dispatch', '{"action_type":"greeting","payload":{"text":"hello"}}'],
+  ['/v1/rules/evaluate', '{"action_type":"greeting","payload":{"text":"hello"}}'],
+  ['/v1/dispatch/batch', '[{"action_type":"greeting","payload":{"text":"hello"}}]'],
+])
+
 /** Throws Problem 415 with the command that works. */
 export function needsJson(c: Ctx): void {
   const type = header(c, 'content-type')
@@ -97,7 +104,7 @@ export function needsJson(c: Ctx): void {
   throw new Problem(
     415,
     'unsupported_media_type',
-    `${type === undefined ? 'the request has no content type' : 'this content type is not read'}; send JSON in UTF-8: curl -X ${c.req.method} '${origin}${pathname}' -H 'content-type: application/json' -d '{}'`,
+    `${type === undefined ? 'the request has no content type' : 'this content type is not read'}; send JSON in UTF-8: curl -X ${c.req.method} '${origin}${pathname}' -H 'content-type: application/json' -d '${EXAMPLES.get(pathname) ?? '{}'}'`,
     { extra: { accepts: ['application/json'] } },
   )
 }

@@ -46,7 +46,11 @@ function nowhere(c: Ctx): Problem {
   if (methodsOf(path).length > 0)
     return new Problem(405, 'method_not_allowed', `${path} takes ${methodsOf(path).join(', ')}, not ${method}`)
   const known = [...new Set(routes.map((r) => r.path))]
-  return new Problem(404, 'unknown_route', `there is no ${path}${didYouMean(path, known)} GET / lists what there is`)
+  return new Problem(
+    404,
+    'unknown_route',
+    `there is no ${path}${didYouMean(path, known) || '.'} GET / lists what there is.`,
+  )
 }
 
 const patterns: readonly (readonly [RegExp, Route])[] = routes.map((r) => [

@@ -137,3 +137,22 @@ test('gateway.toml: providers are taken over while running, what needs a restart
   expect(gone.body['code']).toBe('provider_unknown')
   expect(await gateway.stop()).toBe(0)
 })
+
+test('gateway.toml: an edit that takes away a provider rules name is refused whole; the old one serves on', async () => {
+  const toml = (...names: string[]): string =>
+    `${names.map((n) => `[[providers]]\nname = "${n}"\ntype = "log"\n`).join('')}[rules]\ndefault_provider = "out"\n`
+  const at = place({
+    'gateway.toml': toml('out', 'other'),
+    'rules/rules.yaml': 'rules:\n  - { name: there, action: { type: reroute, target_provider: other } }\n',
+  })
+  const gateway = await serve(at)
+  const provider = async (): Promise<unknown> => (await gateway.dispatch({ action_type: 'note' })).body['provider']
+  expect(await provider()).toBe('other')
+  at.write('gateway.toml', toml('out'))
+  await until(() => /there is no provider \\"other\\"/.test(gateway.stderr), 'the refusal in the log')
+  expect(await provider()).toBe('other')
+  at.write('gateway.toml', toml('out', 'other', 'third'))
+  await until(() => gateway.stderr.includes('"configuration loaded"'), 'the good edit in force')
+  expect(await provider()).toBe('other')
+  expect(await gateway.stop()).toBe(0)
+})

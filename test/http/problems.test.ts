@@ -162,7 +162,7 @@ describe('addresses', () => {
   test('a route that is not there names the nearest', async () => {
     const g = await testGateway()
     problem(await g.ask('POST', '/v1/dispach', {}), 404, 'unknown_route', {
-      detail: 'there is no /v1/dispach; did you mean "/v1/dispatch"? GET / lists what there is',
+      detail: 'there is no /v1/dispach; did you mean "/v1/dispatch"? GET / lists what there is.',
     })
     problem(await g.ask('GET', '/v1/dispatch/'), 404, 'unknown_route')
   })

@@ -42,7 +42,7 @@ export const chainDefinitionRoutes: readonly Route[] = [
       readQuery(c, [])
       const name = param(c, 'name')
       const found = chains.definition(name)
-      if (!found) throw notFound(`chain definition of this name${didYouMean(name, chains.names())}`)
+      if (!found) throw notFound('chain definition of this name', didYouMean(name, chains.names()))
       return json(200, shown(found, redact()), etag(found.version))
     },
   },

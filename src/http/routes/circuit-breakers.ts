@@ -15,10 +15,11 @@ const handSchema = z.strictObject({ why: z.string().max(1000).optional() })
 
 const none = ({ breakers }: HttpDeps, provider: string): Problem =>
   notFound(
-    `circuit breaker of this provider${didYouMean(
+    'circuit breaker of this provider',
+    didYouMean(
       provider,
       breakers.list().map((b) => b.provider),
-    )}`,
+    ),
   )
 
 async function byHand(c: Ctx, deps: HttpDeps, what: 'trip' | 'reset'): Promise<Response> {

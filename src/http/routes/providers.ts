@@ -27,7 +27,7 @@ export const providerRoutes: readonly Route[] = [
       const done = await deps.deliver.test(name)
       if (done) return json(200, done)
       const names = deps.deliver.health().map((p) => p.provider)
-      throw notFound(`provider of this name${didYouMean(name, names)}`)
+      throw notFound('provider of this name', didYouMean(name, names))
     },
   },
 ]

@@ -98,10 +98,11 @@ export const ruleRoutes: readonly Route[] = [
 
 const noRule = ({ rules }: HttpDeps, name: string): Problem =>
   notFound(
-    `rule of this name${didYouMean(
+    'rule of this name',
+    didYouMean(
       name,
       rules.list().map((r) => r.name),
-    )}`,
+    ),
   )
 
 const findingView = ({ severity, file, line, column, message }: Finding): JsonObject => ({
