@@ -13,7 +13,10 @@ import { BODY, writeGateway } from './settings.ts'
 export async function measureRules(): Promise<{
   readonly guide: number
   readonly ten: number
+  /** The same actions, so that only the number of rules differs. */
   readonly tenThousand: number
+  /** 1,000 actions that each meet another rule: what the processor's caches make of it. */
+  readonly spread: number
 }> {
   const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
   try {
@@ -23,17 +26,13 @@ export async function measureRules(): Promise<{
     const ten = await open(many(join(dir, 'ten'), 10))
     const tenThousand = await open(many(join(dir, 'ten-thousand'), 10_000))
     const device = (n: number): Action => ({ ...action, payload: { ...action.payload, device_id: `device-${n}` } })
+    const few = Array.from({ length: 1000 }, (_, i) => device(i % 10))
+    const spread = Array.from({ length: 1000 }, (_, i) => device(i * 10))
     return {
       guide: perEvaluation(guide, [action]),
-      // As many actions for both, so that the difference is the rules'.
-      ten: perEvaluation(
-        ten,
-        Array.from({ length: 1000 }, (_, i) => device(i % 10)),
-      ),
-      tenThousand: perEvaluation(
-        tenThousand,
-        Array.from({ length: 1000 }, (_, i) => device(i * 10)),
-      ),
+      ten: perEvaluation(ten, few),
+      tenThousand: perEvaluation(tenThousand, few),
+      spread: perEvaluation(tenThousand, spread),
     }
   } finally {
     rmSync(dir, { recursive: true })
