@@ -51,4 +51,13 @@ export function deadlineSignal(clock: Clock, ms: number): { signal: AbortSignal;
   return { signal: abort.signal, clear: () => timer.cancel() }
 }
 
-export const isoTime = (ms: number): string => new Date(ms).toISOString()
+let lastMs = Number.NaN
+let lastText = ''
+/** RFC 3339 in UTC. The moment asked for last is remembered: a record has three times, most often one moment. */
+export function isoTime(ms: number): string {
+  if (ms !== lastMs) {
+    lastText = new Date(ms).toISOString()
+    lastMs = ms
+  }
+  return lastText
+}

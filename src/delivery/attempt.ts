@@ -19,6 +19,7 @@ export function attempt(
   request: Json,
   opts: { readonly token: string; readonly timeoutMs: number; readonly lost: AbortSignal },
 ): Promise<Receipt> {
+  if (!provider.hasEffect) return here(deps.log, provider, request, opts.token)
   return new Promise((resolve, reject) => {
     const abort = new AbortController()
     const clear = () => {
@@ -47,6 +48,17 @@ export function attempt(
       },
     )
   })
+}
+
+const NEVER = new AbortController().signal
+
+/** What leaves the machine alone neither hangs nor ends unknown: no timer, nothing to cut short. */
+async function here(log: Log, provider: Provider, request: Json, token: string): Promise<Receipt> {
+  try {
+    return await provider.send(request, { token, signal: NEVER })
+  } catch (e) {
+    throw asProviderError(log, provider.name, e)
+  }
 }
 
 /** A provider that throws something else has a fault of its own: nobody knows how far it had come, and the text is for the log. */

@@ -2,7 +2,7 @@ import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import type { Guarantee, Outcome } from '../core/outcome.ts'
 import type { Claimed, ClaimRef, Op } from '../core/state.ts'
-import type { DeliveryEnd } from '../delivery/delivery.ts'
+import type { DeliveryEnd, DeliveryHooks } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS, type Lease } from '../delivery/lease.ts'
 import { common, type Intent, intentScope, intentTags, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
@@ -24,6 +24,10 @@ export interface Send {
   /** An intent whose lease ran out: sent again if that is safe, else ended as interrupted. */
   recover(entry: Claimed): Promise<void>
 }
+
+/** The hooks of a delivery that no claim holds and nothing cuts short. */
+const NEVER = new AbortController().signal
+const UNHELD: DeliveryHooks = { store: async () => false, lost: NEVER, stopping: NEVER }
 
 export function createSend(parts: Parts): Send {
   const { env, state, deliver } = parts
@@ -150,11 +154,9 @@ export function createSend(parts: Parts): Send {
     send,
     async sendCertain(intent, told) {
       const { action, provider, token, request } = intent
-      const { signal } = new AbortController()
-      const hooks = { store: async () => false, lost: signal, stopping: signal }
       const end = await deliver.deliver(
         { action, provider, token, request, deadline: env.clock.now() + parts.settings().deadlineMs },
-        hooks,
+        UNHELD,
       )
       if (end.kind !== 'executed')
         env.log.error({ action_id: action.id, provider, end: end.kind }, 'a provider that cannot fail did')
