@@ -130,7 +130,9 @@ const messageFor = (form: Form, protocol: string): string => {
     const byProtocol = JSON.parse(message) as Record<string, unknown>
     const text = byProtocol[protocol] ?? byProtocol.default
     if (typeof text === 'string') return text
-  } catch {}
+  } catch {
+    // no JSON has no default entry either
+  }
   throw new AwsError('InvalidParameter', 'Invalid parameter: Message Structure - No default entry in JSON message body')
 }
 

@@ -23,4 +23,21 @@ export interface Action {
   readonly ends_at?: string
   readonly created_at: string
 }
+/** Every field an action may have, in its wire names: what the door takes, and what rules may read. */
+export const actionFields = [
+  'id',
+  'namespace',
+  'tenant',
+  'provider',
+  'action_type',
+  'payload',
+  'metadata',
+  'dedup_key',
+  'fingerprint',
+  'status',
+  'starts_at',
+  'ends_at',
+  'created_at',
+] as const satisfies readonly (keyof Action)[]
+
 export const scopeOf = (a: Action): Scope => [a.namespace, a.tenant]

@@ -1,11 +1,10 @@
 import type { Action } from '../core/action.ts'
 import type { Hold } from '../core/hold.ts'
 import type { Plan } from '../core/plan.ts'
-import { cancelOps, emptyKey } from '../schedules/schedule.ts'
+import { cancelOps, emptyKey, putHold } from '../schedules/schedule.ts'
 import { endedRecord } from '../schedules/schedules.ts'
 import type { After, Tools } from './after.ts'
 import { add, type Draft } from './draft.ts'
-import { holdOp } from './forward.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
 import type { Run } from './run.ts'
@@ -27,7 +26,7 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
     if (effect.kind === 'copy') {
       const hold = copyHold(parts, run, effect.action, effect.targetProvider, effect.rule, now)
       copies.push(hold.action.id)
-      add(draft, [holdOp(hold, parts.env.newId(), now)])
+      add(draft, [putHold(hold, parts.env.newId())])
     } else if (effect.kind === 'chain') {
       const { runId, auditId, scope } = run
       const started = tools.chains.startOps({

@@ -13,7 +13,7 @@ import type { After, Tools } from './after.ts'
 import type { TakenKey } from './dedup.ts'
 import { add, type Draft } from './draft.ts'
 import type { Effects } from './effects.ts'
-import { type Intent, putIntent } from './intent.ts'
+import { type Intent, intentOf, putIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
 import type { Run } from './run.ts'
@@ -183,31 +183,15 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
     return failed(base, end.rule, e.code, e.message, provider)
   }
   const intent: Intent = {
-    runId: run.runId,
-    auditId: run.auditId,
-    kind: run.kind,
-    action: plan.action,
-    answers: { actionId: run.action.id, runId: run.runId },
+    ...intentOf(run, plan, now),
     provider,
-    ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
     ...(end.fallback !== undefined && { fallback: end.fallback }),
     rerouted: end.rerouted,
     ...(end.rule !== undefined && { rule: end.rule }),
-    matched: plan.matched,
-    rulesVersion: run.rulesVersion,
     token,
     request,
-    firstAttemptAt: now,
-    unknownElsewhere: false,
-    accepted: run.accepted,
-    putBack: run.accepted,
-    firstDueAt: run.held?.firstDueAt ?? now,
-    receivedAt: run.receivedAt,
-    caller: run.caller,
-    ...(run.parentId !== undefined && { parentId: run.parentId }),
     dedup,
     idempotency: run.idempotency ? [run.idempotency] : [],
-    keysVersion: run.keysVersion,
     ...(effects.copies.length > 0 && { copies: effects.copies }),
     ...(effects.chains.length > 0 && { chains: effects.chains }),
     ...(base.warnings && { warnings: base.warnings }),

@@ -1,9 +1,9 @@
-import type { Hold } from '../core/hold.ts'
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Claimed } from '../core/state.ts'
 import { flushAction } from '../groups/group.ts'
+import { readHold } from '../schedules/schedule.ts'
 import { common, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
@@ -75,7 +75,7 @@ const ofFlush = (entry: Claimed) => {
   return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule }
 }
 const ofHold = (entry: Claimed) => {
-  const hold = JSON.parse(entry.value) as Hold
+  const hold = readHold(entry)
   const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
   const { action, runId, auditId, heldAt, rule } = hold
   return { action, runId, auditId, heldAt, kind, rule }

@@ -1,7 +1,8 @@
 import type { Action } from '../core/action.ts'
-import { actionTag, type Hold, kinds } from '../core/hold.ts'
+import type { Hold } from '../core/hold.ts'
 import type { Op } from '../core/state.ts'
 import { type DeadLetter, deadLetterView } from '../delivery/dead-letters.ts'
+import { putHold } from '../schedules/schedule.ts'
 import type { Parts } from './parts.ts'
 
 /** Named in the audit as the rule of a forwarded dead letter, and what keeps one that fails from being forwarded again. */
@@ -33,17 +34,5 @@ export function forwardOps(parts: Pick<Parts, 'env' | 'settings'>, letter: DeadL
     rule: FORWARD_RULE,
     counted: true,
   }
-  return [holdOp(hold, env.newId(), now)]
+  return [putHold(hold, env.newId())]
 }
-
-/** A hold as a new entry, due then. */
-export const holdOp = (hold: Hold, version: string, dueAt: number): Op => ({
-  op: 'put',
-  kind: kinds[hold.kind],
-  id: hold.runId,
-  value: JSON.stringify(hold),
-  version,
-  ifVersion: null,
-  tags: [actionTag(hold.action.id)],
-  dueAt,
-})

@@ -7,7 +7,7 @@ import type { Plan, Resume } from '../core/plan.ts'
 import type { Claimed, Op } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { flushAction } from '../groups/group.ts'
-import { unlinkOps } from '../schedules/schedule.ts'
+import { readHold, unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
 import type { GatewayTools } from './gateway.ts'
@@ -236,7 +236,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
 
   return {
     async release(entry) {
-      const hold = JSON.parse(entry.value) as Hold
+      const hold = readHold(entry)
       const { runId, auditId, action, heldAt, firstDueAt, counted } = hold
       await unlessStoreIsAway(
         release({

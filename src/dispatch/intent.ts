@@ -2,9 +2,11 @@ import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
 import { actionTag, kinds } from '../core/hold.ts'
 import type { Json } from '../core/json.ts'
+import type { Plan } from '../core/plan.ts'
 import type { Op } from '../core/state.ts'
 import type { TakenKey } from './dedup.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
+import type { Run } from './run.ts'
 
 /**
  * An admitted action on its way out: stored, with the rendered request, before the first byte. Whoever claims it again goes
@@ -86,4 +88,25 @@ export const common = (i: Intent) => ({
   ...(i.copies && { copies: i.copies }),
   ...(i.chains && { chains: i.chains }),
   ...(i.warnings && { warnings: i.warnings }),
+})
+
+/** What an intent has of the run and the plan that admitted it, before anything is known of where it goes. */
+export const intentOf = (run: Run, plan: Plan, now: number) => ({
+  runId: run.runId,
+  auditId: run.auditId,
+  kind: run.kind,
+  action: plan.action,
+  answers: { actionId: run.action.id, runId: run.runId },
+  ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
+  matched: plan.matched,
+  rulesVersion: run.rulesVersion,
+  firstAttemptAt: now,
+  unknownElsewhere: false,
+  accepted: run.accepted,
+  putBack: run.accepted,
+  firstDueAt: run.held?.firstDueAt ?? now,
+  receivedAt: run.receivedAt,
+  caller: run.caller,
+  ...(run.parentId !== undefined && { parentId: run.parentId }),
+  keysVersion: run.keysVersion,
 })

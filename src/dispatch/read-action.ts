@@ -1,4 +1,4 @@
-import type { Action } from '../core/action.ts'
+import { type Action, actionFields } from '../core/action.ts'
 import { type FieldError, Problem } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
@@ -11,21 +11,7 @@ import { didYouMean } from '../core/nearest.ts'
 const MAX_NAME = 128
 const MAX_ID = 256
 const MAX_KEY_BYTES = 512
-const FIELDS = new Set([
-  'id',
-  'namespace',
-  'tenant',
-  'provider',
-  'action_type',
-  'payload',
-  'metadata',
-  'dedup_key',
-  'fingerprint',
-  'status',
-  'starts_at',
-  'ends_at',
-  'created_at',
-])
+const FIELDS: ReadonlySet<string> = new Set(actionFields)
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](?:[01]\d|2[0-3]):\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
 

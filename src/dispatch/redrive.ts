@@ -13,6 +13,7 @@ import {
   redriven,
 } from '../delivery/dead-letters.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
+import { claimOf } from './admission.ts'
 import { pendingDedup, pendingExpiry, readDedup, takeDedup } from './dedup.ts'
 import { IDEMPOTENCY_TTL_MS, readIdempotency, takeIdempotency } from './idempotency.ts'
 import { type Intent, putIntent } from './intent.ts'
@@ -101,8 +102,8 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
     ]
     const done = await state.commit(letterScope(letter), ops)
     if (!done.ok) throw new Problem(409, 'being_redriven', 'this dead letter is being sent, or has changed, already')
-    const number = done.results[0]?.claimNumber ?? 0
-    const outcome = await sender.send(intent, { owner: parts.node, number, until }, 1)
+    const claim = claimOf({ at: 0 }, { owner: parts.node, until }, done)
+    const outcome = await sender.send(intent, claim, 1)
     return outcome ?? { action_id: letter.action.id, run_id: letter.run_id, outcome: 'accepted' }
   }
 

@@ -10,7 +10,7 @@ import type { DeliveryEnd } from '../delivery/delivery.ts'
 import { type DedupValue, pendingDedup, pendingExpiry, settleDedup } from './dedup.ts'
 import { forwardOps } from './forward.ts'
 import { type IdempotencyValue, isFinal, settleIdempotency, storedAnswer } from './idempotency.ts'
-import { common, type Intent, intentTags } from './intent.ts'
+import { common, type Intent, intentOf, intentTags } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { Run } from './run.ts'
@@ -210,30 +210,14 @@ export function letterOps(
   now: number,
 ): { readonly ops: readonly Op[]; readonly letterId: string } {
   const intent: Intent = {
-    runId: run.runId,
-    auditId: run.auditId,
-    kind: run.kind,
-    action: plan.action,
-    answers: { actionId: run.action.id, runId: run.runId },
+    ...intentOf(run, plan, now),
     provider: outcome.provider ?? '',
-    ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
     rerouted: false,
     ...(outcome.rule !== undefined && { rule: outcome.rule }),
-    matched: plan.matched,
-    rulesVersion: run.rulesVersion,
     token: deliveryToken(run.runId),
     request: null,
-    firstAttemptAt: now,
-    unknownElsewhere: false,
-    accepted: run.accepted,
-    putBack: run.accepted,
-    firstDueAt: run.held?.firstDueAt ?? now,
-    receivedAt: run.receivedAt,
-    caller: run.caller,
-    ...(run.parentId !== undefined && { parentId: run.parentId }),
     dedup: [],
     idempotency: [],
-    keysVersion: run.keysVersion,
   }
   const letter = letterOf(parts, intent, outcome, now)
   return {

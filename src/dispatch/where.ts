@@ -3,11 +3,12 @@ import type { Scope } from '../core/action.ts'
 import type { AuditRecord, AuditStore } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
 import { notFound } from '../core/errors.ts'
-import { actionTag, type Hold, kinds } from '../core/hold.ts'
+import { actionTag, kinds } from '../core/hold.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import { deadLettersOf, deadLetterView } from '../delivery/dead-letters.ts'
+import { readHold } from '../schedules/schedule.ts'
 import { readIntent } from './intent.ts'
 
 /** Where an action is now, and what has been recorded of it. */
@@ -82,7 +83,7 @@ function intentPlace(entry: Entry): JsonObject {
 }
 
 function holdPlace(entry: Entry): JsonObject {
-  const hold = JSON.parse(entry.value) as Hold
+  const hold = readHold(entry)
   return {
     place: hold.kind,
     hold_id: hold.runId,

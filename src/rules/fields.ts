@@ -1,4 +1,4 @@
-import type { Action } from '../core/action.ts'
+import { type Action, actionFields } from '../core/action.ts'
 import { follow, isObject, type Json, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
@@ -20,21 +20,6 @@ export interface FieldContext {
   readonly env: ReadonlyMap<string, string | undefined>
 }
 
-export const actionFields = [
-  'id',
-  'namespace',
-  'tenant',
-  'provider',
-  'action_type',
-  'payload',
-  'metadata',
-  'dedup_key',
-  'fingerprint',
-  'status',
-  'starts_at',
-  'ends_at',
-  'created_at',
-] as const
 type ActionField = (typeof actionFields)[number]
 const isActionField = (s: string): s is ActionField => (actionFields as readonly string[]).includes(s)
 

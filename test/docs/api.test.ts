@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { actionFields } from '../../src/core/action.ts'
 import { auditOnlyTags, httpStatus, type Outcome, outcomeTags } from '../../src/core/outcome.ts'
 import { routes } from '../../src/http/routes/index.ts'
 import { quotaSchema } from '../../src/quotas/quota.ts'
 import { retentionSchema } from '../../src/retention/policy.ts'
-import { actionFields } from '../../src/rules/fields.ts'
 import { recurringSchema } from '../../src/schedules/recurring-body.ts'
 import { codes, root, section, table } from './markdown.ts'
 

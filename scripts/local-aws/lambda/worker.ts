@@ -70,7 +70,9 @@ export const startWorker = ({ runtime, folder, env }: WorkerSpec): Worker => {
     if (child.pid === undefined) return
     try {
       process.kill(-child.pid, 'SIGKILL')
-    } catch {}
+    } catch {
+      // it is gone already
+    }
   }
   const over = (fault: FunctionFault): void => {
     alive = false
