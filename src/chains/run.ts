@@ -2,18 +2,27 @@ import type { Action } from '../core/action.ts'
 import { actionTag } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import type { Json } from '../core/json.ts'
-import type { ChainDefinition } from './definition.ts'
+import type { ChainDefinition, Priority } from './definition.ts'
 
-export const endedStatuses = ['completed', 'failed', 'cancelled', 'timed_out'] as const
-export const runStatuses = ['running', 'waiting', ...endedStatuses] as const
+export const endedStatuses = [
+  'completed',
+  'partially_completed',
+  'failed',
+  'cancelled',
+  'timed_out',
+  'compensated',
+] as const
+export const openStatuses = ['pending', 'running', 'waiting', 'compensating'] as const
+export const runStatuses = [...openStatuses, ...endedStatuses] as const
 export type RunStatus = (typeof runStatuses)[number]
+export type EndedStatus = (typeof endedStatuses)[number]
 
 /**
- * An execution as stored: position, counters and status, small enough to write with every step. What it began with and what its
- * steps took and gave are entries of their own. Times are milliseconds.
+ * An execution as stored: what is open, counters and status, small enough to write with every step. It is the fold of its history
+ * (history.ts). What it began with and what its steps took and gave are entries of their own. Times are milliseconds.
  */
 export interface Run {
-  readonly v: 1
+  readonly v: 2
   readonly id: string
   readonly chain: string
   /** Of the definition it began with. */
@@ -23,35 +32,96 @@ export interface Run {
   /** Of the admission that started the root. */
   readonly runId: string
   readonly rule?: string
-  readonly parent?: { readonly id: string; readonly step: string; readonly iteration: number }
+  readonly parent?: Parent
+  readonly priority: Priority
+  /** What it must have before it may begin, and the entity it was found by. */
+  readonly lock?: string
+  readonly entity?: string
+  /** Names of the semaphores it must be inside of while a node drives it. */
+  readonly limits?: readonly { readonly id: string; readonly max: number }[]
+  readonly attributes?: { readonly [name: string]: string }
   readonly startedAt: number
   readonly timeoutMs: number
-  /** When it ends `timed_out`, whoever is alive by then. */
+  /** Of the parent, if it has one: no time of its own goes beyond. */
+  readonly latest?: number
+  /** When it ends `timed_out`, whoever is alive by then. Counted from when it may begin. */
   readonly deadline: number
   readonly status: RunStatus
-  /** The step it is at; once ended, the step it ended with. */
-  readonly at: Position
-  /** How often each step was entered. */
+  /** Everything under way: one step, several of a graph, a group and its members. */
+  readonly open: readonly Task[]
+  /** How often each step was entered, members of groups excluded. */
   readonly entered: { readonly [step: string]: number }
-  /** Steps that have ended: the length of its history. */
+  /** Steps that have ended and let others go on, each once, in the order they last ended. */
+  readonly done: readonly string[]
+  /** Steps that failed without anything having judged it, yet the execution went on. */
+  readonly failures: readonly string[]
+  /** Steps that have ended, members of groups included. */
   readonly taken: number
-  /** How often a dead letter has brought it back. */
+  /** Commits: the number of entries in its history. */
+  readonly seq: number
+  /** Inputs and results, bytes. */
+  readonly bytes: number
+  /** How often it was brought back after its end. */
   readonly resumed: number
+  readonly paused?: { readonly at: number; readonly by: string }
+  /** Why nothing more is begun: what is under way is let finish, then what is to be undone is undone. */
+  readonly cause?: Cause
   readonly endedAt?: number
   readonly error?: StepError
   readonly endedBy?: string
 }
-export interface Position {
+export interface Parent {
+  readonly id: string
+  /** The key of the step that waits for it. */
   readonly step: string
+  readonly iteration: number
+  readonly attempt: number
+}
+export interface Cause {
+  readonly status: 'failed' | 'cancelled' | 'timed_out'
+  readonly error?: StepError
+  readonly by?: string
+  /** The step that failed it, for whoever brings it back there. */
+  readonly step?: string
+}
+
+/** One thing under way. */
+export interface Task {
+  /** `step`, or of a member of a group `step.branch`, `step.0`. */
+  readonly key: string
   /** From 0; raised each time the step is entered, so that every entry has a token of its own. */
   readonly iteration: number
   readonly since: number
   /** Whose result is its `prev`; absent at the first step. */
-  readonly prev?: { readonly step: string; readonly iteration: number }
-  /** Back-off that was asked for: a stray wake-up before it does nothing. */
+  readonly prev?: Ref
+  /** Delay or back-off that was asked for: a stray wake-up before it does nothing. */
   readonly notBefore?: number
-  /** The execution this step waits for. */
+  /** Attempts begun; counted before they are made. */
+  readonly attempt: number
+  /** The execution it waits for. */
   readonly child?: string
+  /** When what it waits for is there by itself, or is given up. */
+  readonly until?: number
+  readonly signal?: string
+  readonly group?: GroupState
+  /** It undoes the step. */
+  readonly undo?: true
+}
+export interface Ref {
+  readonly step: string
+  readonly iteration: number
+}
+/** How far a group is. Members are begun in order; those open are tasks of their own. */
+export interface GroupState {
+  readonly total: number
+  /** The next member to begin, or the next of `redo`. */
+  readonly next: number
+  readonly ok: number
+  readonly failed: number
+  /** Brought back: only these run again, under this group's iteration; what the others gave is kept under the one they ran in. */
+  readonly redo?: readonly number[]
+  /** The join is decided: nothing more is begun. */
+  readonly stopped?: true
 }
 
 /** What a step gives to branches, templates and the view; its names are theirs. A type, so that it is JSON. */
@@ -68,7 +138,7 @@ export type StepError = { readonly code: string; readonly message: string }
 
 /** One entry into one step: first what will be sent, then what came of it. */
 export interface StepRecord {
-  readonly step: string
+  readonly key: string
   readonly iteration: number
   /** Its place in the execution's history. */
   readonly seq: number
@@ -80,10 +150,17 @@ export interface StepRecord {
   /** While it is under way: what goes out, the same bytes each time. */
   readonly sending?: Sending
   readonly child?: { readonly id: string; readonly chain: string }
+  /** What a `for_each` goes over, decided when it was entered. */
+  readonly items?: readonly Json[]
+  /** Attempts made, those of delivery included. */
   readonly attempts?: number
   readonly endedAt?: number
   readonly result?: StepResult
   readonly deadLetterId?: string
+  /** The result is another execution's, or an earlier one's of this. */
+  readonly cached?: true
+  /** To be undone if the execution fails: what it has done, or may have done. */
+  readonly undo?: 'due' | 'done' | 'failed'
 }
 export interface Sending {
   readonly action: Action
@@ -93,6 +170,8 @@ export interface Sending {
   /** When an attempt may first have begun. */
   readonly firstAttemptAt: number
   readonly unknownElsewhere: boolean
+  /** An attempt under this token may have been acted on. */
+  readonly unknown?: boolean
 }
 
 /** What an execution began with; never changed, so an edit of a definition reaches no execution under way. */
@@ -102,46 +181,50 @@ export interface Beginning {
   readonly prev?: StepResult
   /** The definition and every sub-chain it can reach. */
   readonly definitions: readonly ChainDefinition[]
+  /** What it was set off by, out of the caller's reach; opaque here. */
+  readonly lineage?: Json
 }
 
-/** What a child leaves in its parent's inbox. */
-export interface ChildEnd {
-  readonly result: StepResult
-}
-/** What asks an execution to end. */
-export interface CancelRequest {
-  readonly by: string
-  readonly at: number
-  /** From the parent, which has ended and must not be woken. */
-  readonly fromParent?: true
-}
+export const hasEnded = (r: Run): boolean => r.endedAt !== undefined
 
-export const hasEnded = (r: Run): boolean => r.status !== 'running' && r.status !== 'waiting'
+/** The member's number in its group, from its key; undefined for a step itself. */
+export const groupOf = (key: string): string | undefined => {
+  const dot = key.indexOf('.')
+  return dot < 0 ? undefined : key.slice(0, dot)
+}
+export const taskOf = (r: Run, key: string): Task | undefined => r.open.find((t) => t.key === key)
+export const membersOf = (r: Run, group: string): readonly Task[] => r.open.filter((t) => groupOf(t.key) === group)
 
 // Ids of entries; the execution's own id has a fixed length, so none can be mistaken for another.
 export const beginningId = (runId: string): string => `${runId}/begin`
-export const stepId = (runId: string, step: string, iteration: number): string => `${runId}/step/${iteration}/${step}`
-export const cancelId = (runId: string): string => `${runId}/cancel`
-export const childEndId = (runId: string, step: string, iteration: number): string =>
-  `${runId}/child/${iteration}/${step}`
+export const stepId = (runId: string, key: string, iteration: number): string => `${runId}/step/${iteration}/${key}`
+export const undoId = (runId: string, key: string, iteration: number): string => `${runId}/undo/${iteration}/${key}`
+/** All entries of an execution in one kind stand between these two. */
+export const idsOf = (runId: string): { readonly after: string; readonly prefix: string } => ({
+  after: `${runId}/`,
+  prefix: `${runId}/`,
+})
 
 export const chainTag = (name: string): string => `chain:${name}`
 export const statusTag = (status: string): string => `status:${status}`
 export const chainStatusTag = (name: string, status: string): string => `both:${joinParts([name, status])}`
+export const entityTag = (entity: string): string => `entity:${entity}`
+export const attributeTag = (name: string, value: string): string => `attr:${joinParts([name, value])}`
+/** Who waits for a place in a semaphore, oldest first. */
+export const parkedTag = (limit: string): string => `parked:${limit}`
 export const runTags = (r: Run): readonly string[] => [
   actionTag(r.actionId),
   chainTag(r.chain),
   statusTag(r.status),
   chainStatusTag(r.chain, r.status),
+  ...(r.entity !== undefined ? [entityTag(r.entity)] : []),
+  ...Object.entries(r.attributes ?? {}).map(([k, v]) => attributeTag(k, v)),
 ]
 
-/** The last ended iteration of each step: whose results templates and branches see. */
-export function endedIterations(r: Run): readonly { readonly step: string; readonly iteration: number }[] {
-  const out: { step: string; iteration: number }[] = []
-  for (const [step, count] of Object.entries(r.entered)) {
-    const open = !hasEnded(r) && r.at.step === step
-    const iteration = count - (open ? 2 : 1)
-    if (iteration >= 0) out.push({ step, iteration })
-  }
-  return out
+/** The last ended entry of each step: whose results templates and branches see. */
+export function endedIterations(r: Run): readonly Ref[] {
+  const open = new Set(r.open.filter((t) => !t.undo).map((t) => t.key))
+  return Object.entries(r.entered)
+    .map(([step, count]) => ({ step, iteration: count - (open.has(step) ? 2 : 1) }))
+    .filter((e) => e.iteration >= 0)
 }

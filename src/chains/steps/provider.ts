@@ -4,18 +4,21 @@ import { ProviderError } from '../../core/errors.ts'
 import { deliveryToken } from '../../core/ids.ts'
 import { isObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
+import { compileTemplate, type Template } from '../../core/template.ts'
 import type { DeliveryEnd } from '../../delivery/delivery.ts'
 import type { ProviderStep } from '../definition.ts'
-import type { Sending, StepError, StepRecord, StepResult } from '../run.ts'
+import { bad, failed, opening } from '../outcomes.ts'
+import type { Sending, StepRecord, StepResult } from '../run.ts'
 import { json, label } from '../shape.ts'
-import type { Acted, Entered, StepContext, StepKind, Undelivered } from '../step-kind.ts'
-import { variables } from '../variables.ts'
+import type { ActContext, Acted, Behaviour, Entered, StepContext, StepKind, Undelivered } from '../step-kind.ts'
+import { type Variables, variables } from '../variables.ts'
 
 /** Sends an action through delivery, like everything that leaves. */
 export const providerStep: StepKind<ProviderStep> = {
   kind: 'provider',
   key: 'provider',
-  startsAtOnce: true,
+  leaf: true,
+  chooses: false,
   shape: {
     provider: label,
     action_type: label,
@@ -26,123 +29,132 @@ export const providerStep: StepKind<ProviderStep> = {
     for (const key of ['provider', 'fallback_provider'] as const) {
       const name = step[key]
       if (name !== undefined && !at.providers.has(name))
-        at.error(key, `there is no provider "${name}"${didYouMean(name, at.providers)}`)
+        at.error([key], `there is no provider "${name}"${didYouMean(name, at.providers)}`)
     }
-    if (step.fallback_provider === step.provider) at.error('fallback_provider', 'a provider cannot be its own fallback')
+    if (step.fallback_provider === step.provider)
+      at.error(['fallback_provider'], 'a provider cannot be its own fallback')
   },
-  template: (step) => step.payload_template,
-
-  enter(step, at): Entered {
-    const missing: string[] = []
-    const payload = at.step.payload?.render(variables(at), missing) ?? at.origin.payload
-    const base = opening(at, missing)
-    if (!isObject(payload))
-      return failed(base, { code: 'invalid_payload', message: 'payload_template did not give an object' })
-    const record: StepRecord = { ...base, input: payload }
-    const token = deliveryToken(at.run.id, at.step.name, at.run.at.iteration)
-    const action: Action = {
-      id: at.origin.id,
-      namespace: at.origin.namespace,
-      tenant: at.origin.tenant,
-      provider: step.provider,
-      action_type: step.action_type,
-      payload,
-      metadata: at.origin.metadata,
-      created_at: isoTime(at.run.at.since),
-    }
-    const unsent = { ...parcel(step, action, token), request: null, unknown: false }
-    if (!at.deliver.has(step.provider)) return { record, store: false, lacks: step.provider, undelivered: unsent }
-    try {
-      const request = at.deliver.render(action, step.provider, token)
-      const sending: Sending = {
-        action,
-        provider: step.provider,
-        token,
-        request,
-        firstAttemptAt: at.now,
-        unknownElsewhere: false,
-      }
-      return { record: { ...record, sending }, store: at.deliver.hasEffect(step.provider) }
-    } catch (e) {
-      if (!(e instanceof ProviderError)) throw e
-      const where = e.pointer === undefined ? '' : ` at ${e.pointer}`
-      return failed(record, { code: e.code, message: `${e.message}${where}` }, unsent)
-    }
-  },
-
-  async act(step, at): Promise<Acted> {
-    let record = at.record
-    const sending = record.sending
-    if (!sending) throw new Error(`step ${at.step.name} acts before it has entered`)
-    if (!at.deliver.has(sending.provider)) return { kind: 'lacks', what: sending.provider }
-    const { resuming } = at
-    const end = await at.deliver.deliver(
-      {
-        action: sending.action,
-        provider: sending.provider,
-        token: sending.token,
-        request: sending.request,
-        deadline: at.deadline,
-        ...(step.fallback_provider !== undefined && { fallback: step.fallback_provider }),
-        ...(resuming && { firstAttemptAt: sending.firstAttemptAt, unknown: true }),
-        ...(sending.unknownElsewhere && { unknownElsewhere: true }),
-      },
-      {
-        ...at.hooks,
-        store: (to) => {
-          record = { ...record, sending: { ...record.sending!, ...to, firstAttemptAt: at.clock.now() } }
-          return at.store(record)
-        },
-      },
-    )
-    if (end.kind === 'lost') return end
-    const last = record.sending!
-    record = { ...record, attempts: (record.attempts ?? 0) + end.attempts }
-    if (end.kind === 'handed_back') {
-      const { unknownElsewhere, firstAttemptAt = last.firstAttemptAt } = end
-      record = { ...record, sending: { ...last, unknownElsewhere, firstAttemptAt } }
-      return { kind: 'handed_back', dueAt: end.dueAt, record }
-    }
-    const result = resultOf(end, step.provider)
-    if (end.kind === 'executed') return { kind: 'ended', record, result }
-    const { request, firstAttemptAt, provider } = last
-    const undelivered = {
-      ...parcel(step, last.action, last.token),
-      provider,
-      request,
-      unknown: end.unknown,
-      ...(end.attempts > 0 || resuming ? { firstAttemptAt } : {}),
-    }
-    return { kind: 'ended', record, result, undelivered }
+  texts: (step) =>
+    step.payload_template === undefined ? [] : [{ path: ['payload_template'], source: step.payload_template }],
+  prepare(step) {
+    const payload = step.payload_template === undefined ? undefined : compileTemplate(step.payload_template)
+    const send = sends({ ...step, payload, nonce: '' })
+    return { enter: (at) => send.enter(at, variables(at)), act: send.act }
   },
 }
 
-const parcel = (step: ProviderStep, action: Action, token: string) => ({
-  action,
-  token,
-  provider: step.provider,
-  requested: step.provider,
-  ...(step.fallback_provider !== undefined && { fallback: step.fallback_provider }),
-})
+/** What a step, or the undoing of one, sends. */
+export interface Sends {
+  readonly provider: string
+  readonly action_type: string
+  readonly fallback_provider?: string
+  readonly payload: Template | undefined
+  /** Of its token: what undoes a step goes out under another than the step. */
+  readonly nonce: string
+}
 
-function opening(at: StepContext, missing: readonly string[]): StepRecord {
-  const { step, iteration, since } = at.run.at
+export function sends(what: Sends): Pick<Required<Behaviour>, 'act'> & {
+  enter(at: StepContext, seen: Variables): Entered
+} {
   return {
-    step,
-    iteration,
-    seq: at.run.taken,
-    enteredAt: since,
-    ...(missing.length > 0 && { missing }),
+    enter(at, seen) {
+      const missing: string[] = []
+      const payload = what.payload?.render(seen, missing) ?? at.origin.payload
+      const base = opening(at, missing)
+      if (!isObject(payload))
+        return failed(base, { code: 'invalid_payload', message: 'payload_template did not give an object' })
+      const record: StepRecord = { ...base, input: payload }
+      const token = deliveryToken(at.run.id, at.task.key, at.task.iteration, what.nonce)
+      const action = actionOf(what, at, payload)
+      const unsent = { ...parcel(what, action, token), request: null, unknown: false }
+      if (!at.deliver.has(what.provider)) return { to: 'lack', record, what: what.provider, undelivered: unsent }
+      try {
+        const request = at.deliver.render(action, what.provider, token)
+        const sending: Sending = {
+          action,
+          provider: what.provider,
+          token,
+          request,
+          firstAttemptAt: at.now,
+          unknownElsewhere: false,
+        }
+        return { to: 'act', record: { ...record, sending }, store: at.deliver.hasEffect(what.provider) }
+      } catch (e) {
+        if (!(e instanceof ProviderError)) throw e
+        const where = e.pointer === undefined ? '' : ` at ${e.pointer}`
+        return failed(record, { code: e.code, message: `${e.message}${where}` }, unsent)
+      }
+    },
+    act: (at) => act(what, at),
   }
 }
 
-const failed = (record: StepRecord, error: StepError, undelivered?: Undelivered): Entered => ({
-  record: { ...record, attempts: 0 },
-  store: false,
-  failed: {
-    result: { success: false, fallback: false, status: null, body: null, error },
-    ...(undelivered && { undelivered }),
-  },
+const actionOf = (what: Sends, at: StepContext, payload: Action['payload']): Action => ({
+  id: at.origin.id,
+  namespace: at.origin.namespace,
+  tenant: at.origin.tenant,
+  provider: what.provider,
+  action_type: what.action_type,
+  payload,
+  metadata: at.origin.metadata,
+  created_at: isoTime(at.task.since),
+})
+
+async function act(what: Sends, at: ActContext): Promise<Acted> {
+  let record = at.record
+  const sending = record.sending
+  if (!sending) throw new Error(`step ${at.task.key} acts before it has entered`)
+  if (!at.deliver.has(sending.provider)) return { kind: 'lacks', what: sending.provider }
+  const unknown = at.resuming || sending.unknown === true
+  const end = await at.deliver.deliver(
+    {
+      action: sending.action,
+      provider: sending.provider,
+      token: sending.token,
+      request: sending.request,
+      deadline: at.deadline,
+      ...(what.fallback_provider !== undefined && { fallback: what.fallback_provider }),
+      ...((unknown || (record.attempts ?? 0) > 0) && { firstAttemptAt: sending.firstAttemptAt }),
+      ...(unknown && { unknown: true }),
+      ...(sending.unknownElsewhere && { unknownElsewhere: true }),
+      ...(at.once && { maxRetries: 0 }),
+    },
+    {
+      ...at.hooks,
+      store: (to) => {
+        record = { ...record, sending: { ...record.sending!, ...to, firstAttemptAt: at.clock.now() } }
+        return at.store(record)
+      },
+    },
+  )
+  if (end.kind === 'lost') return end
+  const last = record.sending!
+  record = { ...record, attempts: (record.attempts ?? 0) + end.attempts }
+  if (end.kind === 'handed_back') {
+    const { unknownElsewhere, firstAttemptAt = last.firstAttemptAt } = end
+    record = { ...record, sending: { ...last, unknownElsewhere, firstAttemptAt, ...(end.unknown && { unknown: true }) } }
+    return { kind: 'handed_back', dueAt: end.dueAt, record }
+  }
+  const result = resultOf(end, what.provider)
+  if (end.kind === 'executed') return { kind: 'ended', record, result }
+  const { request, firstAttemptAt, provider } = last
+  const undelivered = {
+    ...parcel(what, last.action, last.token),
+    provider,
+    request,
+    unknown: end.unknown,
+    ...(end.attempts > 0 || at.resuming ? { firstAttemptAt } : {}),
+  }
+  if (end.unknown) record = { ...record, sending: { ...last, unknown: true } }
+  return { kind: 'ended', record, result, undelivered, retryable: end.kind === 'circuit_open' || end.retryable }
+}
+
+const parcel = (what: Sends, action: Action, token: string): Omit<Undelivered, 'request' | 'unknown'> => ({
+  action,
+  token,
+  provider: what.provider,
+  requested: what.provider,
+  ...(what.fallback_provider !== undefined && { fallback: what.fallback_provider }),
 })
 
 function resultOf(end: Exclude<DeliveryEnd, { kind: 'lost' | 'handed_back' }>, asked: string): StepResult {
@@ -154,12 +166,8 @@ function resultOf(end: Exclude<DeliveryEnd, { kind: 'lost' | 'handed_back' }>, a
       status: end.response.status,
       body: end.response.body,
     }
-  const base = { success: false, fallback: false, provider: end.provider, body: null }
+  const { provider } = end
   if (end.kind === 'circuit_open')
-    return {
-      ...base,
-      status: null,
-      error: { code: 'circuit_open', message: `the breaker is open: ${end.tried.join(', ')}` },
-    }
-  return { ...base, status: end.response?.status ?? null, error: { code: end.code, message: end.message } }
+    return bad({ code: 'circuit_open', message: `the breaker is open: ${end.tried.join(', ')}` }, { provider })
+  return bad({ code: end.code, message: end.message }, { provider, status: end.response?.status ?? null })
 }

@@ -1,5 +1,6 @@
 import { didYouMean } from '../../core/nearest.ts'
 import type { SubChainStep } from '../definition.ts'
+import { opening } from '../outcomes.ts'
 import { label } from '../shape.ts'
 import type { StepKind } from '../step-kind.ts'
 
@@ -7,33 +8,25 @@ import type { StepKind } from '../step-kind.ts'
 export const subChainStep: StepKind<SubChainStep> = {
   kind: 'sub_chain',
   key: 'sub_chain',
-  startsAtOnce: false,
+  leaf: true,
+  chooses: false,
   shape: { sub_chain: label },
   check(step, at) {
     if (!at.chains.has(step.sub_chain))
-      at.error('sub_chain', `there is no chain "${step.sub_chain}"${didYouMean(step.sub_chain, at.chains)}`)
+      at.error(['sub_chain'], `there is no chain "${step.sub_chain}"${didYouMean(step.sub_chain, at.chains)}`)
   },
-  template: () => undefined,
-
-  enter(step, at) {
-    const { iteration, since } = at.run.at
-    const child = at.child(step.sub_chain, step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000)
-    return {
-      record: {
-        step: step.name,
-        iteration,
-        seq: at.run.taken,
-        enteredAt: since,
-        child: { id: child.id, chain: step.sub_chain },
-      },
-      store: true,
-      ops: child.ops,
-      child: child.id,
-      waits: true,
-    }
-  },
-
-  async act(_step, at) {
-    return at.childEnd ? { kind: 'ended', record: at.record, result: at.childEnd.result } : { kind: 'waits' }
-  },
+  texts: () => [],
+  prepare: (step) => ({
+    enter(at) {
+      const own = step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000
+      const child = at.child(step.sub_chain, own)
+      const record = { ...opening(at), child: { id: child.id, chain: step.sub_chain } }
+      return { to: 'child', record, child: child.id, ops: child.ops }
+    },
+    woken(_at, by) {
+      if (by.by !== 'child') throw new Error('a sub-chain step waits for its execution alone')
+      // A chain that failed may succeed when it is run anew: that is for the step's own retry policy to say.
+      return { result: by.result, retryable: !by.result.success }
+    },
+  }),
 }

@@ -1,0 +1,218 @@
+import { type Cause, type EndedStatus, groupOf, type Ref, type Run, type StepError, type Task } from './run.ts'
+
+/**
+ * What happens to an execution, in wire names: the history that `GET /v1/chains/{id}/history` shows, and whose fold is the stored
+ * record. Everything the fold needs is in the events: neither definition nor results are looked at. `at` in milliseconds.
+ */
+export type ChainEvent = { readonly at: number } & Happening
+export type Happening =
+  /** The first of all. */
+  | { readonly type: 'started'; readonly run: Omit<Run, 'seq'> }
+  /** It has what it must have (lock, semaphores): its time runs from here. */
+  | { readonly type: 'began'; readonly deadline: number }
+  | {
+      readonly type: 'step_entered'
+      readonly step: string
+      readonly iteration: number
+      readonly prev?: Ref
+      readonly not_before?: number
+      /** Its first attempt is about to be made. */
+      readonly attempt?: 1
+      /** Members of the group it opens. */
+      readonly members?: number
+      readonly redo?: readonly number[]
+      readonly child?: string
+      readonly until?: number
+      readonly signal?: string
+      readonly undo?: true
+      readonly bytes?: number
+    }
+  | {
+      readonly type: 'step_attempted'
+      readonly step: string
+      readonly attempt: number
+      readonly child?: string
+      readonly until?: number
+    }
+  | { readonly type: 'step_backed_off'; readonly step: string; readonly not_before: number; readonly code?: string }
+  | {
+      readonly type: 'step_ended'
+      readonly step: string
+      readonly iteration: number
+      readonly success: boolean
+      readonly code?: string
+      readonly bytes: number
+      /** It failed, nothing judged that, and the execution goes on. */
+      readonly tolerated?: true
+      /** By a `goto`, branch or condition: where to; null: nowhere, it is the last. */
+      readonly next?: string | null
+      readonly undo?: true
+    }
+  /** The join of a group is decided: nothing more of it is begun. */
+  | { readonly type: 'group_stopped'; readonly step: string }
+  /** It was not begun, or waited, when it was no longer wanted. */
+  | { readonly type: 'step_dropped'; readonly step: string }
+  | { readonly type: 'signalled'; readonly signal: string; readonly by: string; readonly step: string }
+  | { readonly type: 'paused'; readonly by: string }
+  | { readonly type: 'unpaused'; readonly by: string; readonly deadline: number }
+  /** It is to end so; what is under way is let finish first. */
+  | { readonly type: 'stopping'; readonly cause: Cause }
+  | { readonly type: 'compensating'; readonly deadline: number }
+  | { readonly type: 'ended'; readonly status: EndedStatus; readonly error?: StepError; readonly by?: string }
+  | {
+      readonly type: 'reopened'
+      readonly how: 'redriven' | 'retried' | 'reset'
+      readonly by: string
+      readonly deadline: number
+      /** Steps that are no longer done; their entries stay counted, so they come back under new iterations. */
+      readonly undone: readonly string[]
+      /** It must wait for its lock again. */
+      readonly pending?: true
+    }
+
+const without = (list: readonly string[], name: string): readonly string[] =>
+  list.includes(name) ? list.filter((n) => n !== name) : list
+const changed = (r: Run, key: string, to: (t: Task) => Task): readonly Task[] =>
+  r.open.map((t) => (t.key === key ? to(t) : t))
+
+/** The record after one event. Pure, and total: an event that speaks of nothing open changes nothing. */
+export function evolve(r: Run, e: ChainEvent): Run {
+  switch (e.type) {
+    case 'started':
+      return { ...e.run, seq: 0 }
+    case 'began':
+      return withStatus({ ...r, status: 'running', deadline: e.deadline })
+    case 'step_entered':
+      return entered(r, e)
+    case 'step_attempted':
+      return withStatus({
+        ...r,
+        open: changed(r, e.step, ({ notBefore: _n, child: _c, ...t }) => ({
+          ...t,
+          attempt: e.attempt,
+          ...(e.child !== undefined && { child: e.child }),
+          ...(e.until !== undefined && { until: e.until }),
+        })),
+      })
+    case 'step_backed_off':
+      return withStatus({ ...r, open: changed(r, e.step, ({ child: _c, ...t }) => ({ ...t, notBefore: e.not_before })) })
+    case 'step_ended':
+      return withStatus(left(r, e))
+    case 'group_stopped':
+      return { ...r, open: changed(r, e.step, (t) => (t.group ? { ...t, group: { ...t.group, stopped: true } } : t)) }
+    case 'step_dropped':
+      return withStatus({ ...r, open: r.open.filter((t) => t.key !== e.step) })
+    case 'signalled':
+      return r
+    case 'paused':
+      return withStatus({ ...r, paused: { at: e.at, by: e.by } })
+    case 'unpaused': {
+      const { paused: _p, ...rest } = r
+      return withStatus({ ...rest, deadline: e.deadline })
+    }
+    case 'stopping':
+      return { ...r, cause: e.cause }
+    case 'compensating':
+      return { ...r, status: 'compensating', deadline: e.deadline }
+    case 'ended': {
+      const ended: Run = { ...r, status: e.status, endedAt: e.at, open: [] }
+      return {
+        ...ended,
+        ...(e.error && { error: e.error }),
+        ...(e.by !== undefined && { endedBy: e.by }),
+      }
+    }
+    case 'reopened': {
+      const { endedAt: _at, error: _error, endedBy: _by, cause: _cause, ...rest } = r
+      return {
+        ...rest,
+        status: e.pending ? 'pending' : 'running',
+        deadline: e.deadline,
+        resumed: r.resumed + 1,
+        done: r.done.filter((n) => !e.undone.includes(n)),
+        failures: r.failures.filter((n) => !e.undone.includes(n)),
+      }
+    }
+  }
+}
+
+function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run {
+  const group = groupOf(e.step)
+  const task: Task = {
+    key: e.step,
+    iteration: e.iteration,
+    since: e.at,
+    attempt: e.attempt ?? 0,
+    ...(e.prev && { prev: e.prev }),
+    ...(e.not_before !== undefined && { notBefore: e.not_before }),
+    ...(e.child !== undefined && { child: e.child }),
+    ...(e.until !== undefined && { until: e.until }),
+    ...(e.signal !== undefined && { signal: e.signal }),
+    ...(e.members !== undefined && {
+      group: { total: e.members, next: 0, ok: 0, failed: 0, ...(e.redo && { redo: e.redo }) },
+    }),
+    ...(e.undo && { undo: true }),
+  }
+  const others = r.open.filter((t) => t.key !== e.step || t.undo !== e.undo)
+  const next: Run = { ...r, open: [...others, task], bytes: r.bytes + (e.bytes ?? 0) }
+  if (e.undo) return next
+  if (group === undefined)
+    return withStatus({
+      ...next,
+      entered: { ...r.entered, [e.step]: Math.max(r.entered[e.step] ?? 0, e.iteration + 1) },
+      done: without(r.done, e.step),
+    })
+  return withStatus({
+    ...next,
+    open: changed(next, group, (t) => (t.group ? { ...t, group: { ...t.group, next: t.group.next + 1 } } : t)),
+  })
+}
+
+function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
+  const next: Run = {
+    ...r,
+    open: r.open.filter((t) => t.key !== e.step || t.undo !== e.undo),
+    taken: r.taken + 1,
+    bytes: r.bytes + e.bytes,
+  }
+  if (e.undo) return next
+  const group = groupOf(e.step)
+  if (group === undefined) {
+    const goesOn = e.success || e.tolerated === true || e.next !== undefined
+    return {
+      ...next,
+      done: goesOn ? [...without(r.done, e.step), e.step] : r.done,
+      failures: e.tolerated ? [...without(r.failures, e.step), e.step] : without(r.failures, e.step),
+    }
+  }
+  return {
+    ...next,
+    open: changed(next, group, (t) =>
+      t.group
+        ? {
+            ...t,
+            group: { ...t.group, ok: t.group.ok + (e.success ? 1 : 0), failed: t.group.failed + (e.success ? 0 : 1) },
+          }
+        : t,
+    ),
+  }
+}
+
+/** `waiting`: nothing is to be done until a time, a signal, another execution or somebody says so. */
+function withStatus(r: Run): Run {
+  if (r.status === 'pending' || r.status === 'compensating' || r.endedAt !== undefined) return r
+  const waits = r.paused !== undefined || (r.open.length > 0 && r.open.every((t) => isWaiting(t, r)))
+  const status = waits ? 'waiting' : 'running'
+  return r.status === status ? r : { ...r, status }
+}
+function isWaiting(t: Task, r: Run): boolean {
+  if (t.group) return r.open.some((m) => groupOf(m.key) === t.key)
+  return t.child !== undefined || t.until !== undefined || t.signal !== undefined
+}
+
+/** The record that a history tells of. Throws when it does not begin with its beginning. */
+export function fold(events: readonly ChainEvent[], seq: number): Run {
+  const [first, ...rest] = events
+  if (first?.type !== 'started') throw new Error('a history begins with "started"')
+  return { ...rest.reduce(evolve, evolve({ ...first.run, seq: 0 }, first)), seq }
+}

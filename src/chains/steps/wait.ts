@@ -1,0 +1,60 @@
+import { z } from 'zod'
+import { isoTime } from '../../core/clock.ts'
+import { compileTemplate } from '../../core/template.ts'
+import type { WaitStep } from '../definition.ts'
+import { failed, good, opening } from '../outcomes.ts'
+import type { StepKind } from '../step-kind.ts'
+import { variables } from '../variables.ts'
+
+const YEAR_S = 31_536_000
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/
+
+/** Lets time pass; nothing but the stored moment holds it. */
+export const waitStep: StepKind<WaitStep> = {
+  kind: 'wait',
+  key: 'wait',
+  leaf: true,
+  chooses: false,
+  shape: {
+    wait: z.strictObject({
+      seconds: z.union([z.number().min(0).max(YEAR_S), z.string().min(1)]).optional(),
+      until: z.string().min(1).optional(),
+    }),
+  },
+  check({ wait }, at) {
+    if ((wait.seconds === undefined) === (wait.until === undefined))
+      at.error(['wait'], 'a wait has seconds or until, one of the two')
+    if (wait.until !== undefined && !wait.until.includes('{{') && !RFC3339.test(wait.until))
+      at.error(['wait', 'until'], 'until is a moment like 2026-01-31T08:00:00Z (RFC 3339), or a template that gives one')
+  },
+  texts({ wait }) {
+    if (wait.until !== undefined) return [{ path: ['wait', 'until'], source: wait.until }]
+    return typeof wait.seconds === 'string' ? [{ path: ['wait', 'seconds'], source: wait.seconds }] : []
+  },
+  prepare({ wait }) {
+    const template = compileTemplate(wait.until ?? wait.seconds ?? 0)
+    return {
+      enter(at) {
+        const missing: string[] = []
+        const value = template.render(variables(at), missing)
+        const record = { ...opening(at, missing), input: { [wait.until === undefined ? 'seconds' : 'until']: value } }
+        const until = wait.until === undefined ? after(value, at.now) : moment(value)
+        if (typeof until === 'string') return failed(record, { code: 'invalid_wait', message: until })
+        if (until <= at.now) return { to: 'end', record, over: { result: good({ waited_until: isoTime(at.now) }) } }
+        return { to: 'wait', record, until }
+      },
+      woken: (at) => ({ result: good({ waited_until: isoTime(at.now) }) }),
+    }
+  },
+}
+
+function after(value: unknown, now: number): number | string {
+  const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= YEAR_S) return now + Math.ceil(seconds * 1000)
+  return `seconds gave ${JSON.stringify(value)}, which is no number from 0 to ${YEAR_S}`
+}
+
+function moment(value: unknown): number | string {
+  const at = typeof value === 'string' && RFC3339.test(value) ? Date.parse(value) : Number.NaN
+  return Number.isNaN(at) ? `until gave ${JSON.stringify(value)}, which is no moment of RFC 3339` : at
+}
