@@ -1,92 +1,235 @@
-import type { Action } from '../core/action.ts'
 import { follow } from '../core/json.ts'
-import type { Chain } from './compile.ts'
-import { hasEnded, type Position, type Run, type RunStatus, type StepError, type StepResult } from './run.ts'
+import { backoffOf } from './backoff.ts'
+import { cacheOps } from './cache.ts'
+import type { ChainStep } from './compile.ts'
+import { fillGroup, settleGroup } from './group.ts'
+import { letterOf } from './letters.ts'
+import { bad } from './outcomes.ts'
+import { groupOf, type Run, type StepRecord, type StepResult, type Task } from './run.ts'
+import type { Entered, Over } from './step-kind.ts'
+import { bytesOf, MOST_BYTES, type Turn } from './turn.ts'
 import { fields } from './variables.ts'
 
-/** Loops are bounded by the timeout and by this, whichever comes first. */
+/** Loops are bounded by the timeout and by this, whichever comes first: entries into steps, members of groups excluded. */
 export const MOST_STEPS_TAKEN = 1000
 
-export type ChainEvent =
-  | { readonly type: 'step_ended'; readonly result: StepResult }
-  /** The step waits for this execution. */
-  | { readonly type: 'waits'; readonly child: string | undefined }
-  /** Back-off: the step goes on at that moment, not before. */
-  | { readonly type: 'handed_back'; readonly dueAt: number }
-  | { readonly type: 'cancelled'; readonly by: string }
-  /** The deadline came before the step had ended: the step, too, is over. */
-  | { readonly type: 'timed_out' }
-  /** The dead letter of the failed step was redriven. */
-  | { readonly type: 'redriven' }
-  /** The child it failed with goes on, so it waits again. */
-  | { readonly type: 'child_redriven' }
-
-/** What a decision looks at beside the record itself. */
-export interface Facts {
-  readonly origin: Action
-  /** The latest result of each step, the one that has just ended included. */
-  readonly results: ReadonlyMap<string, StepResult>
+/** Opens a step: at once, or after its delay. What is looked up first (a cache) or held (a pause) is begun by the driver. */
+export function openStep(turn: Turn, key: string, prev: Task['prev'], iteration?: number): void {
+  const step = turn.step(key)
+  const delay = step.definition.delay_seconds ?? 0
+  turn.say({
+    type: 'step_entered',
+    step: key,
+    iteration: iteration ?? (Object.hasOwn(turn.run.entered, key) ? turn.run.entered[key]! : 0),
+    ...(prev && { prev }),
+    ...(delay > 0 && { not_before: turn.now + Math.ceil(delay * 1000) }),
+  })
+  if (delay === 0 && !step.cache) beginStep(turn, key)
 }
 
-/** Where an execution stands after an event. Pure: its record is the fold of its history. A terminal status is final, but for a redrive. */
-export function advance(chain: Chain, run: Run, event: ChainEvent, facts: Facts, now: number): Run {
-  // Under a new iteration, with the step before it still its `prev`.
-  if (event.type === 'redriven') return reopened(enter(run, run.at.step, run.at.prev, now), now)
-  if (event.type === 'child_redriven') return { ...reopened(run, now), status: 'waiting', taken: run.taken - 1 }
-  if (hasEnded(run)) return run
-  switch (event.type) {
-    case 'cancelled':
-      return { ...end(run, 'cancelled', now), endedBy: event.by }
-    case 'timed_out':
-      return timedOut({ ...run, taken: run.taken + 1 }, now)
-    case 'waits':
-      return { ...run, status: 'waiting', at: { ...run.at, ...(event.child !== undefined && { child: event.child }) } }
-    case 'handed_back':
-      return { ...run, at: { ...run.at, notBefore: event.dueAt } }
-    case 'step_ended': {
-      const taken: Run = { ...run, status: 'running', taken: run.taken + 1 }
-      const left = leave(chain, taken, event.result, facts, now)
-      // A step that ran into the deadline failed because of it.
-      const done = left.status === 'completed' && event.result.success
-      return now >= run.deadline && !done ? timedOut(taken, now) : left
+/**
+ * The next attempt of an open step, counted before it is made: renders what was not rendered, and stores what must be there before
+ * it acts. Answers what this node lacks for it; then nothing has happened.
+ */
+export function beginStep(turn: Turn, key: string): string | undefined {
+  const task = turn.task(key)
+  if (!task || turn.holds || turn.run.paused || turn.run.cause) return undefined
+  const record = turn.records.get(key)
+  // Bytes that were stored go out again as they are.
+  if (record?.sending) {
+    turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
+    return undefined
+  }
+  return entered(turn, task, turn.step(key).does.enter(turn.context(task)))
+}
+
+/** What a step said of itself on being entered, made part of the commit. */
+function entered(turn: Turn, task: Task, e: Entered): string | undefined {
+  const { key } = task
+  if (e.to === 'lack') return e.what
+  const step = turn.step(key)
+  const bytes = bytesOf(e.record.input) + bytesOf(e.record.items as never)
+  const say = (more: object): void =>
+    turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1, ...(bytes > 0 && { bytes }), ...more })
+  if (turn.run.bytes + bytes > MOST_BYTES) {
+    say({})
+    const over = { result: bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }) }
+    endStep(turn, key, e.record, over)
+    return undefined
+  }
+  switch (e.to) {
+    case 'act': {
+      say({})
+      const record: StepRecord = step.undo && e.store ? { ...e.record, undo: 'due' } : e.record
+      if (e.store) turn.keep(record)
+      else turn.records.set(key, record)
+      return undefined
     }
+    case 'child':
+      say({ child: e.child })
+      turn.keep(e.record)
+      turn.ops.push(...e.ops)
+      turn.born.push(e.child)
+      return undefined
+    case 'wait':
+      say({
+        ...(e.until !== undefined && { until: e.until }),
+        ...(e.signal !== undefined && { signal: e.signal }),
+      })
+      turn.keep(e.record)
+      return undefined
+    case 'members': {
+      const own = step.definition.timeout_seconds
+      say({ members: e.total, ...(own !== undefined && { until: turn.now + own * 1000 }) })
+      turn.keep(e.record)
+      fillGroup(turn, key, openStep)
+      return undefined
+    }
+    case 'end':
+      say({})
+      endStep(turn, key, e.record, e.over)
+      return undefined
   }
 }
 
-function timedOut(run: Run, now: number): Run {
-  const message = `not done within ${run.timeoutMs / 1000} s, at step "${run.at.step}"`
-  return end(run, 'timed_out', now, { code: 'timed_out', message })
-}
+/** An attempt of a step is over: it is made again after a back-off, or has ended, and then the execution goes on from there. */
+export function endStep(turn: Turn, key: string, record: StepRecord, over: Over): void {
+  const task = turn.task(key)
+  if (!task) return
+  const step = turn.step(key)
+  if (!over.result.success && over.retryable && again(turn, task, step, record, over)) return
 
-function leave(chain: Chain, run: Run, result: StepResult, facts: Facts, now: number): Run {
-  const step = chain.steps.get(run.at.step)
-  if (!step) throw new Error(`chain "${chain.name}" has no step "${run.at.step}"`)
-  if (!result.success && !step.judgesFailure)
-    return end(run, 'failed', now, result.error ?? { code: 'failed', message: `step "${step.name}" failed` })
-  const seen = fields(result, facts)
-  const branch = step.branches.find((b) => {
-    const [root, ...rest] = b.path
-    return b.test(follow(seen[root!], rest) ?? null)
+  if (over.took) turn.tookSignal(over.took, key)
+  const bytes = bytesOf(over.result.body)
+  const tooMuch = turn.run.bytes + bytes > MOST_BYTES
+  const result: StepResult = tooMuch
+    ? bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` })
+    : over.result
+  const where = whereTo(turn, step, task, result, over)
+  const letter = letterOf(turn, step, record, result, over.undelivered)
+  const { sending: _sent, undo: _undo, ...kept } = record
+  const ended: StepRecord = {
+    ...kept,
+    endedAt: turn.now,
+    result,
+    ...(letter !== undefined && { deadLetterId: letter }),
+    // Unknown is not failed: what may have been done is undone too.
+    ...(step.undo && (result.success || tooMuch || over.undelivered?.unknown) && { undo: 'due' as const }),
+  }
+  turn.close(step, ended, result)
+  if (result.success && step.cache && !record.cached) turn.ops.push(...cacheOps(turn, step, ended))
+  turn.say({
+    type: 'step_ended',
+    step: key,
+    iteration: task.iteration,
+    success: result.success,
+    bytes: tooMuch ? 0 : bytes,
+    ...(result.error && { code: result.error.code }),
+    ...(where.tolerated && { tolerated: true }),
+    ...(where.chosen && { next: where.next ?? null }),
   })
-  const next = branch?.target ?? step.next
-  if (next === undefined) return end(run, 'completed', now)
-  if (run.taken >= MOST_STEPS_TAKEN)
-    return end(run, 'failed', now, { code: 'too_many_steps', message: `it took ${MOST_STEPS_TAKEN} steps` })
-  return enter(run, next, { step: run.at.step, iteration: run.at.iteration }, now)
+  if (turn.now >= turn.run.deadline && !turn.run.cause && goesOn(turn, where)) timeIsUp(turn, key)
+  else if (where.fails && !turn.run.cause) fail(turn, key, result)
+  const group = groupOf(key)
+  if (group !== undefined) {
+    settleGroup(turn, group, endStep)
+    return fillGroup(turn, group, openStep)
+  }
+  const { graph, steps } = turn.from.chain
+  turn.complete = !where.fails && turn.run.open.length === 0 && (graph ? turn.run.done.length === steps.size : where.next === undefined)
+  if (turn.run.cause) return
+  if (graph) openReady(turn)
+  else if (where.next !== undefined) goTo(turn, where.next, { step: key, iteration: task.iteration })
 }
 
-function enter(run: Run, step: string, prev: Position['prev'], now: number): Run {
-  const times = Object.hasOwn(run.entered, step) ? run.entered[step]! : 0
-  const at: Position = { step, iteration: times, since: now, ...(prev && { prev }) }
-  return { ...run, at, entered: { ...run.entered, [step]: times + 1 } }
+interface Where {
+  /** Sequential: the step to go to; undefined: there is none. */
+  readonly next?: string | undefined
+  /** Somebody judged the step, so the choice is part of the history. */
+  readonly chosen?: boolean
+  readonly tolerated?: boolean
+  readonly fails?: boolean
 }
 
-function end(run: Run, status: RunStatus, now: number, error?: StepError): Run {
-  const { notBefore: _none, ...at } = run.at
-  return { ...run, status, at, endedAt: now, ...(error && { error }) }
+/** Where the execution goes after a step. */
+function whereTo(turn: Turn, step: ChainStep, task: Task, result: StepResult, over: Over): Where {
+  // A group judges its members.
+  if (groupOf(task.key) !== undefined) return {}
+  if (task.alone) return result.success ? {} : { tolerated: true }
+  if (over.next !== undefined && result.success) return { next: over.next, chosen: true }
+  if (result.success || step.judgesFailure) {
+    const tolerated = task.group !== undefined && result.success && task.group.failed > 0 && step.group?.bestEffort
+    const seen = step.branches.length > 0 ? fields(result, seenAfter(turn, step, result)) : {}
+    const branch = step.branches.find((b) => {
+      const [root, ...rest] = b.path
+      return b.test(follow(seen[root!], rest) ?? null)
+    })
+    return { next: branch?.target ?? step.next, chosen: step.judgesFailure, ...(tolerated && { tolerated }) }
+  }
+  const { onFailure } = step
+  if (onFailure.kind === 'abort') return { fails: true }
+  if (onFailure.kind === 'goto') return { next: onFailure.target, chosen: true }
+  return { next: step.next, tolerated: true }
+}
+const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
+  origin: turn.from.beginning.origin,
+  results: new Map(turn.results).set(step.name, result),
+})
+const goesOn = (turn: Turn, w: Where): boolean =>
+  w.fails === true || w.next !== undefined || turn.run.open.length > 0 || turn.from.chain.graph
+
+function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {
+  const taken = Object.values(turn.run.entered).reduce((a, b) => a + b, 0)
+  if (taken < MOST_STEPS_TAKEN) return openStep(turn, next, prev)
+  const error = { code: 'too_many_steps', message: `it took ${MOST_STEPS_TAKEN} steps` }
+  turn.say({ type: 'stopping', cause: { status: 'failed', error, step: prev.step } })
 }
 
-function reopened(run: Run, now: number): Run {
-  const { endedAt: _at, error: _error, endedBy: _by, ...rest } = run
-  return { ...rest, status: 'running', resumed: run.resumed + 1, deadline: now + run.timeoutMs }
+/** Of a graph: every step whose needs are met. */
+export function openReady(turn: Turn): void {
+  for (const step of turn.from.chain.steps.values()) {
+    if (turn.run.cause) return
+    const { done, open } = turn.run
+    if (done.includes(step.name) || open.some((t) => t.key === step.name)) continue
+    // A step that failed for good has neither; its failure has stopped the execution.
+    if (!step.needs.every((n) => done.includes(n))) continue
+    const [first] = step.needs
+    const prev = first === undefined ? undefined : { step: first, iteration: (turn.run.entered[first] ?? 1) - 1 }
+    openStep(turn, step.name, prev)
+  }
+}
+
+function fail(turn: Turn, key: string, result: StepResult): void {
+  const error = result.error ?? { code: 'failed', message: `step "${key}" failed` }
+  turn.say({ type: 'stopping', cause: { status: 'failed', error, step: groupOf(key) ?? key } })
+}
+export function timeIsUp(turn: Turn, key: string | undefined): void {
+  const { timeoutMs } = turn.run
+  const at = key === undefined ? '' : `, at step "${key}"`
+  const error = { code: 'timed_out', message: `not done within ${timeoutMs / 1000} s${at}` }
+  turn.say({ type: 'stopping', cause: { status: 'timed_out', error, ...(key !== undefined && { step: key }) } })
+}
+
+/** True: another attempt is to be made, later. */
+function again(turn: Turn, task: Task, step: ChainStep, record: StepRecord, over: Over): boolean {
+  const { retry } = step
+  if (!retry || turn.run.cause || task.attempt >= retry.max_attempts) return false
+  const wait = Math.max(backoffOf(retry, task.attempt, turn.tools.random()), over.retryAfterMs ?? 0)
+  if (turn.now + wait >= turn.run.deadline) return false
+  const { child: _child, ...kept } = record
+  turn.keep(kept)
+  if (task.child !== undefined) turn.records.delete(task.key)
+  turn.say({
+    type: 'step_backed_off',
+    step: task.key,
+    not_before: turn.now + wait,
+    ...(over.result.error && { code: over.result.error.code }),
+  })
+  return true
+}
+
+/** The result an execution gives back: of the step that ended last. */
+export const lastResult = (run: Run, results: ReadonlyMap<string, StepResult>): StepResult | undefined => {
+  const last = run.done.at(-1)
+  return last === undefined ? undefined : results.get(last)
 }

@@ -16,6 +16,8 @@ export interface StartChain {
   readonly now: number
   /** Name of the rule: one admission may start several executions, each by its own rule. */
   readonly rule: string
+  /** What set the action off; kept for what the execution sends and dispatches. */
+  readonly lineage?: Json
 }
 export interface Started {
   /** For the admitting commit. The first is the execution, born claimed: its result carries the claim's number. */
@@ -28,6 +30,17 @@ export interface Started {
 }
 export type Held = ClaimRef & { readonly until: number }
 
+export interface SearchChains {
+  readonly status?: string
+  readonly name?: string
+  readonly entity?: string
+  readonly attribute?: { readonly name: string; readonly value: string }
+  /** Started in between, both included. Milliseconds. */
+  readonly from?: number
+  readonly to?: number
+  readonly limit: number
+  readonly after?: string
+}
 export interface ChainsPage {
   readonly chains: readonly JsonObject[]
   readonly next?: string
@@ -59,14 +72,32 @@ export interface Chains {
   /** With every step. */
   get(scope: Scope, id: string): Promise<JsonObject | undefined>
   /** Newest first, without steps; `after` is the last page's `next`. */
-  list(
+  list(scope: Scope, search: SearchChains): Promise<ChainsPage>
+  /** What has happened to an execution, commit by commit, oldest first; undefined where there is none. */
+  history(
     scope: Scope,
-    filter: { readonly status?: string; readonly name?: string; readonly limit: number; readonly after?: string },
-  ): Promise<ChainsPage>
+    id: string,
+    page: { readonly limit: number; readonly after?: string },
+  ): Promise<{ readonly entries: readonly JsonObject[]; readonly next?: string } | undefined>
+  /** The definition an execution began with. */
+  definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined>
   /** The executions an action started, sub-chains included. */
   byAction(scope: Scope, actionId: string): Promise<readonly JsonObject[]>
   /** Leaves a message; the execution's owner ends it. Problem 404, or 409 `chain_ended`. */
   cancel(scope: Scope, id: string, by: string): Promise<JsonObject>
+  /** Nothing more is begun until `resume`; what is under way is let finish, and its time stands still. Problem 404, 409. */
+  pause(scope: Scope, id: string, by: string): Promise<JsonObject>
+  resume(scope: Scope, id: string, by: string): Promise<JsonObject>
+  /** For a step that waits for it, now or later. Problem 404, 409 `chain_ended`, `inbox_full`. */
+  signal(
+    scope: Scope,
+    id: string,
+    signal: { readonly name: string; readonly payload: Json; readonly by: string },
+  ): Promise<JsonObject>
+  /** From the failed step on; of a group only what failed runs again. Problem 404, 409 where there is nothing to retry. */
+  retry(scope: Scope, id: string, by: string): Promise<JsonObject>
+  /** From a step on that was taken before, under new iterations and so new tokens. Problem 404, 409, 422 `unknown_step`. */
+  reset(scope: Scope, id: string, to: { readonly step: string; readonly by: string }): Promise<JsonObject>
   /**
    * Continues an execution that ended `failed` at this step, under a new iteration and so a new token; its failed parents go on
    * waiting for it. `ops` (the letter's end) are part of the same commit. Problem 404, or 409 `chain_moved_on`.

@@ -63,6 +63,8 @@ export interface Chain {
   readonly version: string
   readonly definition: ChainDefinition
   readonly graph: boolean
+  /** Some step of it says how it is undone. */
+  readonly undoes: boolean
   /** The steps it begins with: of a graph those that need none. */
   readonly first: readonly string[]
   readonly steps: ReadonlyMap<string, ChainStep>
@@ -95,6 +97,7 @@ export function compileChain(definition: ChainDefinition, tests: BranchTests): C
     version: versionOf(definition),
     definition,
     graph,
+    undoes: definition.steps.some((s) => s.compensate !== undefined || innerSteps(s).some((i) => i.step.compensate)),
     first,
     steps,
     step(key) {

@@ -7,13 +7,19 @@ import { keepLease, LEASE_MS } from '../delivery/lease.ts'
 import type { Chains, Held, StartChain, Started } from './chains.ts'
 import { type Chain, compileChain, versionOf } from './compile.ts'
 import type { BranchTests, ChainDefinition } from './definition.ts'
+import { startRun } from './begin.ts'
 import { createDefinitions } from './definitions.ts'
-import { type Driver, drive } from './drive.ts'
-import { load, readRun } from './load.ts'
+import { drive } from './drive.ts'
+import type { Driver } from './driver.ts'
+import { createHandle, type Handle } from './handle.ts'
+import { type Loaded, load, readRun } from './loaded.ts'
 import { createOperations } from './operations.ts'
 import type { AuditPolicy, Forward } from './records.ts'
-import { hasEnded } from './run.ts'
-import { rootId, startOps } from './start.ts'
+import { createReopening } from './reopen.ts'
+import { hasEnded, type Run } from './run.ts'
+import { enterSlots } from './slots.ts'
+import { rootId } from './start.ts'
+import type { Dispatcher } from './step-kind.ts'
 import { createViews } from './views.ts'
 
 export interface ChainsConfig {
@@ -23,6 +29,8 @@ export interface ChainsConfig {
   /** `[executor].deadline_seconds`: of one step. */
   readonly stepDeadlineSeconds: number
   readonly deadLetterTtlSeconds?: number
+  /** Executions of one scope that nodes drive at once, in all. Left out = no limit. */
+  readonly maxConcurrentPerScope?: number
 }
 export interface ChainsDeps {
   readonly state: StateStore
@@ -36,7 +44,14 @@ export interface ChainsDeps {
   readonly audit: () => AuditPolicy
   readonly config: () => ChainsConfig
   readonly forward: Forward
+  /** The way back to the rules: asked for when a step dispatches, as it is built upon this. */
+  readonly dispatch: () => Dispatcher
 }
+
+/** Who is served first where there is room for some only: as if it had waited so much longer. */
+const AHEAD_MS = { high: 60_000, normal: 30_000, low: 0 } as const
+/** Starts kept in memory between their ops being built and their commit. */
+const BORN_KEPT = 10_000
 
 /** Compiled definitions kept at most; executions under way may have begun with many versions. */
 const COMPILED_KEPT = 500
@@ -49,7 +64,8 @@ export function createChains(deps: ChainsDeps): Chains {
   // Asked first: the file's definitions are the same objects each time, and hashing one takes longer than a start.
   const byObject = new WeakMap<ChainDefinition, Chain>()
   const definitions = createDefinitions(deps)
-  const active = new Map<string, { readonly interrupt: AbortController; readonly done: Promise<void> }>()
+  const active = new Map<string, { readonly handle: Handle; readonly done: Promise<void> }>()
+  const born = new Map<string, Loaded>()
   let stopping = false
   let parked = false
   let pulling: Promise<number> | undefined
@@ -80,8 +96,22 @@ export function createChains(deps: ChainsDeps): Chains {
       return deadLetterTtlSeconds === undefined ? undefined : deadLetterTtlSeconds * 1000
     },
     forward: deps.forward,
+    maxPerScope: () => config().maxConcurrentPerScope,
+    random: () => env.random.float(),
+    start: (s) => {
+      const { ops, loaded } = startRun(s, tools)
+      remember(loaded)
+      return { ops }
+    },
+    dispatch: { dispatch: (action, about) => deps.dispatch().dispatch(action, about) },
     born: (at, child) => track(begin(at.scope, child)),
     woke: () => track(pull()),
+    poke: (id) => active.get(id)?.handle.mail(),
+  }
+  /** What was just begun here need not be read again. Those whose commit was refused fall out in time. */
+  function remember(loaded: Loaded): void {
+    if (born.size >= BORN_KEPT) born.delete(born.keys().next().value!)
+    born.set(loaded.run.id, loaded)
   }
   /** What nobody awaits: a stop waits for it. */
   const loose = new Set<Promise<unknown>>()
@@ -97,37 +127,38 @@ export function createChains(deps: ChainsDeps): Chains {
     const definition = all[0]!
     const chain = chainOf(definition)
     const id = rootId(s.auditId, s.runId, s.rule)
-    const ops = startOps(
-      {
-        id,
-        scope: s.scope,
-        chain,
-        definitions: all,
-        origin: s.action,
-        runId: s.runId,
-        rule: s.rule,
-        timeoutMs:
-          definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000,
-        now: s.now,
-      },
-      tools,
-    )
+    const { ops } = tools.start({
+      id,
+      scope: s.scope,
+      chain,
+      definitions: all,
+      origin: s.action,
+      ...(s.lineage !== undefined && { lineage: s.lineage }),
+      runId: s.runId,
+      rule: s.rule,
+      timeoutMs:
+        definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000,
+      now: s.now,
+    })
     return {
       ops,
       claim: { owner, until: s.now + LEASE_MS },
       chainId: id,
       chainName: chain.name,
       totalSteps: chain.steps.size,
-      firstStep: chain.first,
+      firstStep: chain.first.join(', '),
     }
   }
 
-  async function begin(scope: Scope, id: string, born?: Held): Promise<void> {
+  async function begin(scope: Scope, id: string, held?: Held): Promise<void> {
     try {
+      const known = born.get(id)
+      born.delete(id)
+      if (known && held) return await take({ key: { kind: kinds.run, scope, id }, value: undefined, run: known.run }, held, known)
       const [entry] = await state.get([{ kind: kinds.run, scope, id }])
       // Gone on without us: somebody else has it.
-      if (entry?.claim?.owner !== owner || (born && entry.claim.number !== born.number)) return
-      await take(entry, entry.claim, true)
+      if (entry?.claim?.owner !== owner || (held && entry.claim.number !== held.number)) return
+      await take(entry, entry.claim, known)
     } catch (e) {
       env.log.error(
         { chain_id: id, err: e },
@@ -135,39 +166,43 @@ export function createChains(deps: ChainsDeps): Chains {
       )
     }
   }
-  const claimed = (entry: Entry & { readonly claim: Held }): Promise<void> => take(entry, entry.claim, false)
+  const claimed = (entry: Entry & { readonly claim: Held }): Promise<void> => take(entry, entry.claim)
 
   /** Drives one claimed execution. Never rejects. */
-  function take(entry: Entry, claim: Held, fresh: boolean): Promise<void> {
+  function take(entry: Taken, claim: Held, known?: Loaded): Promise<void> {
     const { id } = entry.key
     // Claimed anew by ourselves: the old driver has lost its claim and is about to notice.
     const old = active.get(id)
-    if (old) return old.done.then(() => take(entry, claim, fresh))
+    if (old) return old.done.then(() => take(entry, claim, known))
     if (room() === 0) {
       parked = true
       return park(entry, claim)
     }
-    const interrupt = new AbortController()
-    const done = run(entry, claim, fresh, interrupt.signal).finally(() => {
+    const handle = createHandle()
+    const done = run(entry, claim, known, handle).finally(() => {
       active.delete(id)
       if (parked && room() > 0) {
         parked = false
         track(pull())
       }
     })
-    active.set(id, { interrupt, done })
+    active.set(id, { handle, done })
     return done
   }
 
-  async function run(entry: Entry, claim: Held, fresh: boolean, interrupt: AbortSignal): Promise<void> {
+  async function run(entry: Taken, claim: Held, known: Loaded | undefined, handle: Handle): Promise<void> {
     const { key } = entry
-    const lease = keepLease({ state, clock: env.clock }, key, claim)
+    const record = known?.run ?? readRun(entry.value!)
+    const lease = keepLease({ state, clock: env.clock }, key, claim, LEASE_MS, (until) => enterSlots(record, until))
     try {
-      const record = readRun(entry.value)
       if (hasEnded(record)) return
-      const loaded = await load(state, key.scope, record, chainOf)
-      if (loaded) await drive(tools, loaded, { lease, fresh, interrupt, stopping: () => stopping })
-      else env.log.error({ chain_id: key.id }, 'what an execution began with is gone, and so it cannot go on')
+      const loaded = known ?? (await load(state, key.scope, record, chainOf))
+      if (!loaded) {
+        env.log.error({ chain_id: key.id }, 'what an execution began with is gone, and so it cannot go on')
+        return
+      }
+      const fresh = known !== undefined
+      await drive(tools, loaded, { lease, fresh, stopping: () => stopping, reach: (h) => handle.attach(h) })
     } catch (e) {
       // The claim is left to run out: that is the pause before another try, and the deadline ends the tries.
       env.log.error(
@@ -180,10 +215,12 @@ export function createChains(deps: ChainsDeps): Chains {
   }
 
   /** Gives back what there is no room for: due at once, for whoever has room first. */
-  async function park(entry: Entry, claim: Held): Promise<void> {
+  async function park(entry: Taken, claim: Held): Promise<void> {
     const { kind, scope, id } = entry.key
+    const { priority } = entry.run ?? readRun(entry.value!)
+    const dueAt = env.clock.now() - AHEAD_MS[priority]
     try {
-      await state.commit(scope, [{ op: 'touch', kind, id, ifClaim: claim, dueAt: env.clock.now() }])
+      await state.commit(scope, [{ op: 'touch', kind, id, ifClaim: claim, dueAt }])
     } catch (e) {
       env.log.warn(
         { chain_id: id, err: e },
@@ -236,18 +273,15 @@ export function createChains(deps: ChainsDeps): Chains {
     room,
     async stop() {
       stopping = true
-      for (const a of active.values()) a.interrupt.abort()
+      for (const a of active.values()) a.handle.stop()
       while (active.size + loose.size > 0) await Promise.all([...loose, ...[...active.values()].map((a) => a.done)])
     },
     ...createViews(deps),
-    ...createOperations({
-      ...deps,
-      owner,
-      chainOf,
-      interrupt: (id) => active.get(id)?.interrupt.abort(),
-      woke: tools.woke,
-      begin: (scope, id) => track(begin(scope, id)),
-    }),
+    ...createOperations({ ...deps, poke: tools.poke, woke: tools.woke }),
+    ...createReopening({ ...deps, owner, tools, begin: (scope, id) => track(begin(scope, id)) }),
     ...definitions.api,
   }
 }
+
+/** A claimed execution; one that was just born here is known without having been read. */
+type Taken = Pick<Entry, 'key'> & { readonly value: string | undefined; readonly run?: Run }

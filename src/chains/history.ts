@@ -5,6 +5,17 @@ import { type Cause, type EndedStatus, groupOf, type Ref, type Run, type StepErr
  * record. Everything the fold needs is in the events: neither definition nor results are looked at. `at` in milliseconds.
  */
 export type ChainEvent = { readonly at: number } & Happening
+/** What an attempt waits for, or opens. */
+export interface Begins {
+  readonly child?: string
+  readonly until?: number
+  readonly signal?: string
+  /** Members of the group; with `redo` those that run again. */
+  readonly members?: number
+  readonly redo?: readonly number[]
+  /** Of its input. */
+  readonly bytes?: number
+}
 export type Happening =
   /** The first of all. */
   | { readonly type: 'started'; readonly run: Omit<Run, 'seq'> }
@@ -16,24 +27,12 @@ export type Happening =
       readonly iteration: number
       readonly prev?: Ref
       readonly not_before?: number
-      /** Its first attempt is about to be made. */
-      readonly attempt?: 1
-      /** Members of the group it opens. */
-      readonly members?: number
-      readonly redo?: readonly number[]
-      readonly child?: string
-      readonly until?: number
-      readonly signal?: string
       readonly undo?: true
-      readonly bytes?: number
+      /** Brought back by itself: what comes after it is done. */
+      readonly alone?: true
     }
-  | {
-      readonly type: 'step_attempted'
-      readonly step: string
-      readonly attempt: number
-      readonly child?: string
-      readonly until?: number
-    }
+  /** An attempt is about to be made: counted first. */
+  | ({ readonly type: 'step_attempted'; readonly step: string; readonly attempt: number } & Begins)
   | { readonly type: 'step_backed_off'; readonly step: string; readonly not_before: number; readonly code?: string }
   | {
       readonly type: 'step_ended'
@@ -48,8 +47,8 @@ export type Happening =
       readonly next?: string | null
       readonly undo?: true
     }
-  /** The join of a group is decided: nothing more of it is begun. */
-  | { readonly type: 'group_stopped'; readonly step: string }
+  /** Nothing more of a group is begun: its join is decided, or its time is over. */
+  | { readonly type: 'group_stopped'; readonly step: string; readonly why: 'join' | 'timeout' }
   /** It was not begun, or waited, when it was no longer wanted. */
   | { readonly type: 'step_dropped'; readonly step: string }
   | { readonly type: 'signalled'; readonly signal: string; readonly by: string; readonly step: string }
@@ -66,8 +65,8 @@ export type Happening =
       readonly deadline: number
       /** Steps that are no longer done; their entries stay counted, so they come back under new iterations. */
       readonly undone: readonly string[]
-      /** It must wait for its lock again. */
-      readonly pending?: true
+      /** It must wait for its lock again, in this place. */
+      readonly lock?: NonNullable<Run['lock']>
     }
 
 const without = (list: readonly string[], name: string): readonly string[] =>
@@ -87,19 +86,15 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'step_attempted':
       return withStatus({
         ...r,
-        open: changed(r, e.step, ({ notBefore: _n, child: _c, ...t }) => ({
-          ...t,
-          attempt: e.attempt,
-          ...(e.child !== undefined && { child: e.child }),
-          ...(e.until !== undefined && { until: e.until }),
-        })),
+        bytes: r.bytes + (e.bytes ?? 0),
+        open: changed(r, e.step, (t) => begun(t, e)),
       })
     case 'step_backed_off':
       return withStatus({ ...r, open: changed(r, e.step, ({ child: _c, ...t }) => ({ ...t, notBefore: e.not_before })) })
     case 'step_ended':
       return withStatus(left(r, e))
     case 'group_stopped':
-      return { ...r, open: changed(r, e.step, (t) => (t.group ? { ...t, group: { ...t.group, stopped: true } } : t)) }
+      return { ...r, open: changed(r, e.step, (t) => (t.group ? { ...t, group: { ...t.group, stopped: e.why } } : t)) }
     case 'step_dropped':
       return withStatus({ ...r, open: r.open.filter((t) => t.key !== e.step) })
     case 'signalled':
@@ -113,7 +108,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'stopping':
       return { ...r, cause: e.cause }
     case 'compensating':
-      return { ...r, status: 'compensating', deadline: e.deadline }
+      return { ...r, status: 'compensating', deadline: e.deadline, undone: { ok: 0, failed: 0 } }
     case 'ended': {
       const ended: Run = { ...r, status: e.status, endedAt: e.at, open: [] }
       return {
@@ -123,10 +118,11 @@ export function evolve(r: Run, e: ChainEvent): Run {
       }
     }
     case 'reopened': {
-      const { endedAt: _at, error: _error, endedBy: _by, cause: _cause, ...rest } = r
+      const { endedAt: _at, error: _error, endedBy: _by, cause: _cause, undone: _undone, ...rest } = r
       return {
         ...rest,
-        status: e.pending ? 'pending' : 'running',
+        status: e.lock ? 'pending' : 'running',
+          ...(e.lock && { lock: e.lock }),
         deadline: e.deadline,
         resumed: r.resumed + 1,
         done: r.done.filter((n) => !e.undone.includes(n)),
@@ -142,19 +138,13 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     key: e.step,
     iteration: e.iteration,
     since: e.at,
-    attempt: e.attempt ?? 0,
+    attempt: 0,
     ...(e.prev && { prev: e.prev }),
     ...(e.not_before !== undefined && { notBefore: e.not_before }),
-    ...(e.child !== undefined && { child: e.child }),
-    ...(e.until !== undefined && { until: e.until }),
-    ...(e.signal !== undefined && { signal: e.signal }),
-    ...(e.members !== undefined && {
-      group: { total: e.members, next: 0, ok: 0, failed: 0, ...(e.redo && { redo: e.redo }) },
-    }),
     ...(e.undo && { undo: true }),
+    ...(e.alone && { alone: true }),
   }
-  const others = r.open.filter((t) => t.key !== e.step || t.undo !== e.undo)
-  const next: Run = { ...r, open: [...others, task], bytes: r.bytes + (e.bytes ?? 0) }
+  const next: Run = { ...r, open: [...r.open.filter((t) => t.key !== e.step), task] }
   if (e.undo) return next
   if (group === undefined)
     return withStatus({
@@ -168,14 +158,31 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
   })
 }
 
+function begun({ notBefore: _n, child: _c, until: _u, signal: _s, ...t }: Task, e: Begins & { attempt: number }): Task {
+  const { members: total, redo } = e
+  return {
+    ...t,
+    attempt: e.attempt,
+    ...(e.child !== undefined && { child: e.child }),
+    ...(e.until !== undefined && { until: e.until }),
+    ...(e.signal !== undefined && { signal: e.signal }),
+    ...(total !== undefined && {
+      group: { total, next: 0, ok: redo ? total - redo.length : 0, failed: 0, ...(redo && { redo }) },
+    }),
+  }
+}
+
 function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
   const next: Run = {
     ...r,
-    open: r.open.filter((t) => t.key !== e.step || t.undo !== e.undo),
+    open: r.open.filter((t) => t.key !== e.step),
     taken: r.taken + 1,
     bytes: r.bytes + e.bytes,
   }
-  if (e.undo) return next
+  if (e.undo) {
+    const { ok, failed } = r.undone ?? { ok: 0, failed: 0 }
+    return { ...next, undone: { ok: ok + (e.success ? 1 : 0), failed: failed + (e.success ? 0 : 1) } }
+  }
   const group = groupOf(e.step)
   if (group === undefined) {
     const goesOn = e.success || e.tolerated === true || e.next !== undefined

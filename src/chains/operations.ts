@@ -3,135 +3,76 @@ import type { Env } from '../core/env.ts'
 import { notFound, Problem } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import { uuidv7Time } from '../core/ids.ts'
+import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
-import { LEASE_MS } from '../delivery/lease.ts'
-import { advance } from './advance.ts'
 import type { Chains } from './chains.ts'
-import type { Chain } from './compile.ts'
-import type { ChainDefinition } from './definition.ts'
-import { readBeginning, readRecord, readRun } from './load.ts'
-import {
-  beginningId,
-  type CancelRequest,
-  cancelId,
-  childEndId,
-  endedStatuses,
-  hasEnded,
-  type Run,
-  runTags,
-  statusTag,
-  stepId,
-} from './run.ts'
+import { MOST_MESSAGES, type Message, putCancel, putSaid, readInbox } from './inbox.ts'
+import { readRun } from './loaded.ts'
+import { endedStatuses, hasEnded, type Run, statusTag } from './run.ts'
 
 export interface OperationsDeps {
   readonly state: StateStore
   readonly env: Env
-  readonly owner: string
-  readonly chainOf: (d: ChainDefinition) => Chain
-  /** Ends the back-off of an execution this node drives. */
-  readonly interrupt: (id: string) => void
+  /** Tells the driver of an execution, if it is here, that it has mail. */
+  readonly poke: (id: string) => void
   readonly woke: () => void
-  readonly begin: (scope: Scope, id: string) => void
 }
 
-/** What is done to executions from outside. None of it writes a claimed record. */
-export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 'resumeFromDeadLetter' | 'purge'> {
+/** What is said to executions from outside. None of it writes a claimed record: its owner acts on what was said. */
+export function createOperations(
+  deps: OperationsDeps,
+): Pick<Chains, 'cancel' | 'pause' | 'resume' | 'signal' | 'purge'> {
   const { state, env } = deps
-
-  async function readEntry(scope: Scope, id: string): Promise<{ entry: Entry; run: Run } | undefined> {
-    const [entry] = await state.get([{ kind: kinds.run, scope, id }])
-    return entry && { entry, run: readRun(entry.value) }
-  }
   const ended = (run: Run) => new Problem(409, 'chain_ended', `the execution has ended: ${run.status}`)
-  const movedOn = (why: string) => new Problem(409, 'chain_moved_on', `the execution cannot go on at this step: ${why}`)
 
-  const forget = (run: Run): readonly Op[] => [
-    { op: 'delete', kind: kinds.inbox, id: cancelId(run.id) },
-    { op: 'delete', kind: kinds.inbox, id: childEndId(run.id, run.at.step, run.at.iteration) },
-  ]
-  const failedAt = (run: Run, step: string, iteration: number): void => {
-    if (run.status !== 'failed' && run.status !== 'timed_out') throw movedOn(`it is ${run.status}`)
-    if (run.at.step !== step || run.at.iteration !== iteration) throw movedOn(`it ended at "${run.at.step}"`)
+  /** Leaves a message, and wakes the execution. */
+  async function say(scope: Scope, id: string, op: (run: Run) => Op, check?: (run: Run) => void): Promise<Run> {
+    const [entry] = await state.get([{ kind: kinds.run, scope, id }])
+    if (!entry) throw notFound('execution')
+    const run = readRun(entry.value)
+    if (hasEnded(run)) throw ended(run)
+    check?.(run)
+    const done = await state.commit(scope, [op(run), { op: 'wake', kind: kinds.run, id }])
+    if (!done.ok || done.results[1]?.skipped) {
+      const [now] = await state.get([{ kind: kinds.run, scope, id }])
+      throw ended(now ? readRun(now.value) : run)
+    }
+    deps.poke(id)
+    deps.woke()
+    return run
   }
+  const said = (message: Message) => (run: Run) => putSaid(run.id, env.newId(), message)
+  const told = (run: Run, more: JsonObject): JsonObject => ({
+    chain_id: run.id,
+    chain_name: run.chain,
+    status: run.status,
+    ...more,
+  })
 
   return {
     async cancel(scope, id, by) {
-      const found = await readEntry(scope, id)
-      if (!found) throw notFound('execution')
-      if (hasEnded(found.run)) throw ended(found.run)
-      const now = env.clock.now()
-      const request: CancelRequest = { by, at: now }
-      const value = JSON.stringify(request)
-      const done = await state.commit(scope, [
-        // One that is there already stays: it may be the parent's.
-        {
-          op: 'put',
-          kind: kinds.inbox,
-          id: cancelId(id),
-          value,
-          version: env.newId(),
-          ifVersion: null,
-          orSkip: true,
-        },
-        { op: 'wake', kind: kinds.run, id },
-      ])
-      if (!done.ok || done.results[1]?.skipped) throw ended((await readEntry(scope, id))?.run ?? found.run)
-      deps.interrupt(id)
-      deps.woke()
-      return { chain_id: id, chain_name: found.run.chain, status: found.run.status, cancel_requested: true }
+      const run = await say(scope, id, (r) => putCancel(r.id, { by }, env.newId()))
+      return told(run, { cancel_requested: true })
     },
-
-    async resumeFromDeadLetter({ scope, chainId, step, iteration }, also) {
-      const found = await readEntry(scope, chainId)
-      if (!found) throw notFound('execution')
-      failedAt(found.run, step, iteration)
-      // Root last: a parent that has taken the failure its own way does not want the child to go on.
-      const line = [found]
-      for (let parent = found.run.parent; parent; parent = line.at(-1)!.run.parent) {
-        const next = await readEntry(scope, parent.id)
-        if (!next) throw movedOn('its parent is gone')
-        failedAt(next.run, parent.step, parent.iteration)
-        line.push(next)
-      }
-      const now = env.clock.now()
-      const ops: Op[] = []
-      let deadline = Number.POSITIVE_INFINITY
-      for (const [i, { entry, run }] of [...line.entries()].reverse()) {
-        const ids = [beginningId(run.id), stepId(run.id, run.at.step, run.at.iteration)]
-        const [begin, here] = await state.get(ids.map((id) => ({ kind: kinds.step, scope, id })))
-        const definition = begin && readBeginning(begin.value).definitions[0]
-        if (!definition) throw movedOn('what it began with is gone')
-        const facts = { origin: readBeginning(begin.value).origin, results: new Map() }
-        const event = { type: i === 0 ? 'redriven' : 'child_redriven' } as const
-        const open = advance(deps.chainOf(definition), run, event, facts, now)
-        deadline = Math.min(open.deadline, deadline)
-        const next: Run = { ...open, deadline }
-        ops.push(
-          {
-            op: 'put',
-            kind: kinds.run,
-            id: run.id,
-            value: JSON.stringify(next),
-            version: env.newId(),
-            tags: runTags(next),
-            ifVersion: entry.version,
-            ifUnclaimed: true,
-            ...(i === 0 ? { claim: { owner: deps.owner, until: now + LEASE_MS } } : { dueAt: deadline }),
-          },
-          ...forget(run),
-        )
-        if (i > 0 && here)
-          ops.push({
-            op: 'put',
-            kind: kinds.step,
-            id: here.key.id,
-            value: reopenedRecord(here.value),
-            version: env.newId(),
-          })
-      }
-      const done = await state.commit(scope, [...ops, ...also])
-      if (!done.ok) throw movedOn('it, or its letter, has changed meanwhile')
-      deps.begin(scope, chainId)
+    async pause(scope, id, by) {
+      const run = await say(scope, id, said({ type: 'pause', by }), (r) => {
+        if (r.cause) throw new Problem(409, 'chain_ending', 'the execution is about to end, and cannot be paused')
+        if (r.paused) throw new Problem(409, 'chain_paused', 'the execution is paused already')
+      })
+      return told(run, { pause_requested: true })
+    },
+    async resume(scope, id, by) {
+      const run = await say(scope, id, said({ type: 'unpause', by }), (r) => {
+        if (!r.paused) throw new Problem(409, 'chain_not_paused', 'the execution is not paused')
+      })
+      return told(run, { resume_requested: true })
+    },
+    async signal(scope, id, { name, payload, by }) {
+      const waiting = await readInbox(state, scope, id)
+      if (waiting.length >= MOST_MESSAGES)
+        throw new Problem(409, 'inbox_full', `${MOST_MESSAGES} signals wait for this execution already`)
+      const run = await say(scope, id, said({ type: 'signal', name, payload, by, at: env.clock.now() }))
+      return told(run, { signal: name, accepted: true })
     },
 
     async purge(scope, endedBefore, limit) {
@@ -151,25 +92,31 @@ export function createOperations(deps: OperationsDeps): Pick<Chains, 'cancel' | 
             if (uuidv7Time(entry.key.id) >= endedBefore) after = undefined
             const run = readRun(entry.value)
             if (!hasEnded(run) || run.endedAt! >= endedBefore) continue
-            const done = await state.commit(scope, [
-              { op: 'delete', kind: kinds.run, id: run.id, ifVersion: entry.version, ifUnclaimed: true },
-              ...[beginningId(run.id), ...stepIds(run)].map((id): Op => ({ op: 'delete', kind: kinds.step, id })),
-              ...forget(run),
-            ])
-            if (done.ok) gone++
+            if (await forget(scope, entry)) gone++
           }
         } while (after !== undefined)
       }
       return gone
     },
   }
-}
 
-const stepIds = (run: Run): readonly string[] =>
-  Object.entries(run.entered).flatMap(([step, n]) => Array.from({ length: n }, (_, i) => stepId(run.id, step, i)))
-
-/** The step waits again for the end it had been given. */
-function reopenedRecord(value: string): string {
-  const { result: _result, endedAt: _endedAt, ...record } = readRecord(value)
-  return JSON.stringify(record)
+  /** The execution and all that belongs to it. What belongs to it goes first: it is found through it. */
+  async function forget(scope: Scope, { key, version }: Entry): Promise<boolean> {
+    for (const kind of [kinds.step, kinds.history, kinds.inbox]) {
+      for (;;) {
+        const page = await state.list(kind, scope, { limit: BITE, after: `${key.id}/` })
+        const mine = page.entries.filter((e) => e.key.id.startsWith(`${key.id}/`))
+        // Not while somebody has brought it back.
+        const guard: Op = { op: 'delete', kind: kinds.run, id: key.id, ifVersion: version, ifUnclaimed: true }
+        const last = kind === kinds.inbox && mine.length < BITE
+        const deletes = mine.map((e): Op => ({ op: 'delete', kind, id: e.key.id }))
+        if (last) return (await state.commit(scope, [guard, ...deletes])).ok
+        if (mine.length > 0) await state.commit(scope, deletes)
+        if (mine.length < BITE) break
+      }
+    }
+    return false
+  }
 }
+/** Entries removed in one commit. */
+const BITE = 200

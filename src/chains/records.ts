@@ -6,7 +6,7 @@ import type { Json } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Op } from '../core/state.ts'
 import { type DeadLetter, putDeadLetter } from '../delivery/dead-letters.ts'
-import type { Chain } from './compile.ts'
+import type { Compensation, StepDefinition } from './definition.ts'
 import type { Run, StepRecord, StepResult } from './run.ts'
 import type { Undelivered } from './step-kind.ts'
 
@@ -21,17 +21,18 @@ export interface AuditPolicy {
 export function stepRecordOps(
   policy: AuditPolicy,
   run: Run,
-  chain: Chain,
+  step: StepDefinition | Compensation,
   origin: Action,
   record: StepRecord,
   result: StepResult,
+  /** It is the record of a step's undoing. */
+  undo = false,
 ): readonly Op[] {
-  const step = chain.steps.get(record.step)?.definition
-  const asked = step && 'provider' in step ? step.provider : undefined
+  const asked = 'provider' in step ? step.provider : undefined
   const provider = result.provider ?? asked
   const tag = result.success ? 'step_completed' : result.error?.code === 'circuit_open' ? 'circuit_open' : 'failed'
   return recordOps(policy, {
-    id: uuidv7Of(record.enteredAt, 'chain_step', run.id, record.step, String(record.iteration)),
+    id: uuidv7Of(record.enteredAt, 'chain_step', run.id, record.key, String(record.iteration), ...(undo ? ['undo'] : [])),
     kind: 'chain_step',
     run,
     origin,
@@ -40,11 +41,11 @@ export function stepRecordOps(
     to: record.endedAt ?? record.enteredAt,
     ...(provider !== undefined && { provider }),
     ...(asked !== undefined && { requested: asked }),
-    ...(step && 'action_type' in step && { actionType: step.action_type }),
+    ...('action_type' in step && { actionType: step.action_type }),
     payload: record.input,
     details: {
       chain_name: run.chain,
-      step: record.step,
+      step: record.key,
       iteration: record.iteration,
       fallback: result.fallback,
       status: result.status,
@@ -54,6 +55,8 @@ export function stepRecordOps(
       ...(record.child && { child_chain_id: record.child.id, sub_chain: record.child.chain }),
       ...(record.deadLetterId !== undefined && { dead_letter_id: record.deadLetterId }),
       ...(record.missing && { missing: record.missing }),
+      ...(record.cached && { cached: true }),
+      ...(undo && { undo: true }),
     },
   })
 }
@@ -73,7 +76,9 @@ export const runRecordOps = (policy: AuditPolicy, run: Run, origin: Action): rea
       chain_name: run.chain,
       definition_version: run.version,
       steps_taken: run.taken,
-      last_step: run.at.step,
+      ...(run.done.length > 0 && { last_step: run.done.at(-1)! }),
+      ...(run.cause && { cause: run.cause.status }),
+      ...(run.failures.length > 0 && { failed_steps: run.failures }),
       ...(run.parent && { parent_step: run.parent.step }),
       ...(run.error && { error: run.error }),
     },
@@ -157,7 +162,7 @@ export function deadLetterOps(
     attempts: record.attempts ?? 0,
     ...(lost.firstAttemptAt !== undefined && { first_attempt_at: isoTime(lost.firstAttemptAt) }),
     told_caller: false,
-    origin: { kind: 'chain_step', chain_id: run.id, step: record.step, iteration: record.iteration },
+    origin: { kind: 'chain_step', chain_id: run.id, step: record.key, iteration: record.iteration },
     redrives: run.resumed,
   }
   return [...putDeadLetter(letter, at.ttlMs), ...at.forward(letter, at.now)]

@@ -34,8 +34,8 @@ export interface Run {
   readonly rule?: string
   readonly parent?: Parent
   readonly priority: Priority
-  /** What it must have before it may begin, and the entity it was found by. */
-  readonly lock?: string
+  /** What it must hold before it may begin, and its place among those who wait for it. */
+  readonly lock?: { readonly id: string; readonly place: string }
   readonly entity?: string
   /** Names of the semaphores it must be inside of while a node drives it. */
   readonly limits?: readonly { readonly id: string; readonly max: number }[]
@@ -66,6 +66,8 @@ export interface Run {
   readonly paused?: { readonly at: number; readonly by: string }
   /** Why nothing more is begun: what is under way is let finish, then what is to be undone is undone. */
   readonly cause?: Cause
+  /** While what it did is undone: how that goes. */
+  readonly undone?: { readonly ok: number; readonly failed: number }
   readonly endedAt?: number
   readonly error?: StepError
   readonly endedBy?: string
@@ -106,6 +108,8 @@ export interface Task {
   readonly group?: GroupState
   /** It undoes the step. */
   readonly undo?: true
+  /** Brought back by itself: nothing follows it. */
+  readonly alone?: true
 }
 export interface Ref {
   readonly step: string
@@ -120,8 +124,8 @@ export interface GroupState {
   readonly failed: number
   /** Brought back: only these run again, under this group's iteration; what the others gave is kept under the one they ran in. */
   readonly redo?: readonly number[]
-  /** The join is decided: nothing more is begun. */
-  readonly stopped?: true
+  /** Nothing more is begun. */
+  readonly stopped?: 'join' | 'timeout'
 }
 
 /** What a step gives to branches, templates and the view; its names are theirs. A type, so that it is JSON. */
@@ -152,6 +156,8 @@ export interface StepRecord {
   readonly child?: { readonly id: string; readonly chain: string }
   /** What a `for_each` goes over, decided when it was entered. */
   readonly items?: readonly Json[]
+  /** Of a group brought back: the iteration each member's standing result is of; left out = the group's own. */
+  readonly ranIn?: readonly number[]
   /** Attempts made, those of delivery included. */
   readonly attempts?: number
   readonly endedAt?: number
@@ -192,6 +198,8 @@ export const groupOf = (key: string): string | undefined => {
   const dot = key.indexOf('.')
   return dot < 0 ? undefined : key.slice(0, dot)
 }
+/** Once ended, the step it ended with; else the one it is at. */
+export const stepAt = (r: Run): string | undefined => r.cause?.step ?? r.open[0]?.key ?? r.done.at(-1)
 export const taskOf = (r: Run, key: string): Task | undefined => r.open.find((t) => t.key === key)
 export const membersOf = (r: Run, group: string): readonly Task[] => r.open.filter((t) => groupOf(t.key) === group)
 
@@ -199,19 +207,18 @@ export const membersOf = (r: Run, group: string): readonly Task[] => r.open.filt
 export const beginningId = (runId: string): string => `${runId}/begin`
 export const stepId = (runId: string, key: string, iteration: number): string => `${runId}/step/${iteration}/${key}`
 export const undoId = (runId: string, key: string, iteration: number): string => `${runId}/undo/${iteration}/${key}`
-/** All entries of an execution in one kind stand between these two. */
-export const idsOf = (runId: string): { readonly after: string; readonly prefix: string } => ({
-  after: `${runId}/`,
-  prefix: `${runId}/`,
-})
+/** In the order they were written. */
+export const historyId = (runId: string, seq: number): string => `${runId}/${String(seq).padStart(7, '0')}`
 
 export const chainTag = (name: string): string => `chain:${name}`
 export const statusTag = (status: string): string => `status:${status}`
 export const chainStatusTag = (name: string, status: string): string => `both:${joinParts([name, status])}`
 export const entityTag = (entity: string): string => `entity:${entity}`
 export const attributeTag = (name: string, value: string): string => `attr:${joinParts([name, value])}`
+/** Records of steps that are undone should it come to that. */
+export const undoTag = (runId: string): string => `undo:${runId}`
 /** Who waits for a place in a semaphore, oldest first. */
-export const parkedTag = (limit: string): string => `parked:${limit}`
+export const parkedTag = (limit: string, priority: Priority): string => `parked:${priority}:${limit}`
 export const runTags = (r: Run): readonly string[] => [
   actionTag(r.actionId),
   chainTag(r.chain),

@@ -1,13 +1,25 @@
 import type { Action, Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
-import { uuidv7Of, uuidv7Time } from '../core/ids.ts'
+import { joinParts, uuidv7Of, uuidv7Time } from '../core/ids.ts'
+import type { Json } from '../core/json.ts'
 import type { Op } from '../core/state.ts'
-import type { Deliver } from '../delivery/delivery.ts'
+import { compileTemplate } from '../core/template.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import type { Chain } from './compile.ts'
 import type { ChainDefinition } from './definition.ts'
-import { type Beginning, beginningId, type Run, runTags, type StepRecord, type StepResult, stepId } from './run.ts'
-import type { StepContext } from './step-kind.ts'
+import type { ChainEvent } from './history.ts'
+import { entityOf, lineUp, lockId } from './lock.ts'
+import {
+  type Beginning,
+  beginningId,
+  historyId,
+  type Parent,
+  type Run,
+  runTags,
+  type StepRecord,
+  type StepResult,
+  undoTag,
+} from './run.ts'
 
 export interface Start {
   readonly id: string
@@ -17,27 +29,37 @@ export interface Start {
   readonly definitions: readonly ChainDefinition[]
   readonly origin: Action
   readonly prev?: StepResult
+  readonly lineage?: Json
   /** Of the admission. */
   readonly runId: string
   readonly rule?: string
-  readonly parent?: NonNullable<Run['parent']>
+  readonly parent?: Parent
   readonly timeoutMs: number
   /** No later than this. */
-  readonly deadline?: number
+  readonly latest?: number
   readonly now: number
 }
 export interface Starter {
-  readonly deliver: Deliver
   readonly owner: string
   readonly newId: () => string
+  /** `[chains].max_concurrent_per_scope`: executions of one scope at work at once. */
+  readonly maxPerScope: () => number | undefined
 }
 
 /** Begins with the moment of the admission, so that executions list in the order they began; else a function of what started it. */
 export const rootId = (auditId: string, runId: string, rule: string): string =>
   uuidv7Of(uuidv7Time(auditId), 'chain', runId, rule)
-/** A child is a function of its parent, step and iteration: made twice, it is one. */
-export const childRunId = (parent: string, step: string, iteration: number): string =>
-  uuidv7Of(uuidv7Time(parent), 'child', parent, step, String(iteration))
+/** A child is a function of its parent, step, iteration and attempt: made twice, it is one. */
+export const childRunId = (parent: string, key: string, iteration: number, attempt: number): string =>
+  uuidv7Of(
+    uuidv7Time(parent),
+    'child',
+    parent,
+    key,
+    String(iteration),
+    // What the first attempt was called before there were others.
+    ...(attempt > 1 ? [String(attempt)] : []),
+  )
 
 /**
  * An execution that has ended is kept until it is purged; an expiry, however far off, says to the store that it is no work and that
@@ -46,68 +68,110 @@ export const childRunId = (parent: string, step: string, iteration: number): str
 export const KEPT_FOR_EVER = Date.UTC(9999, 11, 31)
 
 /**
- * The entries of an execution about to begin: it, what it began with, and where the first step can be rendered, what that step
- * sends, so that its first byte needs no commit of its own. Born claimed: whoever commits them drives it.
+ * The entries of an execution about to begin: it, what it began with and the first of its history. Born claimed: whoever commits
+ * them drives it, once it has what it must have (`pending` until then).
  */
-export function startOps(s: Start, { deliver, owner, newId }: Starter): readonly Op[] {
-  const { chain, now } = s
-  const deadline = Math.min(now + s.timeoutMs, s.deadline ?? Number.POSITIVE_INFINITY)
-  const run: Run = {
-    v: 1,
-    id: s.id,
-    chain: chain.name,
-    version: chain.version,
-    totalSteps: chain.steps.size,
-    actionId: s.origin.id,
-    runId: s.runId,
-    ...(s.rule !== undefined && { rule: s.rule }),
-    ...(s.parent && { parent: s.parent }),
-    startedAt: now,
-    timeoutMs: s.timeoutMs,
-    deadline,
-    status: 'running',
-    at: { step: chain.first, iteration: 0, since: now },
-    entered: { [chain.first]: 1 },
-    taken: 0,
-    resumed: 0,
+export function startOps(
+  s: Start,
+  { owner, newId, maxPerScope }: Starter,
+  opened?: { readonly run: Run; readonly events: readonly ChainEvent[] },
+): { readonly ops: readonly Op[]; readonly run: Run; readonly beginning: Beginning } {
+  const { now } = s
+  const first = begun(s, newId, maxPerScope())
+  const run = opened?.run ?? first
+  const beginning: Beginning = {
+    origin: s.origin,
+    ...(s.prev && { prev: s.prev }),
+    definitions: s.definitions,
+    ...(s.lineage !== undefined && { lineage: s.lineage }),
   }
-  const beginning: Beginning = { origin: s.origin, ...(s.prev && { prev: s.prev }), definitions: s.definitions }
+  const version = newId()
   const ops: Op[] = [
     {
       op: 'put',
       kind: kinds.run,
       id: s.id,
       value: JSON.stringify(run),
-      version: newId(),
+      version,
       tags: runTags(run),
       ifVersion: null,
       claim: { owner, until: now + LEASE_MS },
     },
-    {
-      op: 'put',
-      kind: kinds.step,
-      id: beginningId(s.id),
-      value: JSON.stringify(beginning),
-      version: newId(),
-    },
+    { op: 'put', kind: kinds.step, id: beginningId(s.id), value: JSON.stringify(beginning), version },
+    putHistory(s.id, 0, [startedEvent(first, now), ...(opened?.events ?? [])], version),
+    ...(run.lock ? lineUp(s.id, run.lock, now, version) : []),
   ]
-  const step = chain.steps.get(chain.first)!
-  const at: StepContext = { ...s, run, step, prev: s.prev, results: new Map(), deliver, child: () => noChild() }
-  if (step.kind.startsAtOnce) {
-    const entered = step.kind.enter(step.definition, at)
-    if (entered.store) ops.push(putStep(s.id, entered.record, newId()))
-  }
-  return ops
+  return { ops, run, beginning }
 }
 
-export const putStep = (runId: string, record: StepRecord, version: string): Op => ({
+function begun(s: Start, newId: () => string, maxPerScope: number | undefined): Run {
+  const { chain, now, origin } = s
+  const { definition: d } = chain
+  // What is locked for the root is locked for all that belongs to it.
+  const entity = d.lock_by === undefined || s.parent ? undefined : entityOf(d.lock_by, origin)
+  const limits = [
+    ...(d.max_concurrent === undefined ? [] : [{ id: joinParts(['chain', chain.name]), max: d.max_concurrent }]),
+    ...(maxPerScope === undefined ? [] : [{ id: 'scope', max: maxPerScope }]),
+  ]
+  const attributes = d.attributes && attributesOf(d.attributes, s)
+  return {
+    v: 2,
+    id: s.id,
+    chain: chain.name,
+    version: chain.version,
+    totalSteps: chain.steps.size,
+    actionId: origin.id,
+    runId: s.runId,
+    ...(s.rule !== undefined && { rule: s.rule }),
+    ...(s.parent && { parent: s.parent }),
+    priority: d.priority ?? 'normal',
+    ...(entity !== undefined && { entity, lock: { id: lockId(d.lock_by!, entity), place: newId() } }),
+    ...(limits.length > 0 && { limits }),
+    ...(attributes && { attributes }),
+    startedAt: now,
+    timeoutMs: s.timeoutMs,
+    ...(s.latest !== undefined && { latest: s.latest }),
+    deadline: Math.min(now + s.timeoutMs, s.latest ?? Number.POSITIVE_INFINITY),
+    status: 'pending',
+    open: [],
+    entered: {},
+    done: [],
+    failures: [],
+    taken: 0,
+    seq: 0,
+    bytes: 0,
+    resumed: 0,
+  }
+}
+
+const MOST_CHARACTERS = 256
+function attributesOf(templates: { readonly [name: string]: string }, s: Start): { readonly [name: string]: string } {
+  const origin = { ...s.origin }
+  return Object.fromEntries(
+    Object.entries(templates).map(([name, template]) => {
+      const value = compileTemplate(template).render({ origin })
+      return [name, (typeof value === 'string' ? value : JSON.stringify(value)).slice(0, MOST_CHARACTERS)]
+    }),
+  )
+}
+
+function startedEvent({ seq: _seq, ...run }: Run, at: number): ChainEvent {
+  return { at, type: 'started', run }
+}
+
+export const putHistory = (runId: string, seq: number, events: readonly ChainEvent[], version: string): Op => ({
   op: 'put',
-  kind: kinds.step,
-  id: stepId(runId, record.step, record.iteration),
-  value: JSON.stringify(record),
+  kind: kinds.history,
+  id: historyId(runId, seq),
+  value: JSON.stringify(events),
   version,
 })
 
-function noChild(): never {
-  throw new Error('a step that starts at once starts no other execution')
-}
+export const putStep = (runId: string, id: string, record: StepRecord, version: string): Op => ({
+  op: 'put',
+  kind: kinds.step,
+  id,
+  value: JSON.stringify(record),
+  version,
+  ...(record.undo === 'due' && { tags: [undoTag(runId)] }),
+})

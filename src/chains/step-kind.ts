@@ -53,6 +53,8 @@ export interface Failure {
   readonly result: StepResult
   /** Another attempt may succeed. Left out = no. */
   readonly retryable?: boolean
+  /** What it asked for before another try. */
+  readonly retryAfterMs?: number
   /** What should have gone out: a dead letter is made of it. */
   readonly undelivered?: Undelivered
 }

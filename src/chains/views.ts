@@ -1,63 +1,151 @@
+import type { Scope } from '../core/action.ts'
 import { actionTag, kinds } from '../core/hold.ts'
+import { uuidv7Floor, uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
 import type { StateStore } from '../core/state.ts'
-import type { Chains } from './chains.ts'
-import { readBeginning, readRecord, readRun } from './load.ts'
+import type { Chains, SearchChains } from './chains.ts'
+import { type Chain, compileChain } from './compile.ts'
+import type { BranchTests, ChainDefinition } from './definition.ts'
+import { readHistory } from './history-pages.ts'
+import { readBeginning, readRecord, readRun } from './loaded.ts'
 import type { AuditPolicy } from './records.ts'
-import { beginningId, chainStatusTag, chainTag, statusTag, stepId } from './run.ts'
+import {
+  attributeTag,
+  beginningId,
+  chainStatusTag,
+  chainTag,
+  entityTag,
+  type Run,
+  type StepRecord,
+  statusTag,
+} from './run.ts'
 import { runView, stepViews } from './view.ts'
 
 export interface ViewsDeps {
   readonly state: StateStore
+  readonly tests: BranchTests
   readonly audit: () => AuditPolicy
 }
 
+/** Entries read at once, and looked at for one page of a search before it says where to go on. */
+const PAGE = 200
+const MOST_LOOKED_AT = 2000
+
 /** Reading executions. Everything shown is redacted. */
-export function createViews({ state, audit }: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction'> {
+export function createViews({
+  state,
+  tests,
+  audit,
+}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
+
+  async function find(scope: Scope, id: string): Promise<Run | undefined> {
+    const [entry] = await state.get([{ kind: kinds.run, scope, id }])
+    return entry && readRun(entry.value)
+  }
+  async function definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined> {
+    const [begin] = await state.get([{ kind: kinds.step, scope, id: beginningId(id) }])
+    return begin && readBeginning(begin.value).definitions[0]
+  }
+  async function records(scope: Scope, id: string, what: 'step' | 'undo'): Promise<readonly StepRecord[]> {
+    const prefix = `${id}/${what}/`
+    const out: StepRecord[] = []
+    for (let after: string | undefined = prefix; after !== undefined; ) {
+      const page = await state.list(kinds.step, scope, { limit: PAGE, after })
+      after = page.next
+      for (const e of page.entries) {
+        if (!e.key.id.startsWith(prefix)) return out
+        out.push(readRecord(e.value))
+      }
+    }
+    return out
+  }
+  const chainOf = (definition: ChainDefinition | undefined): Chain | undefined =>
+    definition && compileChain(definition, tests)
+
   return {
+    definitionOf,
     async get(scope, id) {
-      const [entry] = await state.get([{ kind: kinds.run, scope, id }])
-      if (!entry) return undefined
-      const run = readRun(entry.value)
-      const ids = Object.entries(run.entered).flatMap(([step, n]) =>
-        Array.from({ length: n }, (_, i) => stepId(id, step, i)),
-      )
-      const [begin, ...entries] = await state.get(
-        [beginningId(id), ...ids].map((i) => ({ kind: kinds.step, scope, id: i })),
-      )
-      const records = entries.filter((e) => e !== undefined).map((e) => readRecord(e.value))
-      const definition = begin && readBeginning(begin.value).definitions[0]
+      const run = await find(scope, id)
+      if (!run) return undefined
+      const [definition, seen, undoing] = await Promise.all([
+        definitionOf(scope, id),
+        records(scope, id, 'step'),
+        records(scope, id, 'undo'),
+      ])
       // A step's input is the payload of what it sends, and hidden as one.
-      const steps = stepViews(run, definition, records).map(
+      const steps = stepViews(run, chainOf(definition), seen, undoing).map(
         ({ input, ...step }): JsonObject =>
           input === undefined ? step : { ...step, input: redact({ payload: input }).payload },
       )
       const view: JsonObject = { ...runView(scope, run), steps }
       return redact(view)
     },
-    async list(scope, { status, name, limit, after }) {
-      const tag =
-        name !== undefined && status !== undefined
-          ? chainStatusTag(name, status)
-          : name !== undefined
-            ? chainTag(name)
-            : status !== undefined
-              ? statusTag(status)
-              : undefined
-      const page = await state.list(kinds.run, scope, {
-        limit,
-        descending: true,
-        ...(tag !== undefined && { tag }),
-        ...(after !== undefined && { after }),
-      })
-      const chains = page.entries.map((e) => redact(runView(scope, readRun(e.value))))
-      return { chains, ...(page.next !== undefined && { next: page.next }) }
+
+    async history(scope, id, { limit, after }) {
+      const run = await find(scope, id)
+      if (!run) return undefined
+      const entries: JsonObject[] = []
+      let next: string | undefined
+      for await (const { seq, events } of readHistory(state, scope, id, after === undefined ? 0 : Number(after) + 1)) {
+        if (entries.length === limit) {
+          next = String(entries.at(-1)!['seq'])
+          break
+        }
+        entries.push(redact({ seq, events: events as unknown as readonly JsonObject[] }))
+      }
+      return { entries, ...(next !== undefined && { next }) }
+    },
+
+    async list(scope, search) {
+      const { limit, from, to } = search
+      const found: JsonObject[] = []
+      let after = search.after ?? (to === undefined ? undefined : uuidv7Floor(to + 1))
+      for (let looked = 0; looked < MOST_LOOKED_AT; ) {
+        const tag = tagOf(search)
+        const page = await state.list(kinds.run, scope, {
+          limit: Math.min(PAGE, MOST_LOOKED_AT, Math.max(limit, 1)),
+          descending: true,
+          ...(tag !== undefined && { tag }),
+          ...(after !== undefined && { after }),
+        })
+        for (const e of page.entries) {
+          looked++
+          // Ids begin with the moment of the start: what follows is older still.
+          if (from !== undefined && uuidv7Time(e.key.id) < from) return { chains: found }
+          const run = readRun(e.value)
+          after = e.key.id
+          if (!matches(run, search)) continue
+          found.push(redact(runView(scope, run)))
+          if (found.length === limit) {
+            const last = page.entries.at(-1)?.key.id === after && page.next === undefined
+            return { chains: found, ...(!last && { next: after }) }
+          }
+        }
+        if (page.next === undefined) return { chains: found }
+        after = page.next
+      }
+      return { chains: found, ...(after !== undefined && { next: after }) }
     },
     async byAction(scope, actionId) {
       const page = await state.list(kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
       return page.entries.map((e) => redact(runView(scope, readRun(e.value))))
     },
   }
+}
+
+/** The narrowest of what is asked for; the rest is looked at in what is found by it. */
+function tagOf({ status, name, entity, attribute }: SearchChains): string | undefined {
+  if (entity !== undefined) return entityTag(entity)
+  if (attribute) return attributeTag(attribute.name, attribute.value)
+  if (name !== undefined && status !== undefined) return chainStatusTag(name, status)
+  if (name !== undefined) return chainTag(name)
+  return status === undefined ? undefined : statusTag(status)
+}
+function matches(run: Run, { status, name, entity, attribute }: SearchChains): boolean {
+  if (status !== undefined && run.status !== status) return false
+  if (name !== undefined && run.chain !== name) return false
+  if (entity !== undefined && run.entity !== entity) return false
+  return !attribute || run.attributes?.[attribute.name] === attribute.value
 }

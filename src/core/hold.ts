@@ -24,6 +24,13 @@ export const kinds = {
   run: 'run',
   step: 'step',
   inbox: 'inbox',
+  /** What has happened to an execution, a commit an entry. */
+  history: 'history',
+  /** Results that later steps may reuse. */
+  stepCache: 'step_cache',
+  /** Who holds an entity's lock, and who waits for it. */
+  chainLock: 'chain_lock',
+  chainLockWait: 'chain_lock_wait',
   /** Audit records on their way to an audit that lives elsewhere. */
   auditOutbox: 'audit_outbox',
 } as const

@@ -141,6 +141,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         request,
         token,
         deadline,
+        maxRetries: d.maxRetries ?? route.maxRetries,
         hooks,
         sofar,
       })

@@ -22,6 +22,8 @@ export interface Delivery {
   readonly unknown?: boolean
   /** No attempt begins after this moment, and none outlives it. Milliseconds. */
   readonly deadline: number
+  /** Instead of the provider's own: the caller has a policy of its own. */
+  readonly maxRetries?: number
 }
 
 export interface DeliveryHooks {

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
-import type { ClaimRef, Key, StateStore } from '../core/state.ts'
+import type { ClaimRef, Key, Op, StateStore } from '../core/state.ts'
 
 /** How long a claim lasts without a sign of life; renewed at a third. */
 export const LEASE_MS = 30_000
@@ -19,6 +19,8 @@ export function keepLease(
   key: Key,
   held: ClaimRef & { readonly until: number },
   leaseMs: number = LEASE_MS,
+  /** Written with each renewal: what expires with the claim. */
+  also: (until: number) => readonly Op[] = () => [],
 ): Lease {
   const { state, clock } = deps
   const claim = { owner: held.owner, number: held.number }
@@ -45,7 +47,8 @@ export function keepLease(
     const until = clock.now() + leaseMs
     let againMs = leaseMs / 3
     try {
-      const done = await state.commit(key.scope, [{ op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until }])
+      const touch: Op = { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until }
+      const done = await state.commit(key.scope, [touch, ...also(until)])
       if (over) return
       if (!done.ok) return lose()
       expiry.cancel()

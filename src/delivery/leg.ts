@@ -26,6 +26,7 @@ export interface Leg {
   readonly request: Json
   readonly token: string
   readonly deadline: number
+  readonly maxRetries: number
   readonly hooks: DeliveryHooks
   /** What happens on the way, for the delivery to sum up. */
   readonly sofar: { attempts: number; firstAttemptAt: number | undefined; unknown: boolean }
@@ -59,7 +60,7 @@ export async function runLeg(deps: LegDeps, leg: Leg): Promise<LegEnd> {
     if (!seen.admitted) return { kind: 'refused', retryAt: seen.retryAt, error: last }
     const waitMs = Math.max(backoffMs(retry, deps.backoff, random.float()), last.retryAfterMs ?? 0)
     const dueAt = clock.now() + waitMs
-    if (retry >= leg.route.maxRetries || dueAt >= leg.deadline) return failed(last)
+    if (retry >= leg.maxRetries || dueAt >= leg.deadline) return failed(last)
     const rested = await waitFor(deps, leg, (cut) => clock.sleep(waitMs, cut).then(() => !cut.aborted))
     if (!rested) return interrupted(deps, leg, last, dueAt)
   }

@@ -146,7 +146,14 @@ async function act(what: Sends, at: ActContext): Promise<Acted> {
     ...(end.attempts > 0 || at.resuming ? { firstAttemptAt } : {}),
   }
   if (end.unknown) record = { ...record, sending: { ...last, unknown: true } }
-  return { kind: 'ended', record, result, undelivered, retryable: end.kind === 'circuit_open' || end.retryable }
+  return {
+    kind: 'ended',
+    record,
+    result,
+    undelivered,
+    retryable: end.kind === 'circuit_open' || end.retryable,
+    ...(end.retryAfterMs !== undefined && { retryAfterMs: end.retryAfterMs }),
+  }
 }
 
 const parcel = (what: Sends, action: Action, token: string): Omit<Undelivered, 'request' | 'unknown'> => ({

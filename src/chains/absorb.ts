@@ -1,0 +1,70 @@
+import { endStep } from './advance.ts'
+import { signalOf } from './inbox.ts'
+import { settleGroup, stopGroup } from './group.ts'
+import { hasEnded, type Run, type Task } from './run.ts'
+import type { Wake } from './step-kind.ts'
+import type { Turn } from './turn.ts'
+
+/** Acts on what others have said; a signal nobody waits for stays for whoever comes to it. */
+export function absorb(turn: Turn): void {
+  for (const r of turn.inbox) {
+    if (hasEnded(turn.run)) return
+    const m = r.message
+    switch (m.type) {
+      case 'cancel':
+        // Its entry goes with the commit, which asks for none that was not seen.
+        turn.inbox = turn.inbox.filter((x) => x !== r)
+        if (!turn.run.cause) turn.say({ type: 'stopping', cause: { status: 'cancelled', by: m.by } })
+        break
+      case 'child': {
+        turn.took(r)
+        const waits = turn.run.open.find((t) => t.child === m.child)
+        if (waits) wake(turn, waits, { by: 'child', result: m.result })
+        break
+      }
+      case 'signal': {
+        const waits = turn.run.open.find((t) => t.signal === m.name)
+        const signal = signalOf(r)
+        if (waits && signal && !turn.run.paused) wake(turn, waits, { by: 'signal', signal })
+        break
+      }
+      case 'pause':
+        turn.took(r)
+        if (!turn.run.paused && !turn.run.cause) turn.say({ type: 'paused', by: m.by })
+        break
+      case 'unpause': {
+        turn.took(r)
+        const { paused, deadline } = turn.run
+        // The time it was paused does not count.
+        if (paused) turn.say({ type: 'unpaused', by: m.by, deadline: deadline + (turn.now - paused.at) })
+        break
+      }
+    }
+  }
+}
+
+/** What a step waited for is there, or will not come any more. */
+export function wake(turn: Turn, task: Task, by: Wake): void {
+  if (task.group) {
+    stopGroup(turn, task.key, 'timeout')
+    return settleGroup(turn, task.key, endStep)
+  }
+  const { does } = turn.step(task.key)
+  const record = turn.records.get(task.key)
+  if (!does.woken || !record) throw new Error(`step "${task.key}" of ${turn.run.id} waits, and nothing says for what`)
+  endStep(turn, task.key, record, does.woken(turn.context(task), by))
+}
+
+/** When there is something to do about a task, milliseconds; it may be past. Infinity: not before somebody says so. */
+export function dueOf(t: Task): number {
+  if (t.notBefore !== undefined) return t.notBefore
+  if (t.child !== undefined) return Number.POSITIVE_INFINITY
+  if (t.group || t.signal !== undefined || t.until !== undefined) return t.until ?? Number.POSITIVE_INFINITY
+  return 0
+}
+
+/** The next moment at which an execution that nobody acts on has something to do. */
+export function nextDue(run: Run): number {
+  const open = run.paused ? [] : run.open.map(dueOf)
+  return Math.min(...open, run.paused ? Number.POSITIVE_INFINITY : run.deadline)
+}

@@ -1,0 +1,28 @@
+import type { Env } from '../core/env.ts'
+import type { StateStore } from '../core/state.ts'
+import type { Lease } from '../delivery/lease.ts'
+import type { Loaded } from './loaded.ts'
+import type { Dispatcher } from './step-kind.ts'
+import type { Tools } from './turn.ts'
+
+export interface Driver extends Tools {
+  readonly state: StateStore
+  readonly env: Env
+  readonly dispatch: Dispatcher
+  /** The time one attempt of a step may take. Milliseconds. */
+  readonly stepDeadlineMs: () => number
+  /** An execution was born by a commit, claimed by this node. */
+  readonly born: (at: Loaded, child: string) => void
+  /** Something else may be due now. */
+  readonly woke: () => void
+  /** Tells the driver of another execution, if it is here, that it has mail. */
+  readonly poke: (id: string) => void
+}
+export interface Driving {
+  readonly lease: Lease
+  /** Just born, so that nothing can have been sent for what is open. */
+  readonly fresh: boolean
+  readonly stopping: () => boolean
+  /** How others reach it while it is driven: `mail`, there is a message; `stop`, back-off is to end. */
+  readonly reach: (handle: { mail(): void; stop(): void }) => void
+}

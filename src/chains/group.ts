@@ -1,0 +1,93 @@
+import type { GroupPlan } from './compile.ts'
+import { memberIds } from './loaded.ts'
+import { opening } from './outcomes.ts'
+import { type GroupState, membersOf, type StepRecord, type StepResult, type Task } from './run.ts'
+import type { Over } from './step-kind.ts'
+import type { Turn } from './turn.ts'
+import { dropTask } from './wind-down.ts'
+
+/** How steps are opened and ended (advance.ts), handed in: what a group does leads back there. */
+type OpenStep = (turn: Turn, key: string, prev: Task['prev'], iteration?: number) => void
+type EndStep = (turn: Turn, key: string, record: StepRecord, over: Over) => void
+
+/** What a group's counters mean. Pure. */
+export type Verdict =
+  | { readonly kind: 'open' }
+  /** Nothing more is begun; those acting are let finish. */
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'over'; readonly success: boolean }
+
+export function judgeGroup(
+  plan: Pick<GroupPlan, 'join' | 'bestEffort'>,
+  g: GroupState,
+  openMembers: number,
+): Verdict {
+  const need = plan.join ?? g.total
+  const left = g.total - g.ok - g.failed
+  const won = g.ok >= need || (plan.bestEffort && plan.join === undefined && left === 0 && g.ok > 0)
+  if (left === 0 || (g.stopped !== undefined && openMembers === 0))
+    return { kind: 'over', success: won && g.stopped !== 'timeout' }
+  if (g.stopped !== undefined || plan.bestEffort) return { kind: 'open' }
+  const decided = (plan.join !== undefined && g.ok >= need) || g.failed > g.total - need
+  return decided ? { kind: 'stop' } : { kind: 'open' }
+}
+
+/** Begins members as far as there is room; some may end at once. */
+export function fillGroup(turn: Turn, key: string, openStep: OpenStep): void {
+  for (;;) {
+    const task = turn.task(key)
+    const plan = turn.step(key).group
+    if (!task?.group || !plan || task.group.stopped || turn.run.cause || turn.run.paused || turn.holds)
+      return
+    const { total, next, redo } = task.group
+    if (next >= (redo?.length ?? total)) return
+    if (membersOf(turn.run, key).length >= plan.atOnce) return
+    const index = redo ? redo[next]! : next
+    openStep(turn, `${key}.${plan.member(index).name}`, task.prev, task.iteration)
+  }
+}
+
+/** Ends the group if its counters say so. */
+export function settleGroup(turn: Turn, key: string, endStep: EndStep): void {
+  const plan = turn.step(key).group
+  let task = turn.task(key)
+  if (!task?.group || !plan) return
+  let verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)
+  if (verdict.kind === 'stop') {
+    stopGroup(turn, key, 'join')
+    task = turn.task(key)
+    if (!task?.group) return
+    verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)
+  }
+  if (verdict.kind !== 'over') return
+  const record = turn.records.get(key) ?? opening(turn.context(task))
+  const ids = memberIds(turn.run, task, record, plan)
+  const results = ids.map(({ key: k }) => turn.members.get(k))
+  const result = sumOf(turn, key, results, verdict.success, task.group)
+  endStep(turn, key, record, { result })
+  for (const { key: k } of ids) turn.members.delete(k)
+}
+
+/** Nothing more is begun; what only waits is dropped. */
+export function stopGroup(turn: Turn, key: string, why: 'join' | 'timeout'): void {
+  turn.say({ type: 'group_stopped', step: key, why })
+  for (const m of membersOf(turn.run, key)) if (!turn.isActing(m)) dropTask(turn, m)
+}
+
+function sumOf(
+  turn: Turn,
+  key: string,
+  results: readonly (StepResult | undefined)[],
+  success: boolean,
+  g: GroupState,
+): StepResult {
+  const { does, definition } = turn.step(key)
+  if (success) return does.sum!(results, undefined)
+  if (g.stopped === 'timeout') {
+    const message = `not done within ${definition.timeout_seconds ?? 0} s`
+    return does.sum!(results, { code: 'timed_out', message })
+  }
+  const first = results.find((r) => r && !r.success)?.error
+  const why = first ? `: ${first.code}: ${first.message}` : ''
+  return does.sum!(results, { code: 'branch_failed', message: `${g.failed} of ${g.total} failed${why}` })
+}

@@ -1,0 +1,20 @@
+import type { ChainStep } from './compile.ts'
+import { deadLetterOps } from './records.ts'
+import type { StepRecord, StepResult } from './run.ts'
+import type { Undelivered } from './step-kind.ts'
+import type { Turn } from './turn.ts'
+
+/** A delivery that failed for good is a dead letter, whoever takes care of the failure, unless its author said that it may fail. */
+export function letterOf(
+  turn: Turn,
+  step: ChainStep | undefined,
+  record: StepRecord,
+  result: StepResult,
+  lost: Undelivered | undefined,
+): string | undefined {
+  if (!lost || step?.onFailure.kind === 'continue') return undefined
+  const { tools, now } = turn
+  const at = { id: tools.newId(), now, ttlMs: tools.deadLetterTtlMs(), forward: tools.forward }
+  turn.ops.push(...deadLetterOps(turn.run, record, lost, result, at))
+  return at.id
+}
