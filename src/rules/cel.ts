@@ -9,6 +9,13 @@ export interface Cel {
   evaluate(at: { readonly action: Action; readonly now: number }): boolean | string
 }
 
+/** An expression over named roots. Never throws: what goes wrong is an `error`. A root that is not given is null. */
+export interface Expression {
+  /** The type of its answer as CEL names it; `dyn` where only the data tells. */
+  readonly gives: string
+  evaluate(at: { readonly [root: string]: unknown }): { readonly value: Json } | { readonly error: string }
+}
+
 /**
  * The library throws for a missing key, runs `matches` with backtracking and takes every JSON number for a double. So an
  * expression is checked as written, then written anew from its syntax tree with calls of ours in those places.
@@ -22,37 +29,57 @@ const MACROS = ['all', 'exists', 'exists_one', 'map', 'filter', 'bind']
 /** A comprehension asks once per element, one inside another once per pair: so much data each may look through. */
 const MAX_VALUES = [100_000, 100_000, 1000] as const
 
-const roots = () =>
-  new Environment({ homogeneousAggregateLiterals: false })
-    .registerVariable('action', 'dyn')
-    .registerVariable('time', 'dyn')
-    .registerVariable('env', 'dyn')
-
+/** The condition of a rule: over the action, the time here and the environment; true or false. */
 export function compileCel(
   source: string,
   { zone, env }: { readonly zone: Zone; readonly env: ReadonlyMap<string, string | undefined> },
 ): Cel | { readonly refused: string } {
+  const compiled = compileExpression(source, ['action', 'time', 'env'])
+  if ('refused' in compiled) return compiled
+  const { gives, evaluate } = compiled
+  if (!mayBeBool(gives)) return { refused: notBool(gives) }
+  const names = Object.fromEntries([...env].map(([k, v]) => [k, v ?? null]))
+  return {
+    evaluate({ action, now }) {
+      const answer = evaluate({ action, time: zone.at(now), env: names })
+      if ('error' in answer) return answer.error
+      return typeof answer.value === 'boolean' ? answer.value : 'the expression is neither true nor false'
+    },
+  }
+}
+
+const mayBeBool = (gives: string): boolean => gives === 'bool' || gives === 'dyn'
+const notBool = (gives: string): string => `"cel" must be true or false, not ${gives}`
+
+export function compileExpression(source: string, names: readonly string[]): Expression | { readonly refused: string } {
   const refuse = (why: string) => ({ refused: `"cel" ${why}` })
   const patterns = new Map<string, Pattern>()
+  const roots = () => {
+    const environment = new Environment({ homogeneousAggregateLiterals: false })
+    return names.reduce((e, name) => e.registerVariable(name, 'dyn'), environment)
+  }
   try {
     const written = roots()
     written.registerFunction('matches(dyn, string): bool', () => false)
     const parsed = written.parse(source)
     const checked = parsed.check()
     if (!checked.valid) return refuse(`is not right: ${checked.error?.summary ?? 'it does not type-check'}`)
-    if (checked.type !== 'bool' && checked.type !== 'dyn') return refuse(`must be true or false, not ${checked.type}`)
     const depth = comprehensionDepth(parsed.ast)
     const limit = MAX_VALUES[depth]
     if (limit === undefined) return refuse('may nest two comprehensions, not more')
-    const text = rewrite(parsed.ast, patterns)
+    const text = rewrite(parsed.ast, names, patterns)
     const run = roots()
       .registerFunction(`${GET}(dyn, dyn): dyn`, get)
       .registerFunction(`${HAS}(dyn, dyn): bool`, (o: unknown, k: unknown) => get(o, k) !== null)
       .registerFunction(`${DATA}(dyn): dyn`, (v: unknown) => convert(v, { left: limit }))
       .registerFunction(`${MATCHES}(string, string): bool`, (t: string, p: string) => patterns.get(p)!(t))
       .parse(text)
-    const names = Object.fromEntries([...env].map(([k, v]) => [k, v ?? null]))
-    return { evaluate: ({ action, now }) => answer(() => run({ action, time: zone.at(now), env: names })) }
+    const given = (at: { readonly [root: string]: unknown }) => {
+      const all: Record<string, unknown> = {}
+      for (const name of names) all[name] = at[name] ?? null
+      return all
+    }
+    return { gives: String(checked.type ?? 'dyn'), evaluate: (at) => answer(() => run(given(at)), limit) }
   } catch (e) {
     if (e instanceof ParseError) return refuse(`is not an expression: ${e.summary}`)
     if (e instanceof Refusal) return refuse(e.message)
@@ -63,13 +90,37 @@ export function compileCel(
 class Refusal extends Error {}
 
 /** Whatever goes wrong inside an expression is an answer: a condition never throws. */
-function answer(run: () => unknown): boolean | string {
+function answer(run: () => unknown, limit: number): { readonly value: Json } | { readonly error: string } {
   try {
-    const value = run()
-    return typeof value === 'boolean' ? value : 'the expression is neither true nor false'
+    return { value: toJson(run(), { left: limit }) }
   } catch (e) {
-    return e instanceof EvaluationError ? e.summary : e instanceof Error ? e.message : String(e)
+    return { error: e instanceof EvaluationError ? e.summary : e instanceof Error ? e.message : String(e) }
   }
+}
+
+/** What CEL gave, as JSON has it: a moment as RFC 3339, a duration as its seconds. Throws for what JSON has not. */
+function toJson(v: unknown, budget: { left: number }): Json {
+  if (--budget.left < 0) throw new Error('the answer is too large')
+  if (v === null || v === undefined) return null
+  if (typeof v === 'string' || typeof v === 'boolean') return v
+  if (typeof v === 'number') return exact(v, Number.isFinite(v))
+  if (typeof v === 'bigint') return exact(Number(v), Number.isSafeInteger(Number(v)))
+  if (v instanceof Date) return v.toISOString()
+  if (Array.isArray(v)) return v.map((x: unknown) => toJson(x, budget))
+  if (v instanceof Map || (typeof v === 'object' && isPlain(v))) {
+    const out: Record<string, Json> = {}
+    for (const [k, x] of v instanceof Map ? v : Object.entries(v)) setOwn(out, String(k), toJson(x, budget))
+    return out
+  }
+  // The library's own classes of unsigned integers and durations, which it does not export.
+  const plain: unknown = v.valueOf()
+  if (typeof plain === 'bigint') return toJson(plain, budget)
+  if (typeof plain === 'number') return plain / 1000
+  throw new Error('the answer is nothing that JSON has')
+}
+function exact(n: number, ok: boolean): number {
+  if (!ok) throw new Error(`${n} is no number that JSON holds exactly`)
+  return n
 }
 
 /** A key of a mapping or an index of a list; null where there is none, and below null. */
@@ -104,7 +155,7 @@ function comprehensionDepth(n: ASTNode): number {
 }
 
 /** Writes the tree out again, every operation in parentheses, with our calls for `.`, `[]`, `has` and `matches`. */
-function rewrite(root: ASTNode, patterns: Map<string, Pattern>): string {
+function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, Pattern>): string {
   const access = (of: ASTNode, key: string): string => `${GET}(${raw(of)}, ${key})`
   /** A path kept as JSON, to be converted where it ends. */
   function raw(n: ASTNode): string {
@@ -130,7 +181,7 @@ function rewrite(root: ASTNode, patterns: Map<string, Pattern>): string {
       case 'value':
         return typeof n.args === 'string' ? JSON.stringify(n.args) : n.input.slice(n.range.start, n.range.end)
       case 'id':
-        return ['action', 'time', 'env'].includes(n.args) ? `${DATA}(${n.args})` : n.args
+        return names.includes(n.args) ? `${DATA}(${n.args})` : n.args
       case '.':
       case '[]':
         return `${DATA}(${raw(n)})`

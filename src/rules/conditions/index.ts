@@ -1,4 +1,5 @@
 import type { Json } from '../../core/json.ts'
+import { compileExpression } from '../cel.ts'
 import { type Operator, YES } from '../operator.ts'
 import { eq, isIn } from './equality.ts'
 import { matches } from './matches.ts'
@@ -51,7 +52,7 @@ function wordTable(): ReadonlyMap<string, OperatorWord> {
 }
 export const operatorWords = wordTable()
 
-/** The operators for those who compare outside of rules, as chain branches do. `compile` answers what is wrong as text. */
+/** Operators and CEL for those who compare outside of rules, as chains do. `compile` answers what is wrong as text. */
 export const comparisons = {
   operators: [...operatorWords.keys()],
   compile(word: string, operand: Json | undefined): ((value: Json | undefined) => boolean) | string {
@@ -64,4 +65,5 @@ export const comparisons = {
     if (typeof compare !== 'function') return compare.refused
     return (value) => (compare(value) === YES) !== negated
   },
+  expression: compileExpression,
 }
