@@ -2,7 +2,7 @@ import type { Chains } from '../../src/chains/chains.ts'
 import type { BranchTests } from '../../src/chains/definition.ts'
 import { type ChainsConfig, createChains } from '../../src/chains/engine.ts'
 import type { Action, Scope } from '../../src/core/action.ts'
-import type { Json, JsonObject } from '../../src/core/json.ts'
+import { follow, type Json, type JsonObject } from '../../src/core/json.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
@@ -25,7 +25,7 @@ export const actionOf = (payload: JsonObject = {}, id = `a${++actions}`): Action
   created_at: '2026-01-05T12:00:00.000Z',
 })
 
-/** A stand-in for the operators of rules. */
+/** A stand-in for the operators and expressions of rules: an expression is one path, `origin.payload.x`, and gives what is there. */
 export const tests: BranchTests = {
   operators: ['eq', 'ne', 'gt', 'is_empty'],
   compile(operator, value) {
@@ -33,6 +33,17 @@ export const tests: BranchTests = {
     if (operator === 'ne') return (f) => f !== (value ?? null)
     if (operator === 'is_empty') return (f) => f === null || f === ''
     return typeof value === 'number' ? (f) => typeof f === 'number' && f > value : 'gt takes a number'
+  },
+  expression(source, roots) {
+    const [root = '', ...path] = source.split('.')
+    if (!roots.includes(root)) return { refused: `"cel" knows no ${root}` }
+    return {
+      gives: 'dyn',
+      evaluate(at) {
+        const value = follow(at[root], path)
+        return value === undefined ? { error: `${source} is not there` } : { value }
+      },
+    }
   },
 }
 
