@@ -39,6 +39,9 @@ function compile(node: Json, tests: BranchTests, wrong: Wrong, path: Path, depth
     if (typeof inner !== 'string') return refuse('cel is text', [...path, 'cel'])
     const expression = tests.expression(inner, conditionRoots)
     if ('refused' in expression) return refuse(expression.refused, [...path, 'cel'])
+    const { gives } = expression
+    if (gives !== 'bool' && gives !== 'dyn')
+      return refuse(`"cel" must be true or false, not ${gives}`, [...path, 'cel'])
     return (seen) => {
       const answer = expression.evaluate(seen)
       return 'value' in answer && answer.value === true
@@ -64,7 +67,10 @@ function leaf(node: ConditionNode, tests: BranchTests, wrong: Wrong, path: Path)
   }
   const [root = '', ...rest] = field.split('.')
   if (!(conditionRoots as readonly string[]).includes(root))
-    wrong([...path, 'field'], `a field begins with one of ${conditionRoots.join(', ')}${didYouMean(root, conditionRoots)}`)
+    wrong(
+      [...path, 'field'],
+      `a field begins with one of ${conditionRoots.join(', ')}${didYouMean(root, conditionRoots)}`,
+    )
   if (words.length === 0) wrong(path, '"field" needs an operator beside it, such as eq, gt or exists')
   const parts: ((value: Json) => boolean)[] = []
   for (const word of words) {

@@ -164,6 +164,8 @@ export interface BranchTests {
   expression(source: string, roots: readonly string[]): Expression | { readonly refused: string }
 }
 export interface Expression {
+  /** The type of its answer, `bool` among others; `dyn` where only the data tells. */
+  readonly gives: string
   evaluate(at: { readonly [root: string]: Json | undefined }): { readonly value: Json } | { readonly error: string }
 }
 
