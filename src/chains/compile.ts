@@ -6,6 +6,7 @@ import {
   type ChainDefinition,
   type Compensation,
   type Group,
+  gotoTarget,
   innerSteps,
   isGraph,
   type RetryPolicy,
@@ -79,7 +80,6 @@ export const versionOf = (d: ChainDefinition): string =>
 const UNDO_RETRY: RetryPolicy = { max_attempts: 5, backoff: 'exponential', initial_ms: 1000, max_ms: 60_000 }
 /** Members of a `for_each` at once, where its author did not say. */
 const FOR_EACH_AT_ONCE = 10
-const GOTO = 'goto:'
 
 /** Of a definition that was checked; throws when a branch of it no longer compiles here. */
 export function compileChain(definition: ChainDefinition, tests: BranchTests): Chain {
@@ -155,7 +155,8 @@ const undoing = (c: Compensation): Sends => ({
 
 function onFailureOf(step: StepDefinition): OnFailure {
   const said = step.on_failure ?? (step.allow_failure === true ? 'continue' : 'abort')
-  if (said.startsWith(GOTO)) return { kind: 'goto', target: said.slice(GOTO.length) }
+  const target = gotoTarget(said)
+  if (target !== undefined) return { kind: 'goto', target }
   return { kind: said === 'continue' || said === 'dead_letter' ? said : 'abort' }
 }
 

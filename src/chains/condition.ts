@@ -1,7 +1,7 @@
 import { follow, isObject, type Json, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { BranchTests, ConditionNode, Path } from './definition.ts'
-import { conditionRoots } from './step-kind.ts'
+import { conditionRoots, type Lookup } from './step-kind.ts'
 import type { Variables } from './variables.ts'
 
 /** As in rules: so deep and not deeper. */
@@ -11,6 +11,23 @@ const SHAPES = ['all', 'any', 'not', 'field', 'cel'] as const
 export type Holds = (seen: Variables) => boolean
 type Wrong = (path: Path, message: string) => void
 const NEVER: Holds = () => false
+
+/** Where a condition looks: its fields, and what its expressions read. What is wrong with it is left to who compiles it. */
+export function lookupsOf(node: Json, tests: BranchTests, path: Path = []): readonly Lookup[] {
+  if (!isObject(node)) return []
+  const field = own(node, 'field')
+  if (typeof field === 'string') return [{ path: [...path, 'field'], reads: field.split('.') }]
+  const cel = own(node, 'cel')
+  if (typeof cel === 'string') {
+    const expression = tests.expression(cel, conditionRoots)
+    return 'refused' in expression ? [] : expression.reads.map((reads) => ({ path: [...path, 'cel'], reads }))
+  }
+  return (['all', 'any', 'not'] as const).flatMap((key) => {
+    const inner = own(node, key) ?? null
+    if (Array.isArray(inner)) return inner.flatMap((x: Json, i) => lookupsOf(x, tests, [...path, key, i]))
+    return lookupsOf(inner, tests, [...path, key])
+  })
+}
 
 /** A rule's condition over the fields of a chain. What is wrong is said, and then never holds. */
 export function compileConditionNode(node: ConditionNode, tests: BranchTests, wrong: Wrong): Holds {

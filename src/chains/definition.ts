@@ -141,6 +141,11 @@ export interface ForEachStep extends Common {
   }
 }
 
+const GOTO = 'goto:'
+/** The step that `goto:<step>` names; undefined where another word stands. */
+export const gotoTarget = (said: string | undefined): string | undefined =>
+  said?.startsWith(GOTO) ? said.slice(GOTO.length) : undefined
+
 export type Path = readonly (string | number)[]
 export type Say = (path: Path, message: string, severity?: 'error' | 'warning') => void
 
@@ -166,6 +171,8 @@ export interface BranchTests {
 export interface Expression {
   /** The type of its answer, `bool` among others; `dyn` where only the data tells. */
   readonly gives: string
+  /** Where it looks, as far as that is written out: each path from its root. */
+  readonly reads: readonly (readonly string[])[]
   evaluate(at: { readonly [root: string]: Json | undefined }): { readonly value: Json } | { readonly error: string }
 }
 

@@ -6,7 +6,7 @@ import { notFound, Problem } from '../core/errors.ts'
 import { isObject, type JsonObject } from '../core/json.ts'
 import type { Control } from '../core/state.ts'
 import type { Chains, DefinitionView } from './chains.ts'
-import { closure } from './check-graph.ts'
+import { closure, subChainsOf } from './check-sub-chains.ts'
 import { versionOf } from './compile.ts'
 import type { BranchTests, ChainDefinition, DefinitionIssue } from './definition.ts'
 import { type ParsedDefinitions, parseChainDefinitions } from './parse.ts'
@@ -64,9 +64,9 @@ export function createDefinitions({ env, control, tests, providers, audit }: Def
     const known = new Set([...made.keys(), ...parsed.definitions.map((d) => d.name)])
     const orphans: DefinitionIssue[] = []
     for (const { name, definition } of made.values())
-      for (const step of definition.steps)
-        if ('sub_chain' in step && !known.has(step.sub_chain)) {
-          const message = `chain "${name}", made through the API, has the sub-chain "${step.sub_chain}", which is no longer there`
+      for (const sub of subChainsOf(definition))
+        if (!known.has(sub.name)) {
+          const message = `chain "${name}", made through the API, has the sub-chain "${sub.name}", which is no longer there`
           orphans.push({ path: [], message, severity: 'warning' })
         }
     return { ...parsed, issues: [...parsed.issues, ...orphans] }
@@ -154,9 +154,7 @@ export function createDefinitions({ env, control, tests, providers, audit }: Def
         const before = made.get(name)
         if (!before) throw notFound('chain definition')
         matches(before, ifVersion)
-        const user = all().find(
-          (v) => v.name !== name && v.definition.steps.some((s) => 'sub_chain' in s && s.sub_chain === name),
-        )
+        const user = all().find((v) => v.name !== name && subChainsOf(v.definition).some((sub) => sub.name === name))
         if (user) throw new Problem(409, 'chain_in_use', `chain "${user.name}" has it as a sub-chain`)
         if (!(await control.delete(name, write(by, { name, deleted: true, previous_version: before.version }, name))))
           throw raced()

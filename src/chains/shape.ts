@@ -73,7 +73,7 @@ export const commonStep = {
 
 /** What `parallel` and `for_each` have in common. */
 export const groupKeys = {
-  join: z.union([z.enum(['all', 'any']), z.int().min(1)]).optional(),
+  join: z.union([z.enum(['all', 'any']), z.int().min(1)], 'must be all, any or a number').optional(),
   on_failure: z.enum(['fail_fast', 'best_effort']).optional(),
   max_concurrency: z.int().min(1).max(1000).optional(),
 }

@@ -12,8 +12,6 @@ export interface StepCheck {
   readonly providers: ReadonlySet<string>
   readonly chains: ReadonlySet<string>
   readonly tests: BranchTests
-  /** Steps of the chain, for targets. */
-  readonly steps: ReadonlySet<string>
   /** Inside a group there is nowhere to go to. */
   readonly inGroup: boolean
   error(path: Path, message: string): void
@@ -153,15 +151,31 @@ export interface StepKind<S extends StepDefinition = StepDefinition> {
   /** The keys it has beside the common ones. */
   readonly shape: z.ZodRawShape
   check(step: S, at: StepCheck): void
+  /** Where the step itself may send the execution; undefined as a target: simply on. */
+  targets?(step: S): readonly StepTarget[]
   /** Values that may hold templates, with where they stand in the step. */
   texts(step: S): readonly { readonly path: Path; readonly source: Json }[]
+  /** What else looks things up by path, as conditions and expressions do. */
+  lookups?(step: S, tests: BranchTests): readonly Lookup[]
   prepare(step: S, tests: BranchTests): Behaviour
+}
+export interface StepTarget {
+  readonly kind: 'then' | 'else' | 'on_timeout'
+  readonly target: string | undefined
+  readonly path: Path
+}
+export interface Lookup {
+  /** Where it stands in the step. */
+  readonly path: Path
+  readonly reads: readonly string[]
 }
 
 /** The roots of templates. */
 export const templateRoots = ['origin', 'prev', 'steps', 'step_result', 'chain_id'] as const
 /** Inside a `for_each` also these. */
 export const itemRoots = ['item', 'index'] as const
+/** Inside `compensate` also the result of the step it undoes. */
+export const undoRoots = ['result'] as const
 /** The roots of branch fields: the step's own result, the origin, and other steps. */
 export const fieldRoots = ['success', 'fallback', 'provider', 'status', 'error', 'body', 'origin', 'steps'] as const
 /** A condition step has no result of its own to look at. */

@@ -1,6 +1,7 @@
 import { type ASTNode, Environment, EvaluationError, ParseError } from '@marcbachmann/cel-js'
 import type { Action } from '../core/action.ts'
 import { isObject, type Json, own, setOwn } from '../core/json.ts'
+import { children, MACROS, readsOf } from './cel-reads.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import type { Zone } from './time.ts'
 
@@ -13,6 +14,8 @@ export interface Cel {
 export interface Expression {
   /** The type of its answer as CEL names it; `dyn` where only the data tells. */
   readonly gives: string
+  /** Where it looks, as far as that is written out: each path from its root. */
+  readonly reads: readonly (readonly string[])[]
   evaluate(at: { readonly [root: string]: unknown }): { readonly value: Json } | { readonly error: string }
 }
 
@@ -25,7 +28,6 @@ const DATA = 'signalbox_data'
 const HAS = 'signalbox_has'
 const MATCHES = 'signalbox_matches'
 
-const MACROS = ['all', 'exists', 'exists_one', 'map', 'filter', 'bind']
 /** A comprehension asks once per element, one inside another once per pair: so much data each may look through. */
 const MAX_VALUES = [100_000, 100_000, 1000] as const
 
@@ -79,7 +81,11 @@ export function compileExpression(source: string, names: readonly string[]): Exp
       for (const name of names) all[name] = at[name] ?? null
       return all
     }
-    return { gives: String(checked.type ?? 'dyn'), evaluate: (at) => answer(() => run(given(at)), limit) }
+    return {
+      gives: String(checked.type ?? 'dyn'),
+      reads: readsOf(parsed.ast, names),
+      evaluate: (at) => answer(() => run(given(at)), limit),
+    }
   } catch (e) {
     if (e instanceof ParseError) return refuse(`is not an expression: ${e.summary}`)
     if (e instanceof Refusal) return refuse(e.message)
@@ -145,9 +151,6 @@ const isPlain = (o: object): o is { readonly [k: string]: Json } => {
   const prototype: unknown = Object.getPrototypeOf(o)
   return prototype === Object.prototype || prototype === null
 }
-
-const children = (n: ASTNode): readonly ASTNode[] =>
-  [n.args].flat(3).filter((a): a is ASTNode => typeof a === 'object' && a !== null && 'op' in a)
 
 function comprehensionDepth(n: ASTNode): number {
   const inner = Math.max(0, ...children(n).map(comprehensionDepth))

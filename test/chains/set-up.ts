@@ -39,6 +39,7 @@ export const tests: BranchTests = {
     if (!roots.includes(root)) return { refused: `"cel" knows no ${root}` }
     return {
       gives: 'dyn',
+      reads: [[root, ...path]],
       evaluate(at) {
         const value = follow(at[root], path)
         return value === undefined ? { error: `${source} is not there` } : { value }

@@ -72,6 +72,25 @@ describe('an expression over named roots', () => {
     expect(gives('origin.payload.n')).toBe('dyn')
   })
 
+  it('says where it looks, names of its own left out', () => {
+    const reads = (source: string) => {
+      const compiled = compile(source)
+      return 'refused' in compiled ? compiled : compiled.reads.map((r) => r.join('/'))
+    }
+    expect(reads('steps.look.body.x > steps["look-again"].body[0].y')).toEqual([
+      'steps/look/body/x',
+      'steps/look-again/body/0/y',
+    ])
+    expect(reads('has(steps.a.body) ? origin.payload[prev.body] : [steps.b, 1][0]')).toEqual([
+      'steps/a/body',
+      'origin/payload',
+      'prev/body',
+      'steps/b',
+    ])
+    expect(reads('origin.payload.list.exists(steps, steps.x == item)')).toEqual(['origin/payload/list', 'item'])
+    expect(reads('cel.bind(prev, prev.body, prev.x == 1)')).toEqual(['prev/body'])
+  })
+
   it('sees the roots it is given and no others', () => {
     expect(compile('item', ['origin'])).toEqual({ refused: expect.stringMatching(/item/) })
     expect(evaluate('origin.x', { origin: { x: 1 }, secret: 2 })).toEqual({ value: 1 })

@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { isObject } from '../../core/json.ts'
-import { didYouMean } from '../../core/nearest.ts'
-import { compileConditionNode } from '../condition.ts'
+import { compileConditionNode, lookupsOf } from '../condition.ts'
 import type { ConditionStep } from '../definition.ts'
 import { good, opening } from '../outcomes.ts'
 import { json } from '../shape.ts'
@@ -22,15 +21,13 @@ export const conditionStep: StepKind<ConditionStep> = {
   },
   check(step, at) {
     compileConditionNode(step.condition, at.tests, (path, message) => at.error(['condition', ...path], message))
-    for (const key of ['then', 'else'] as const) {
-      const target = step[key]
-      if (target !== undefined && !at.steps.has(target))
-        at.error([key], `there is no step "${target}"${didYouMean(target, at.steps)}`)
-    }
     if (step.then === undefined && step.else === undefined)
       at.error(['condition'], 'a condition needs then, else or both: without, it chooses nothing')
   },
   texts: () => [],
+  targets: (step) => (['then', 'else'] as const).map((kind) => ({ kind, target: step[kind], path: [kind] })),
+  lookups: (step, tests) =>
+    lookupsOf(step.condition, tests).map((found) => ({ ...found, path: ['condition', ...found.path] })),
   prepare(step, tests) {
     const wrong: string[] = []
     const holds = compileConditionNode(step.condition, tests, (_, message) => wrong.push(message))

@@ -24,8 +24,12 @@ export const forEachStep: StepKind<ForEachStep> = {
     }),
   },
   check({ for_each: f }, at) {
-    if (typeof f.items !== 'string' && !Array.isArray(f.items))
-      at.error(['for_each', 'items'], 'items is a list, or a template that gives one')
+    const most = f.max_items ?? MOST_ITEMS
+    const path = ['for_each', 'items']
+    if (Array.isArray(f.items)) {
+      if (f.items.length > most) at.error(path, `there are ${f.items.length} items, and ${most} are allowed`)
+    } else if (typeof f.items !== 'string' || !/^\{\{[^{}]*\}\}$/.test(f.items))
+      at.error(path, 'items is a list, or one template that gives one')
   },
   texts: ({ for_each: f }) => [{ path: ['for_each', 'items'], source: f.items }],
   prepare({ for_each: f }) {

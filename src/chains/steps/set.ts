@@ -18,7 +18,8 @@ export const setStep: StepKind<SetStep> = {
   chooses: false,
   shape: {
     set: z.custom<SetStep['set']>(
-      (v) => json.safeParse(v).success && isObject(v) && Object.keys(v).length > 0 && Object.keys(v).length <= MAX_FIELDS,
+      (v) =>
+        json.safeParse(v).success && isObject(v) && Object.keys(v).length > 0 && Object.keys(v).length <= MAX_FIELDS,
       `must be a table of 1 to ${MAX_FIELDS} fields`,
     ),
   },
@@ -34,6 +35,14 @@ export const setStep: StepKind<SetStep> = {
     Object.entries(set)
       .filter(([, v]) => expressionOf(v) === undefined)
       .map(([name, source]) => ({ path: ['set', name], source })),
+  lookups: ({ set }, tests) =>
+    Object.entries(set).flatMap(([name, value]) => {
+      const source = expressionOf(value)
+      const compiled = source === undefined ? undefined : tests.expression(source, ROOTS)
+      return compiled && 'reads' in compiled
+        ? compiled.reads.map((reads) => ({ path: ['set', name, 'cel'], reads }))
+        : []
+    }),
   prepare({ set }, tests) {
     const fields = Object.keys(set).map((name) => [name, compute(own(set, name)!, tests)] as const)
     return {

@@ -2,13 +2,11 @@ import { z } from 'zod'
 import { isoTime } from '../../core/clock.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { SignalStep } from '../definition.ts'
+import { gotoTarget, type SignalStep } from '../definition.ts'
 import { bad, failed, good, opening } from '../outcomes.ts'
 import { timeoutSeconds } from '../shape.ts'
 import type { Over, Signal, StepKind } from '../step-kind.ts'
 import { variables } from '../variables.ts'
-
-const GOTO = 'goto:'
 
 /** Waits until somebody says so; what was said before it came here is kept for it. */
 export const signalStep: StepKind<SignalStep> = {
@@ -29,11 +27,13 @@ export const signalStep: StepKind<SignalStep> = {
     const path = ['wait_for_signal', 'on_timeout']
     if (w.timeout_seconds === undefined) at.error(path, 'on_timeout needs timeout_seconds beside it')
     if (then === 'fail' || then === 'continue') return
-    if (!then.startsWith(GOTO))
+    if (gotoTarget(then) === undefined)
       return at.error(path, `on_timeout is fail, continue or goto:<step>${didYouMean(then, ['fail', 'continue'])}`)
-    if (at.inGroup) return at.error(path, 'inside a group there is no step to go to')
-    const target = then.slice(GOTO.length)
-    if (!at.steps.has(target)) at.error(path, `there is no step "${target}"${didYouMean(target, at.steps)}`)
+    if (at.inGroup) at.error(path, 'inside a group there is no step to go to')
+  },
+  targets({ wait_for_signal: w }) {
+    const target = gotoTarget(w.on_timeout)
+    return target === undefined ? [] : [{ kind: 'on_timeout', target, path: ['wait_for_signal', 'on_timeout'] }]
   },
   texts: ({ wait_for_signal: w }) => [{ path: ['wait_for_signal', 'signal'], source: w.signal }],
   prepare({ wait_for_signal: w }) {
@@ -44,7 +44,10 @@ export const signalStep: StepKind<SignalStep> = {
         const name = template.render(variables(at), missing)
         const record = { ...opening(at, missing), input: { signal: name } }
         if (typeof name !== 'string' || name.length < 1 || name.length > 128)
-          return failed(record, { code: 'invalid_signal', message: 'the name of a signal is text of 1 to 128 characters' })
+          return failed(record, {
+            code: 'invalid_signal',
+            message: 'the name of a signal is text of 1 to 128 characters',
+          })
         const early = at.signal(name)
         if (early) return { to: 'end', record, over: got(early) }
         const until = w.timeout_seconds === undefined ? undefined : at.now + w.timeout_seconds * 1000
@@ -58,7 +61,7 @@ export const signalStep: StepKind<SignalStep> = {
             result: bad({ code: 'signal_timeout', message: `no signal came within ${w.timeout_seconds ?? 0} s` }),
           }
         const result = good({ timed_out: true })
-        return then === 'continue' ? { result } : { result, next: then.slice(GOTO.length) }
+        return { result, next: gotoTarget(then) }
       },
     }
   },

@@ -24,8 +24,14 @@ export const waitStep: StepKind<WaitStep> = {
   check({ wait }, at) {
     if ((wait.seconds === undefined) === (wait.until === undefined))
       at.error(['wait'], 'a wait has seconds or until, one of the two')
+    const { seconds } = wait
+    if (typeof seconds === 'string' && !seconds.includes('{{') && typeof after(seconds, 0) === 'string')
+      at.error(['wait', 'seconds'], `seconds is a number from 0 to ${YEAR_S}, or a template that gives one`)
     if (wait.until !== undefined && !wait.until.includes('{{') && !RFC3339.test(wait.until))
-      at.error(['wait', 'until'], 'until is a moment like 2026-01-31T08:00:00Z (RFC 3339), or a template that gives one')
+      at.error(
+        ['wait', 'until'],
+        'until is a moment like 2026-01-31T08:00:00Z (RFC 3339), or a template that gives one',
+      )
   },
   texts({ wait }) {
     if (wait.until !== undefined) return [{ path: ['wait', 'until'], source: wait.until }]
