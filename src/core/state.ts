@@ -239,10 +239,12 @@ export interface ControlDoc {
 export interface ControlWrite {
   /** Only if the document has this version; null = only if there is none. */
   readonly ifVersion?: string | null
+  /** Further ops of the same commit, in the global scope: what belongs to the document and need not be in every node's memory. */
+  readonly also?: readonly Op[]
   /** Audited in the same commit. */
   readonly record?: AuditRow
 }
-/** Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion` did not hold. */
+/** Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion`, or an op of `also`, did not hold. */
 export interface Control {
   get(id: string): ControlDoc | undefined
   all(): readonly ControlDoc[]

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { GLOBAL } from '../../../src/core/action.ts'
 import { StateUnavailable, StateUnknown } from '../../../src/core/errors.ts'
 import type { Op } from '../../../src/core/state.ts'
 import { crashing, replyLost } from '../../fakes/store.ts'
@@ -110,6 +111,31 @@ export function lossesContract(open: OpenState): void {
       await control.put('a', 'y')
       expect(told).toHaveLength(4)
       expect((await s.state.control(s.kind)).get('a')?.value).toBe('y')
+    })
+
+    it('writes further entries in the same commit as a document, or neither', async () => {
+      const control = await s.state.control(s.kind)
+      const kind = `${s.kind}_past`
+      const past = (id: string, value: string): Op => ({
+        op: 'put',
+        kind,
+        id,
+        value,
+        version: `v${value}`,
+        ifVersion: null,
+      })
+      const kept = async () => {
+        const page = await s.state.list(kind, GLOBAL, { limit: 10 })
+        return page.entries.map((e) => [e.key.id, e.value])
+      }
+      expect(await control.put('doc', '1', { ifVersion: null, also: [past('1', 'one')] })).toBe(true)
+      expect(await control.put('doc', '2', { ifVersion: null, also: [past('2', 'two')] })).toBe(false)
+      expect(await kept()).toEqual([['1', 'one']])
+      expect(await control.put('doc', '2', { also: [past('1', 'other')] })).toBe(false)
+      expect(control.get('doc')?.value).toBe('1')
+      expect(await control.delete('doc', { also: [{ op: 'delete', kind, id: '1' }, past('2', 'two')] })).toBe(true)
+      expect(await kept()).toEqual([['2', 'two']])
+      expect(control.get('doc')).toBeUndefined()
     })
   })
 }
