@@ -121,6 +121,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   const settings = (): ReturnType<Parts['settings']> => settingsOf(config(), redact())
   const chains = createChains({
     forward: (letter, at) => forwardOps({ env, settings }, letter, at),
+    dispatch: () => dispatcher(),
     state,
     env,
     deliver,

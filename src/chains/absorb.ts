@@ -1,9 +1,21 @@
-import { endStep } from './advance.ts'
+import { endStep, timeIsUp } from './advance.ts'
 import { signalOf } from './inbox.ts'
 import { settleGroup, stopGroup } from './group.ts'
-import { hasEnded, type Run, type Task } from './run.ts'
+import { hasEnded, type Run, stepAt, type Task } from './run.ts'
 import type { Wake } from './step-kind.ts'
 import type { Turn } from './turn.ts'
+
+/** First of all, in every turn. Its entry goes with the commit, which asks for none that was not seen. */
+export function absorbCancel(turn: Turn): void {
+  const r = turn.inbox.find((x) => x.message.type === 'cancel')
+  if (r?.message.type !== 'cancel') return
+  turn.inbox = turn.inbox.filter((x) => x !== r)
+  const { by, fromParent } = r.message
+  // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
+  if (turn.run.cause) return
+  if (fromParent && turn.now >= turn.run.deadline) return timeIsUp(turn, stepAt(turn.run), true)
+  turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...(fromParent && { fromParent }) } })
+}
 
 /** Acts on what others have said; a signal nobody waits for stays for whoever comes to it. */
 export function absorb(turn: Turn): void {
@@ -12,10 +24,7 @@ export function absorb(turn: Turn): void {
     const m = r.message
     switch (m.type) {
       case 'cancel':
-        // Its entry goes with the commit, which asks for none that was not seen.
-        turn.inbox = turn.inbox.filter((x) => x !== r)
-        if (!turn.run.cause) turn.say({ type: 'stopping', cause: { status: 'cancelled', by: m.by } })
-        break
+        break // before all else
       case 'child': {
         turn.took(r)
         const waits = turn.run.open.find((t) => t.child === m.child)

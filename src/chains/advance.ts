@@ -203,11 +203,19 @@ function fail(turn: Turn, key: string, result: StepResult): void {
   const error = result.error ?? { code: 'failed', message: `step "${key}" failed` }
   turn.say({ type: 'stopping', cause: { status: 'failed', error, step: groupOf(key) ?? key } })
 }
-export function timeIsUp(turn: Turn, key: string | undefined): void {
+export function timeIsUp(turn: Turn, key: string | undefined, fromParent?: true): void {
   const { timeoutMs } = turn.run
   const at = key === undefined ? '' : `, at step "${key}"`
   const error = { code: 'timed_out', message: `not done within ${timeoutMs / 1000} s${at}` }
-  turn.say({ type: 'stopping', cause: { status: 'timed_out', error, ...(key !== undefined && { step: key }) } })
+  turn.say({
+    type: 'stopping',
+    cause: {
+      status: 'timed_out',
+      error,
+      ...(key !== undefined && { step: groupOf(key) ?? key }),
+      ...(fromParent && { fromParent }),
+    },
+  })
 }
 
 /** True: another attempt is to be made, later. */

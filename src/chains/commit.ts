@@ -78,8 +78,7 @@ function endingOps(turn: Turn, version: string): readonly Op[] {
   const ops: Op[] = inbox
     .filter((r) => r.id !== cancelId(run.id))
     .map((r) => ({ op: 'delete', kind: kinds.inbox, id: r.id }))
-  const byParent = turn.from.inbox.some((r) => r.message.type === 'cancel' && r.message.fromParent === true)
-  if (run.parent && !byParent)
+  if (run.parent && !run.cause?.fromParent)
     ops.push(
       putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version),
       { op: 'wake', kind: kinds.run, id: run.parent.id },

@@ -1,5 +1,5 @@
 import { kinds } from '../core/hold.ts'
-import { absorb, dueOf, nextDue, wake } from './absorb.ts'
+import { absorb, absorbCancel, dueOf, nextDue, wake } from './absorb.ts'
 import { beginStep, endStep, openReady, openStep, timeIsUp } from './advance.ts'
 import { begin } from './begin.ts'
 import { cached } from './cache.ts'
@@ -11,7 +11,7 @@ import { readInbox } from './inbox.ts'
 import { type Loaded, readUndos } from './loaded.ts'
 import { LOOK_AGAIN_MS, outOfLine, turnOf } from './lock.ts'
 import { opening } from './outcomes.ts'
-import { hasEnded, stepAt, type StepResult, taskOf } from './run.ts'
+import { hasEnded, membersOf, type Run, type StepResult, stepAt, taskOf } from './run.ts'
 import { leaveSlots, takePlaces, wakeParked } from './slots.ts'
 import { Turn } from './turn.ts'
 import { beginUndo, startUndoing } from './undo.ts'
@@ -42,6 +42,8 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   let at = loaded
   let over = false
   let mail = loaded.inbox.length > 0
+  /** What was loaded with it has been looked at. */
+  let read = !mail
   let poked = Promise.withResolvers<void>()
   let committing: Promise<unknown> = Promise.resolve()
   const lacks = new Map<string, string>()
@@ -75,6 +77,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     while (!over) {
       const acting = new Set(flights.flying.keys())
       const turn = new Turn(tools, at, clock.now(), { acting, holds: how.stopping(), resumed: flights.resumed })
+      absorbCancel(turn)
       decide(turn)
       windDown(turn)
       if (turn.events.length === 0 && turn.ops.length === 0 && turn.inbox === at.inbox) return
@@ -116,14 +119,14 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (hasEnded(run) || flights.flying.size > 0 || run.status === 'pending') return undefined
     if (how.stopping()) return turn.now
     if (run.paused) return turn.now + PAUSED_MS
-    if (run.open.length === 0 || run.open.some((t) => canFill(turn, t.key))) return undefined
+    if (run.open.length === 0 || run.open.some((t) => canFill(run, t.key))) return undefined
     const due = nextDue(run)
     return due > turn.now ? due : undefined
   }
-  const canFill = (t: Pick<Turn, 'run' | 'from'>, key: string): boolean => {
-    const group = taskOf(t.run, key)?.group
-    if (!group || group.stopped || t.run.cause) return false
-    const members = t.run.open.filter((m) => m.key.startsWith(`${key}.`)).length
+  function canFill(run: Run, key: string): boolean {
+    const group = taskOf(run, key)?.group
+    if (!group || group.stopped || run.cause) return false
+    const members = membersOf(run, key).length
     return group.next < (group.redo?.length ?? group.total) && members < (at.chain.step(key).group?.atOnce ?? 0)
   }
 
@@ -142,8 +145,9 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (how.lease.lost.aborted) return
     if (mail) {
       mail = false
-      const inbox = at === loaded ? at.inbox : await readInbox(state, scope, id)
-      at = { ...at, inbox }
+      if (read) at = { ...at, inbox: await readInbox(state, scope, id) }
+      read = true
+      const { inbox } = at
       if (inbox.length > 0) await settle(absorb)
       continue
     }
@@ -190,7 +194,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   /** Begins what is due and ends what has waited long enough, in one commit. False: there is nothing. */
   async function doDue(now: number): Promise<boolean> {
     const due = at.run.open.filter(
-      (t) => (dueOf(t) <= now && !isAloft(t.key) && !lacks.has(t.key)) || canFill(at2(), t.key),
+      (t) => (dueOf(t) <= now && !isAloft(t.key) && !lacks.has(t.key)) || canFill(at.run, t.key),
     )
     if (due.length === 0) return false
     const hits = new Map<string, StepResult>()
@@ -207,7 +211,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
         if (!task) continue
         const hit = hits.get(key)
         let lacking: string | undefined
-        if (canFill(turn, key)) fillGroup(turn, key, openStep)
+        if (canFill(turn.run, key)) fillGroup(turn, key, openStep)
         else if (task.until !== undefined && task.until <= turn.now && !task.undo) wake(turn, task, { by: 'time' })
         else if (hit) {
           turn.say({ type: 'step_attempted', step: key, attempt: 1 })
@@ -219,10 +223,12 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     })
     return at !== before
   }
-  const at2 = (): Pick<Turn, 'run' | 'from'> => ({ run: at.run, from: at })
   /** Being acted on, or about to be. */
-  const isAloft = (key: string): boolean =>
-    flights.flying.has(key) || (at.records.get(key)?.sending !== undefined && taskOf(at.run, key)?.notBefore === undefined)
+  function isAloft(key: string): boolean {
+    if (flights.flying.has(key)) return true
+    const task = taskOf(at.run, key)
+    return task !== undefined && task.attempt > 0 && task.notBefore === undefined && at.records.get(key)?.sending !== undefined
+  }
 
   /** Sends off what is rendered and stored. */
   function launch(): void {
@@ -261,9 +267,10 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     ring.cancel()
     await committing
   }
-  const nextDueAloft = (): number => {
-    const waiting = at.run.paused ? [] : at.run.open.filter((t) => !isAloft(t.key)).map(dueOf)
-    return Math.min(...waiting, at.run.cause || at.run.paused ? Number.POSITIVE_INFINITY : at.run.deadline)
+  function nextDueAloft(): number {
+    const { run } = at
+    const waiting = run.paused ? [] : run.open.filter((t) => !isAloft(t.key)).map(dueOf)
+    return Math.min(...waiting, run.cause || run.paused ? Number.POSITIVE_INFINITY : run.deadline)
   }
 
   function lackingUntil(now: number): number {

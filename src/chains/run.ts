@@ -83,6 +83,8 @@ export interface Cause {
   readonly status: 'failed' | 'cancelled' | 'timed_out'
   readonly error?: StepError
   readonly by?: string
+  /** The parent has ended, and is not to be told. */
+  readonly fromParent?: true
   /** The step that failed it, for whoever brings it back there. */
   readonly step?: string
 }

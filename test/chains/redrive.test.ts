@@ -19,7 +19,7 @@ describe('redrive', () => {
     await w.env.clock.advance(3_000_000)
     await chains.resumeFromDeadLetter(failed, [{ op: 'delete', kind: 'dead_letter', id: letter!.id }])
     await w.env.clock.settle()
-    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', resumed: 1, steps_taken: 2 })
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', resumed: 1, steps_taken: 3 })
     expect(await letters(w)).toEqual([])
     const tokens = w.providers['p']!.sent.map((s) => s.token)
     expect(new Set(tokens).size).toBe(3) // PITFALLS 36: no stale token

@@ -1,6 +1,7 @@
 import type { Chains } from '../../src/chains/chains.ts'
 import type { BranchTests } from '../../src/chains/definition.ts'
 import { type ChainsConfig, createChains } from '../../src/chains/engine.ts'
+import type { Dispatcher } from '../../src/chains/step-kind.ts'
 import type { Action, Scope } from '../../src/core/action.ts'
 import { follow, type Json, type JsonObject } from '../../src/core/json.ts'
 import { compileRedact } from '../../src/core/redact.ts'
@@ -114,9 +115,13 @@ export interface World {
   readonly env: TestEnv
   readonly memory: MemoryState
   /** Another process on the same data: its own claims, the same providers. */
-  node(store?: StateStore, more?: { routes?: Routes; config?: Partial<ChainsConfig> }): Promise<Chains>
+  node(store?: StateStore, more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher }): Promise<Chains>
   readonly providers: Readonly<Record<string, ScriptedProvider>>
   readonly routes: Map<string, Route>
+}
+
+const noDispatch: Dispatcher = {
+  dispatch: () => Promise.reject(new Error('this world has no rules')),
 }
 
 export async function world(
@@ -151,6 +156,7 @@ export async function world(
       const routesHere = more.routes ?? routes
       const chains = createChains({
         forward: () => [],
+        dispatch: () => more.dispatch ?? noDispatch,
         state: store,
         env,
         deliver: createDeliver({ providers: routesHere, breakers, env }),

@@ -28,7 +28,7 @@ describe('what steps see', () => {
   it('a path that is not there is null, empty in text, and listed as missing', async () => {
     const template = {
       a: '{{prev.body.x}}',
-      b: 'is {{steps.two.body.y}}!',
+      b: 'is {{origin.payload.y}}!',
       c: '{{ origin.payload.v }}',
       id: '{{chain_id}}',
     }
@@ -38,7 +38,7 @@ describe('what steps see', () => {
     await w.env.clock.settle()
     expect(stepsOf(await chains.get(scope, id))['one']).toMatchObject({
       input: { a: null, b: 'is !', c: { n: 1 }, id },
-      missing: ['prev.body.x', 'steps.two.body.y'],
+      missing: ['prev.body.x', 'origin.payload.y'],
     })
   })
 

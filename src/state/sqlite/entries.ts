@@ -91,8 +91,11 @@ export class Entries {
   #write({ kind, scope: s, id: i, row, stored }: Slot): void {
     const scope = toSql(s)
     const id = toSql(i)
-    if (stored !== undefined && stored.tags.length > 0 && stored.tags !== row?.tags)
-      for (const tag of stored.tags) this.#untag.run(kind, scope, toSql(tag), id)
+    const before = stored?.tags ?? NO_TAGS
+    const after = row?.tags ?? NO_TAGS
+    if (before !== after) {
+      for (const tag of before) if (!after.includes(tag)) this.#untag.run(kind, scope, toSql(tag), id)
+    }
     if (row === undefined) {
       this.#delete.run(kind, scope, id)
       return
@@ -113,7 +116,7 @@ export class Entries {
       row.woken ? 1 : 0,
       row.attempts,
     )
-    if (tags.length > 0 && stored?.tags !== tags) for (const tag of tags) this.#tag.run(kind, scope, toSql(tag), id)
+    for (const tag of tags) if (!before.includes(tag)) this.#tag.run(kind, scope, toSql(tag), id)
   }
   /** Between transactions nothing is remembered: entries are many and seldom asked for twice. */
   forget(): void {
