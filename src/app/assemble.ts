@@ -7,6 +7,7 @@ import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import type { Environment } from '../core/expand.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { LineageSigner } from '../core/lineage.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { compileRedact, type Redact } from '../core/redact.ts'
 import type { Op, StateStore } from '../core/state.ts'
@@ -35,6 +36,7 @@ import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
+import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
 import { breakerTable } from './routes.ts'
 
 /** Everything below the edges, put together: the one place that knows who needs whom. */
@@ -50,6 +52,7 @@ export interface Assembled {
   readonly groups: Groups
   readonly gateway: Gateway
   readonly redrive: Redrive
+  readonly signer: LineageSigner
   readonly handlers: Handlers
   readonly auditPolicy: () => AuditPolicy
   readonly redact: () => Redact
@@ -108,11 +111,13 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     env,
     breakers: breakerTable(config()),
   })
+  const signer = await openSigner(config().lineage, await state.control(LINEAGE_TOPIC), env.random)
   const { backoffInitialMs, backoffMaxMs } = config().executor
   const deliver = createDeliver({
     providers: input.routes,
     breakers,
     env,
+    signer,
     backoff: { initialMs: backoffInitialMs, maxMs: backoffMaxMs },
     onAttempt: (a) => input.stats.attempt(a),
   })
@@ -192,6 +197,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     schedules: held,
     providerNames,
     hasChain: (name: string) => chains.has(name),
+    isReentrantChain: () => false,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
   }
   const releases = createHeld(parts, tools, sender)
@@ -231,6 +237,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     groups: groups({ state, now, redact: hide, record }),
     gateway: createGateway(parts, tools, sender),
     redrive: createRedrive(parts, chains, sender),
+    signer,
     handlers,
     auditPolicy,
     redact,

@@ -1,4 +1,5 @@
 import { kinds } from '../core/hold.ts'
+import { passing } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import { advance, type ChainEvent } from './advance.ts'
@@ -46,6 +47,7 @@ export function contextOf(tools: Tools, at: Loaded, now: number): StepContext {
     run,
     step: stepOf(at),
     origin: beginning.origin,
+    lineage: beginning.lineage,
     results: at.results,
     prev: at.prev,
     now,
@@ -66,6 +68,7 @@ export function contextOf(tools: Tools, at: Loaded, now: number): StepContext {
           definitions: [definition, ...beginning.definitions.filter((d) => d !== definition)],
           origin: beginning.origin,
           ...(at.prev && { prev: at.prev }),
+          ...(beginning.lineage && { lineage: passing(beginning.lineage, `chain:${name}`) }),
           runId: run.runId,
           ...(run.rule !== undefined && { rule: run.rule }),
           parent: { id: run.id, step, iteration },
@@ -182,6 +185,7 @@ export function timedOut(
       token: sending.token,
       request: sending.request,
       unknown: at.record !== undefined && resuming,
+      lineage: at.beginning.lineage,
     })
   const ended = record ?? { step: name, iteration, seq: run.taken, enteredAt: since }
   return stepEnded(tools, at, ended, { result, ...(undelivered && { undelivered }) }, now, false, {

@@ -106,6 +106,7 @@ export function createChains(deps: ChainsDeps): Chains {
         origin: s.action,
         runId: s.runId,
         rule: s.rule,
+        ...(s.lineage && { lineage: s.lineage }),
         timeoutMs:
           definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000,
         now: s.now,

@@ -157,6 +157,7 @@ export function deadLetterOps(
     attempts: record.attempts ?? 0,
     ...(lost.firstAttemptAt !== undefined && { first_attempt_at: isoTime(lost.firstAttemptAt) }),
     told_caller: false,
+    ...(lost.lineage && { lineage: lost.lineage }),
     origin: { kind: 'chain_step', chain_id: run.id, step: record.step, iteration: record.iteration },
     redrives: run.resumed,
   }

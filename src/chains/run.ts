@@ -2,6 +2,7 @@ import type { Action } from '../core/action.ts'
 import { actionTag } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { ChainDefinition } from './definition.ts'
 
 export const endedStatuses = ['completed', 'failed', 'cancelled', 'timed_out'] as const
@@ -102,6 +103,8 @@ export interface Beginning {
   readonly prev?: StepResult
   /** The definition and every sub-chain it can reach. */
   readonly definitions: readonly ChainDefinition[]
+  /** What is behind it, its own chain included: what its steps send carries it signed. */
+  readonly lineage?: Lineage
 }
 
 /** What a child leaves in its parent's inbox. */

@@ -1,6 +1,7 @@
 import type { Action, Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
 import { uuidv7Of, uuidv7Time } from '../core/ids.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
@@ -17,6 +18,7 @@ export interface Start {
   readonly definitions: readonly ChainDefinition[]
   readonly origin: Action
   readonly prev?: StepResult
+  readonly lineage?: Lineage
   /** Of the admission. */
   readonly runId: string
   readonly rule?: string
@@ -71,7 +73,12 @@ export function startOps(s: Start, { deliver, owner, newId }: Starter): readonly
     taken: 0,
     resumed: 0,
   }
-  const beginning: Beginning = { origin: s.origin, ...(s.prev && { prev: s.prev }), definitions: s.definitions }
+  const beginning: Beginning = {
+    origin: s.origin,
+    ...(s.prev && { prev: s.prev }),
+    definitions: s.definitions,
+    ...(s.lineage && { lineage: s.lineage }),
+  }
   const ops: Op[] = [
     {
       op: 'put',

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Action, Scope } from '../core/action.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Template } from '../core/template.ts'
 import type { Deliver, DeliveryHooks } from '../delivery/delivery.ts'
@@ -38,6 +39,7 @@ export interface StepContext {
   readonly run: Run
   readonly step: ChainStep
   readonly origin: Action
+  readonly lineage?: Lineage | undefined
   /** The latest result of each step that has ended. */
   readonly results: ReadonlyMap<string, StepResult>
   /** The result of the step before; a sub-chain's first step sees its parent's. */
@@ -77,6 +79,7 @@ export interface Undelivered {
   readonly requested: string
   readonly fallback?: string
   readonly token: string
+  readonly lineage?: Lineage | undefined
   /** Null where rendering it was what failed. */
   readonly request: Json
   readonly unknown: boolean

@@ -15,6 +15,10 @@ export interface Lineage {
 }
 export type Passed = `rule:${string}` | `chain:${string}`
 
+/** What it is called where it travels as a header, and where as an attribute or a key. */
+export const LINEAGE_HEADER = 'Signalbox-Lineage'
+export const LINEAGE_KEY = 'signalbox_lineage'
+
 /** More than these are refused, whatever is marked as reentrant. */
 export const MAX_HOPS = 8
 /** The oldest are forgotten first: a cycle longer than this is left to the hops. */

@@ -1,6 +1,8 @@
+import type { Action } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage, LineageSigner } from '../core/lineage.ts'
 import { asProviderError, attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
@@ -52,6 +54,7 @@ export interface DeliverDeps {
   readonly providers: Routes
   readonly breakers: Breakers
   readonly env: Env
+  readonly signer: Pick<LineageSigner, 'sign'>
   /** 200 and 10,000 ms if left out. */
   readonly backoff?: Backoff
   readonly onAttempt?: (attempt: AttemptSeen) => void
@@ -82,6 +85,10 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     if (!route) throw new ProviderError('provider_unknown', `there is no provider "${name}"`, { retryable: true })
     return route
   }
+
+  /** What stays on this machine is read by nobody who could hand a lineage on, and signing costs. */
+  const rendered = ({ provider }: Route, action: Action, token: string, lineage: Lineage | undefined): Json =>
+    provider.render(action, { token, ...(lineage && provider.hasEffect && { lineage: deps.signer.sign(lineage) }) })
 
   async function walk(routes: Routes, d: Delivery, hooks: DeliveryHooks): Promise<DeliveryEnd> {
     const sofar: Leg['sofar'] = { attempts: 0, firstAttemptAt: d.firstAttemptAt, unknown: d.unknown ?? false }
@@ -127,7 +134,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         sofar.unknown = false
         sofar.firstAttemptAt = undefined
         try {
-          request = route.provider.render(d.action, { token: d.token })
+          request = rendered(route, d.action, d.token, d.lineage)
         } catch (e) {
           return fail(provider, asProviderError(env.log, provider, e))
         }
@@ -201,7 +208,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         if (--generation.inFlight === 0) generation.ended?.()
       }
     },
-    render: (action, provider, token) => routeOf(provider).provider.render(action, { token }),
+    render: (action, provider, token, lineage) => rendered(routeOf(provider), action, token, lineage),
     has: (provider) => current.routes.has(provider),
     hasEffect: (provider) => routeOf(provider).provider.hasEffect,
     certain(provider) {

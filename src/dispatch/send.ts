@@ -51,6 +51,7 @@ export function createSend(parts: Parts): Send {
           ...(intent.fallback !== undefined && { fallback: intent.fallback }),
           token: intent.token,
           request: intent.request,
+          ...(intent.lineage && { lineage: intent.lineage }),
           firstAttemptAt: intent.firstAttemptAt,
           unknownElsewhere: intent.unknownElsewhere,
           ...(intent.unknown && { unknown: true }),

@@ -3,6 +3,7 @@ import type { BranchTests } from '../../src/chains/definition.ts'
 import { type ChainsConfig, createChains } from '../../src/chains/engine.ts'
 import type { Action, Scope } from '../../src/core/action.ts'
 import type { Json, JsonObject } from '../../src/core/json.ts'
+import { lineageSigner } from '../../src/core/lineage.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
@@ -141,7 +142,12 @@ export async function world(
         forward: () => [],
         state: store,
         env,
-        deliver: createDeliver({ providers: routesHere, breakers, env }),
+        deliver: createDeliver({
+          providers: routesHere,
+          breakers,
+          env,
+          signer: lineageSigner('a secret of the tests'),
+        }),
         control: await memory.state.control('chains'),
         tests,
         providers: () => routes.keys(),

@@ -18,6 +18,7 @@ export interface Config {
   readonly executor: ExecutorConfig
   readonly circuitBreaker: CircuitBreakerConfig
   readonly chains: ChainsConfig
+  readonly lineage: LineageConfig
   readonly background: BackgroundConfig
   readonly quotas: { readonly enabled: boolean }
   readonly deadLetters: { readonly forwardTo: string | undefined; readonly ttlSeconds: number | undefined }
@@ -116,6 +117,12 @@ export interface ChainsConfig {
   readonly defaultTimeoutSeconds: number
   readonly maxConcurrentAdvances: number
   readonly completedChainTtlSeconds: number
+}
+
+export interface LineageConfig {
+  /** Undefined: made once, and kept in the store. */
+  readonly secret: string | undefined
+  readonly previousSecrets: readonly string[]
 }
 
 export interface BackgroundConfig {

@@ -50,10 +50,10 @@ export const providerStep: StepKind<ProviderStep> = {
       metadata: at.origin.metadata,
       created_at: isoTime(at.run.at.since),
     }
-    const unsent = { ...parcel(step, action, token), request: null, unknown: false }
+    const unsent = { ...parcel(step, at, action, token), request: null, unknown: false }
     if (!at.deliver.has(step.provider)) return { record, store: false, lacks: step.provider, undelivered: unsent }
     try {
-      const request = at.deliver.render(action, step.provider, token)
+      const request = at.deliver.render(action, step.provider, token, at.lineage)
       const sending: Sending = {
         action,
         provider: step.provider,
@@ -82,6 +82,7 @@ export const providerStep: StepKind<ProviderStep> = {
         provider: sending.provider,
         token: sending.token,
         request: sending.request,
+        ...(at.lineage && { lineage: at.lineage }),
         deadline: at.deadline,
         ...(step.fallback_provider !== undefined && { fallback: step.fallback_provider }),
         ...(resuming && { firstAttemptAt: sending.firstAttemptAt, unknown: true }),
@@ -107,7 +108,7 @@ export const providerStep: StepKind<ProviderStep> = {
     if (end.kind === 'executed') return { kind: 'ended', record, result }
     const { request, firstAttemptAt, provider } = last
     const undelivered = {
-      ...parcel(step, last.action, last.token),
+      ...parcel(step, at, last.action, last.token),
       provider,
       request,
       unknown: end.unknown,
@@ -117,9 +118,10 @@ export const providerStep: StepKind<ProviderStep> = {
   },
 }
 
-const parcel = (step: ProviderStep, action: Action, token: string) => ({
+const parcel = (step: ProviderStep, { lineage }: StepContext, action: Action, token: string) => ({
   action,
   token,
+  lineage,
   provider: step.provider,
   requested: step.provider,
   ...(step.fallback_provider !== undefined && { fallback: step.fallback_provider }),
