@@ -8,7 +8,7 @@ import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
 import type { Deliver, Delivery, DeliveryEnd, DeliveryHooks } from './delivery.ts'
 import { createLanes } from './lane.ts'
-import { type AttemptSeen, type Leg, type LegDeps, runLeg } from './leg.ts'
+import { type AttemptSeen, attempted, type Leg, type LegDeps, runLeg } from './leg.ts'
 import { type Route, type Routes, targets } from './route.ts'
 
 /*
@@ -204,6 +204,26 @@ export function createDeliver(deps: DeliverDeps): Delivering {
           'a delivery is left to whoever claims it next',
         )
         return { kind: 'lost' }
+      } finally {
+        if (--generation.inFlight === 0) generation.ended?.()
+      }
+    },
+    async deliverCertain(provider, request) {
+      const generation = current
+      const route = generation.routes.get(provider)
+      if (!route) return undefined
+      generation.inFlight++
+      const startedAt = env.clock.now()
+      try {
+        const { timeoutMs } = route
+        const receipt = await attempt(env, route.provider, request, { token: '', timeoutMs, lost: NEVER })
+        deps.breakers.succeeded(provider, attempted(legDeps, lanes.of(provider), provider, startedAt))
+        return receipt
+      } catch (e) {
+        const error = asProviderError(env.log, provider, e)
+        attempted(legDeps, lanes.of(provider), provider, startedAt, error)
+        env.log.error({ provider, code: error.code }, 'a provider that cannot fail did')
+        return undefined
       } finally {
         if (--generation.inFlight === 0) generation.ended?.()
       }

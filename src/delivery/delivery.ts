@@ -2,6 +2,7 @@ import type { Action } from '../core/action.ts'
 import type { Json } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
 import type { Guarantee } from '../core/outcome.ts'
+import type { Receipt } from '../core/provider.ts'
 
 /**
  * What goes out, and how it ended. The caller has stored `request` under `token` before handing this over; what is
@@ -90,6 +91,11 @@ export type DeliveryEnd =
 export interface Deliver {
   /** Never throws. */
   deliver(delivery: Delivery, hooks: DeliveryHooks): Promise<DeliveryEnd>
+  /**
+   * One attempt at a provider that was `certain` when the commit was made, which holds its outcome: breaker, bulkhead and rate limit
+   * have no say any more. Never throws. Undefined: it failed all the same, and the log says how.
+   */
+  deliverCertain(provider: string, request: Json): Promise<Receipt | undefined>
   /** Renders for a provider, the lineage signed; throws ProviderError `invalid_payload`, or `provider_unknown` for a name that is not configured. */
   render(action: Action, provider: string, token: string, lineage?: Lineage): Json
   has(provider: string): boolean
