@@ -87,8 +87,11 @@ export function createDeliver(deps: DeliverDeps): Delivering {
   }
 
   /** What stays on this machine is read by nobody who could hand a lineage on, and signing costs. */
-  const rendered = ({ provider }: Route, action: Action, token: string, lineage: Lineage | undefined): Json =>
-    provider.render(action, { token, ...(lineage && provider.hasEffect && { lineage: deps.signer.sign(lineage) }) })
+  const rendered = (route: Route, action: Action, token: string, lineage: Lineage | undefined): Json => {
+    const { provider } = route
+    const carried = provider.hasEffect && route.lineage !== false ? lineage : undefined
+    return provider.render(action, { token, ...(carried && { lineage: deps.signer.sign(carried) }) })
+  }
 
   async function walk(routes: Routes, d: Delivery, hooks: DeliveryHooks): Promise<DeliveryEnd> {
     const sofar: Leg['sofar'] = { attempts: 0, firstAttemptAt: d.firstAttemptAt, unknown: d.unknown ?? false }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { OK, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { rule, type } from './build.ts'
-import { ended, left, loopWorld } from './loop-world.ts'
+import { carrying, ended, left, loopWorld } from './loop-world.ts'
 
 const reentrant = (text: string): string => `${text}    reentrant: true\n`
 const toOther = rule('to-other', 5, '{ type: reroute, target_provider: other }', type('a'))
@@ -81,6 +82,30 @@ describe('PITFALLS 60: an action that comes back', () => {
     expect((await back(hook.sent[0], 'b')).status).toBe(200)
     expect((await back(hook.sent[1], 'c')).status).toBe(200)
     expect((await back(hook.sent[2], 'bad')).status).toBe(403)
+  })
+})
+
+describe('a lineage that leaves', () => {
+  it('is left out where the provider is told so, and where nothing leaves the machine', async () => {
+    const log = scriptedProvider('log', [OK], {
+      hasEffect: false,
+      render: (_a, _t, lineage) => ({ lineage: lineage ?? null }),
+    })
+    const hook = carrying('hook')
+    const { g } = await loopWorld([], { providers: { hook, log }, set: ['providers.hook.lineage=false'] })
+    for (const provider of ['hook', 'log']) expect((await g.dispatch({ action_type: 'a', provider })).status).toBe(200)
+    for (const { sent } of [hook, log]) expect(sent[0]?.request).toMatchObject({ lineage: null })
+  })
+
+  it('is the same at every attempt', async () => {
+    const { g, hook, send } = await loopWorld([], {
+      script: [unavailable(), unavailable(), OK],
+      set: ['executor.max_retries=2'],
+    })
+    const sending = send('a')
+    await g.advance(10_000)
+    expect((await sending).body['attempts']).toBe(3)
+    expect(new Set(hook.sent.map((s) => left(s).lineage)).size).toBe(1)
   })
 })
 

@@ -71,6 +71,8 @@ export interface ProviderConfig {
   readonly maxRetries: number
   readonly maxConcurrent: number
   readonly rateLimit: RateLimitConfig | undefined
+  /** What leaves here carries its lineage. */
+  readonly lineage: boolean
   /** The type's own keys, parsed by its schema: hand it to the type's `open`. */
   readonly config: unknown
 }

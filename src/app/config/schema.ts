@@ -60,6 +60,7 @@ export const providerCommon = z.strictObject({
       shared: z.boolean().default(false),
     })
     .optional(),
+  lineage: z.boolean().optional(),
 })
 
 const rules = z.strictObject({
