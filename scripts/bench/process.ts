@@ -1,5 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
 
 export interface Running {
   readonly port: number
@@ -12,16 +14,19 @@ export interface Running {
   stop(): Promise<void>
 }
 
+export interface StartOptions {
+  readonly core: number
+  /** The file its log goes to. */
+  readonly log: number
+  readonly env?: NodeJS.ProcessEnv
+}
+
 /** Starts a node script pinned to one core and waits for its `Listening on` line. */
-export function start(
-  script: readonly string[],
-  opts: { readonly core: number; readonly log: number; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string },
-): Promise<Running> {
-  return new Promise((resolve, reject) => {
+export function start(script: readonly string[], opts: StartOptions): Promise<Running> {
+  return new Promise((done, reject) => {
     const began = performance.now()
     const child = spawn('taskset', ['-c', String(opts.core), process.execPath, ...script], {
       env: { ...process.env, ...opts.env },
-      cwd: opts.cwd,
       // The log goes to a file, as it would in production: reading it here would cost the core the load comes from.
       stdio: ['ignore', 'pipe', opts.log],
     })
@@ -33,7 +38,7 @@ export function start(
       const port = /Listening on \S*:(\d+)/.exec(out)?.[1]
       if (port === undefined) return
       child.removeAllListeners('exit')
-      resolve({
+      done({
         port: Number(port),
         readyMs: performance.now() - began,
         memory: () => residentMiB(child.pid!),
@@ -42,6 +47,24 @@ export function start(
       })
     })
   })
+}
+
+const CLI = resolve(import.meta.dirname, '../../src/app/signalbox.cjs')
+
+/** `file`: its gateway.toml. */
+export const startGateway = (file: string, opts: StartOptions): Promise<Running> =>
+  start([CLI, 'serve', '-c', file], opts)
+
+/** Runs a node script to its end, pinned to one core; it is given `request` and prints its answer, both in JSON. */
+export async function runPinned<Answer>(core: number, script: string, request: object): Promise<Answer> {
+  const { stdout } = await promisify(execFile)('taskset', [
+    '-c',
+    String(core),
+    process.execPath,
+    script,
+    JSON.stringify(request),
+  ])
+  return JSON.parse(stdout) as Answer
 }
 
 const residentMiB = (pid: number): number => {
@@ -58,9 +81,9 @@ const cpuMs = (pid: number): number => {
 }
 
 function stop(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) return resolve()
-    child.once('exit', () => resolve())
+  return new Promise((done) => {
+    if (child.exitCode !== null || child.signalCode !== null) return done()
+    child.once('exit', () => done())
     child.kill('SIGTERM')
   })
 }

@@ -7,6 +7,7 @@ import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import type { Environment } from '../core/expand.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { LineageSigner } from '../core/lineage.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { compileRedact, type Redact } from '../core/redact.ts'
 import type { Op, StateStore } from '../core/state.ts'
@@ -14,6 +15,7 @@ import { BREAKERS_TOPIC, type Breakers, createBreakers } from '../delivery/break
 import { createDeliver, type Delivering } from '../delivery/deliver.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
+import { chainDispatcher } from '../dispatch/chain-dispatch.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
 import { forwardOps } from '../dispatch/forward.ts'
 import { createGateway, type Gateway } from '../dispatch/gateway.ts'
@@ -35,6 +37,7 @@ import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
+import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
 import { breakerTable } from './routes.ts'
 
 /** Everything below the edges, put together: the one place that knows who needs whom. */
@@ -50,6 +53,7 @@ export interface Assembled {
   readonly groups: Groups
   readonly gateway: Gateway
   readonly redrive: Redrive
+  readonly signer: LineageSigner
   readonly handlers: Handlers
   readonly auditPolicy: () => AuditPolicy
   readonly redact: () => Redact
@@ -108,11 +112,13 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     env,
     breakers: breakerTable(config()),
   })
+  const signer = await openSigner(config().lineage, await state.control(LINEAGE_TOPIC), env.random)
   const { backoffInitialMs, backoffMaxMs } = config().executor
   const deliver = createDeliver({
     providers: input.routes,
     breakers,
     env,
+    signer,
     backoff: { initialMs: backoffInitialMs, maxMs: backoffMaxMs },
     onAttempt: (a) => input.stats.attempt(a),
   })
@@ -121,7 +127,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   const settings = (): ReturnType<Parts['settings']> => settingsOf(config(), redact())
   const chains = createChains({
     forward: (letter, at) => forwardOps({ env, settings }, letter, at),
-    dispatch: () => dispatcher(),
+    dispatch: () => dispatcher,
     state,
     env,
     deliver,
@@ -193,6 +199,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     schedules: held,
     providerNames,
     hasChain: (name: string) => chains.has(name),
+    isReentrantChain: (name: string) => chains.definition(name)?.definition.reentrant === true,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
   }
   const releases = createHeld(parts, tools, sender)
@@ -220,6 +227,8 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     cleanUp: (signal) => reap.cleanUp(signal),
     reap: (signal) => reap.reap(signal),
   }
+  const gateway = createGateway(parts, tools, sender)
+  const dispatcher = chainDispatcher(gateway, clock)
   return {
     deliver,
     breakers,
@@ -230,8 +239,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     schedules: held,
     recurrings: recurringActions,
     groups: groups({ state, now, redact: hide, record }),
-    gateway: createGateway(parts, tools, sender),
+    gateway,
     redrive: createRedrive(parts, chains, sender),
+    signer,
     handlers,
     auditPolicy,
     redact,

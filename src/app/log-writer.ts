@@ -15,36 +15,33 @@ const BLOCK = 65_536
 const MOST = 16_777_216
 
 export function logWriter(fd: number, clock: Clock): LogWriter {
-  let lines: string[] = []
-  let size = 0
+  let lines = ''
   let dropped = 0
   let writing: Promise<void> | undefined
   let waiting = false
 
   const take = (): Buffer => {
-    if (dropped > 0) lines.push(`{"level":40,"msg":"${dropped} log lines were dropped: their reader is too slow"}\n`)
-    const block = Buffer.from(lines.join(''))
-    lines = []
-    size = 0
+    if (dropped > 0) lines += `{"level":40,"msg":"${dropped} log lines were dropped: their reader is too slow"}\n`
+    const block = Buffer.from(lines)
+    lines = ''
     dropped = 0
     return block
   }
   const start = (): void => {
-    if (writing || lines.length === 0) return
+    if (writing || lines === '') return
     writing = writeAll(fd, take(), clock).then(() => {
       writing = undefined
-      if (size >= BLOCK) start()
+      if (lines.length >= BLOCK) start()
     })
   }
   return {
     write(line) {
-      if (size > MOST) {
+      if (lines.length > MOST) {
         dropped++
         return
       }
-      lines.push(line)
-      size += line.length
-      if (size >= BLOCK) start()
+      lines += line
+      if (lines.length >= BLOCK) start()
       else if (!waiting) {
         waiting = true
         clock.timer(WAIT_MS, () => {
@@ -54,7 +51,7 @@ export function logWriter(fd: number, clock: Clock): LogWriter {
       }
     },
     async close() {
-      while (writing || lines.length > 0) {
+      while (writing || lines !== '') {
         start()
         await writing
       }

@@ -6,19 +6,47 @@ import { logWriter } from './log-writer.ts'
 
 const LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'silent']
 
-/** JSON lines on standard error. `LOG_LEVEL`: debug, info (default), warn, error or silent. */
-export function openLog(clock: Clock): { readonly log: Log; readonly close: () => Promise<void> } {
-  const to = logWriter(2, clock)
+/**
+ * JSON lines on standard error. `LOG_LEVEL`: debug, info (default), warn, error or silent.
+ *
+ * Two lines a dispatch are information without an error in it. Those are put together here, as pino would and at a third of the cost;
+ * everything else is pino's.
+ */
+export function openLog(clock: Clock, fd = 2): { readonly log: Log; readonly close: () => Promise<void> } {
+  const to = logWriter(fd, clock)
   const asked = process.env['LOG_LEVEL'] ?? 'info'
   const level = LEVELS.includes(asked) ? asked : 'info'
-  const logger = pino({ level, base: { pid: process.pid, host: hostname() }, errorKey: 'error' }, to)
+  const base = { pid: process.pid, host: hostname() }
+  const timestamp = (): string => `,"time":${clock.now()}`
+  const logger = pino({ level, base, timestamp, errorKey: 'error' }, to)
   const at =
     (name: keyof Log) =>
     (fields: object, message: string): void =>
       logger[name](fields, message)
+  const who = JSON.stringify(base).slice(1, -1)
+  const informs = logger.isLevelEnabled('info')
+  const info = (fields: object, message: string): void => {
+    if (!informs) return
+    const json = 'error' in fields || 'err' in fields ? undefined : textOf(fields)
+    if (json === undefined) {
+      logger.info(fields, message)
+      return
+    }
+    const said = json === '{}' ? '' : `,${json.slice(1, -1)}`
+    to.write(`{"level":30${timestamp()},${who}${said},"msg":${JSON.stringify(message)}}\n`)
+  }
   if (level !== asked) logger.warn({ asked }, `LOG_LEVEL is none of ${LEVELS.join(', ')}; info is taken`)
   return {
-    log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
+    log: { debug: at('debug'), info, warn: at('warn'), error: at('error') },
     close: () => to.close(),
+  }
+}
+
+/** Undefined where it is no JSON (a circle, say): pino has an answer to that. */
+function textOf(fields: object): string | undefined {
+  try {
+    return JSON.stringify(fields)
+  } catch {
+    return undefined
   }
 }

@@ -26,6 +26,7 @@ export function openRoutes(config: Config, env: Env, open: OpenProvider): Routes
         maxRetries: p.maxRetries,
         maxConcurrent: p.maxConcurrent,
         ...(p.rateLimit && { rateLimit: p.rateLimit }),
+        lineage: p.lineage,
         ...(fallback !== undefined && { fallback }),
       }
       return [p.name, route]

@@ -1,6 +1,6 @@
 import { endStep, timeIsUp } from './advance.ts'
-import { signalOf } from './inbox.ts'
 import { settleGroup, stopGroup } from './group.ts'
+import { signalOf } from './inbox.ts'
 import { hasEnded, type Run, stepAt, type Task } from './run.ts'
 import type { Wake } from './step-kind.ts'
 import type { Turn } from './turn.ts'
@@ -13,8 +13,8 @@ export function absorbCancel(turn: Turn): void {
   const { by, fromParent } = r.message
   // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
   if (turn.run.cause) return
-  if (fromParent && turn.now >= turn.run.deadline) return timeIsUp(turn, stepAt(turn.run), true)
-  turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...(fromParent && { fromParent }) } })
+  if (fromParent && turn.now >= turn.run.deadline) timeIsUp(turn, stepAt(turn.run), true)
+  else turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...(fromParent && { fromParent }) } })
 }
 
 /** Acts on what others have said; a signal nobody waits for stays for whoever comes to it. */
@@ -56,7 +56,8 @@ export function absorb(turn: Turn): void {
 export function wake(turn: Turn, task: Task, by: Wake): void {
   if (task.group) {
     stopGroup(turn, task.key, 'timeout')
-    return settleGroup(turn, task.key, endStep)
+    settleGroup(turn, task.key, endStep)
+    return
   }
   const { does } = turn.step(task.key)
   const record = turn.records.get(task.key)

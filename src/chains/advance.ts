@@ -53,7 +53,9 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1, ...(bytes > 0 && { bytes }), ...more })
   if (turn.run.bytes + bytes > MOST_BYTES) {
     say({})
-    const over = { result: bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }) }
+    const over = {
+      result: bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }),
+    }
     endStep(turn, key, e.record, over)
     return undefined
   }
@@ -133,10 +135,14 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   const group = groupOf(key)
   if (group !== undefined) {
     settleGroup(turn, group, endStep)
-    return fillGroup(turn, group, openStep)
+    fillGroup(turn, group, openStep)
+    return
   }
   const { graph, steps } = turn.from.chain
-  turn.complete = !where.fails && turn.run.open.length === 0 && (graph ? turn.run.done.length === steps.size : where.next === undefined)
+  turn.complete =
+    !where.fails &&
+    turn.run.open.length === 0 &&
+    (graph ? turn.run.done.length === steps.size : where.next === undefined)
   if (turn.run.cause) return
   if (graph) openReady(turn)
   else if (where.next !== undefined) goTo(turn, where.next, { step: key, iteration: task.iteration })
@@ -180,7 +186,10 @@ const goesOn = (turn: Turn, w: Where): boolean =>
 
 function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {
   const taken = Object.values(turn.run.entered).reduce((a, b) => a + b, 0)
-  if (taken < MOST_STEPS_TAKEN) return openStep(turn, next, prev)
+  if (taken < MOST_STEPS_TAKEN) {
+    openStep(turn, next, prev)
+    return
+  }
   const error = { code: 'too_many_steps', message: `it took ${MOST_STEPS_TAKEN} steps` }
   turn.say({ type: 'stopping', cause: { status: 'failed', error, step: prev.step } })
 }

@@ -19,7 +19,10 @@ export function begin(turn: Turn): void {
  * The ops of a start, and the execution as it stands after their commit. One that needs nothing first and begins by sending something
  * is opened in the same commit, so that its first byte needs no other.
  */
-export function startRun(s: Start, tools: Tools): { readonly ops: ReturnType<typeof startOps>['ops']; readonly loaded: Loaded } {
+export function startRun(
+  s: Start,
+  tools: Tools,
+): { readonly ops: ReturnType<typeof startOps>['ops']; readonly loaded: Loaded } {
   const { run, beginning, ...base } = startOps(s, tools)
   const loaded: Loaded = {
     scope: s.scope,

@@ -1,5 +1,6 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { Json, JsonObject } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { ClaimRef, Entry, Op } from '../core/state.ts'
 import type { ChainDefinition, DefinitionIssue } from './definition.ts'
 
@@ -16,8 +17,8 @@ export interface StartChain {
   readonly now: number
   /** Name of the rule: one admission may start several executions, each by its own rule. */
   readonly rule: string
-  /** What set the action off; kept for what the execution sends and dispatches. */
-  readonly lineage?: Json
+  /** What is behind it, this chain included. */
+  readonly lineage?: Lineage
 }
 export interface Started {
   /** For the admitting commit. The first is the execution, born claimed: its result carries the claim's number. */

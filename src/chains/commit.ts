@@ -79,10 +79,11 @@ function endingOps(turn: Turn, version: string): readonly Op[] {
     .filter((r) => r.id !== cancelId(run.id))
     .map((r) => ({ op: 'delete', kind: kinds.inbox, id: r.id }))
   if (run.parent && !run.cause?.fromParent)
-    ops.push(
-      putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version),
-      { op: 'wake', kind: kinds.run, id: run.parent.id },
-    )
+    ops.push(putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version), {
+      op: 'wake',
+      kind: kinds.run,
+      id: run.parent.id,
+    })
   return ops
 }
 

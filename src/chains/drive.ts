@@ -227,7 +227,12 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   function isAloft(key: string): boolean {
     if (flights.flying.has(key)) return true
     const task = taskOf(at.run, key)
-    return task !== undefined && task.attempt > 0 && task.notBefore === undefined && at.records.get(key)?.sending !== undefined
+    return (
+      task !== undefined &&
+      task.attempt > 0 &&
+      task.notBefore === undefined &&
+      at.records.get(key)?.sending !== undefined
+    )
   }
 
   /** Sends off what is rendered and stored. */

@@ -4,10 +4,10 @@ import { kinds } from '../core/hold.ts'
 import type { Control, Entry, StateStore } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS } from '../delivery/lease.ts'
+import { startRun } from './begin.ts'
 import type { Chains, Held, StartChain, Started } from './chains.ts'
 import { type Chain, compileChain, versionOf } from './compile.ts'
 import type { BranchTests, ChainDefinition } from './definition.ts'
-import { startRun } from './begin.ts'
 import { createDefinitions } from './definitions.ts'
 import { drive } from './drive.ts'
 import type { Driver } from './driver.ts'
@@ -133,7 +133,7 @@ export function createChains(deps: ChainsDeps): Chains {
       chain,
       definitions: all,
       origin: s.action,
-      ...(s.lineage !== undefined && { lineage: s.lineage }),
+      ...(s.lineage && { lineage: s.lineage }),
       runId: s.runId,
       rule: s.rule,
       timeoutMs:
@@ -154,7 +154,8 @@ export function createChains(deps: ChainsDeps): Chains {
     try {
       const known = born.get(id)
       born.delete(id)
-      if (known && held) return await take({ key: { kind: kinds.run, scope, id }, value: undefined, run: known.run }, held, known)
+      if (known && held)
+        return await take({ key: { kind: kinds.run, scope, id }, value: undefined, run: known.run }, held, known)
       const [entry] = await state.get([{ kind: kinds.run, scope, id }])
       // Gone on without us: somebody else has it.
       if (entry?.claim?.owner !== owner || (held && entry.claim.number !== held.number)) return

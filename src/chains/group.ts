@@ -17,11 +17,7 @@ export type Verdict =
   | { readonly kind: 'stop' }
   | { readonly kind: 'over'; readonly success: boolean }
 
-export function judgeGroup(
-  plan: Pick<GroupPlan, 'join' | 'bestEffort'>,
-  g: GroupState,
-  openMembers: number,
-): Verdict {
+export function judgeGroup(plan: Pick<GroupPlan, 'join' | 'bestEffort'>, g: GroupState, openMembers: number): Verdict {
   const need = plan.join ?? g.total
   const left = g.total - g.ok - g.failed
   const won = g.ok >= need || (plan.bestEffort && plan.join === undefined && left === 0 && g.ok > 0)
@@ -37,8 +33,7 @@ export function fillGroup(turn: Turn, key: string, openStep: OpenStep): void {
   for (;;) {
     const task = turn.task(key)
     const plan = turn.step(key).group
-    if (!task?.group || !plan || task.group.stopped || turn.run.cause || turn.run.paused || turn.holds)
-      return
+    if (!task?.group || !plan || task.group.stopped || turn.run.cause || turn.run.paused || turn.holds) return
     const { total, next, redo } = task.group
     if (next >= (redo?.length ?? total)) return
     if (membersOf(turn.run, key).length >= plan.atOnce) return

@@ -17,7 +17,10 @@ export async function* readHistory(
   from = 0,
 ): AsyncGenerator<HistoryEntry> {
   const prefix = `${runId}/`
-  for (let after: string | undefined = from === 0 ? prefix : `${prefix}${String(from - 1).padStart(7, '0')}`; after !== undefined; ) {
+  for (
+    let after: string | undefined = from === 0 ? prefix : `${prefix}${String(from - 1).padStart(7, '0')}`;
+    after !== undefined;
+  ) {
     const page = await state.list(kinds.history, scope, { limit: 200, after })
     after = page.next
     for (const entry of page.entries) {

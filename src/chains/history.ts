@@ -90,7 +90,10 @@ export function evolve(r: Run, e: ChainEvent): Run {
         open: changed(r, e.step, (t) => begun(t, e)),
       })
     case 'step_backed_off':
-      return withStatus({ ...r, open: changed(r, e.step, ({ child: _c, ...t }) => ({ ...t, notBefore: e.not_before })) })
+      return withStatus({
+        ...r,
+        open: changed(r, e.step, ({ child: _c, ...t }) => ({ ...t, notBefore: e.not_before })),
+      })
     case 'step_ended':
       return withStatus(left(r, e))
     case 'group_stopped':
@@ -122,7 +125,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
       return {
         ...rest,
         status: e.lock ? 'pending' : 'running',
-          ...(e.lock && { lock: e.lock }),
+        ...(e.lock && { lock: e.lock }),
         deadline: e.deadline,
         resumed: r.resumed + 1,
         done: r.done.filter((n) => !e.undone.includes(n)),

@@ -25,7 +25,11 @@ const childId = (runId: string, child: string): string => `${runId}/child/${chil
 /** Messages are taken in the order of their ids: those of people in the order they came. */
 const saidId = (runId: string, id: string): string => `${runId}/said/${id}`
 
-export function putCancel(runId: string, message: Omit<Extract<Message, { type: 'cancel' }>, 'type'>, version: string): Op {
+export function putCancel(
+  runId: string,
+  message: Omit<Extract<Message, { type: 'cancel' }>, 'type'>,
+  version: string,
+): Op {
   const value = JSON.stringify({ type: 'cancel', ...message } satisfies Message)
   // One that is there already stays: it may be the parent's.
   return { op: 'put', kind: kinds.inbox, id: cancelId(runId), value, version, ifVersion: null, orSkip: true }

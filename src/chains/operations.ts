@@ -6,7 +6,7 @@ import { uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import type { Chains } from './chains.ts'
-import { MOST_MESSAGES, type Message, putCancel, putSaid, readInbox } from './inbox.ts'
+import { type Message, MOST_MESSAGES, putCancel, putSaid, readInbox } from './inbox.ts'
 import { readRun } from './loaded.ts'
 import { endedStatuses, hasEnded, type Run, statusTag } from './run.ts'
 

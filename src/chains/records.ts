@@ -32,7 +32,14 @@ export function stepRecordOps(
   const provider = result.provider ?? asked
   const tag = result.success ? 'step_completed' : result.error?.code === 'circuit_open' ? 'circuit_open' : 'failed'
   return recordOps(policy, {
-    id: uuidv7Of(record.enteredAt, 'chain_step', run.id, record.key, String(record.iteration), ...(undo ? ['undo'] : [])),
+    id: uuidv7Of(
+      record.enteredAt,
+      'chain_step',
+      run.id,
+      record.key,
+      String(record.iteration),
+      ...(undo ? ['undo'] : []),
+    ),
     kind: 'chain_step',
     run,
     origin,
@@ -162,6 +169,7 @@ export function deadLetterOps(
     attempts: record.attempts ?? 0,
     ...(lost.firstAttemptAt !== undefined && { first_attempt_at: isoTime(lost.firstAttemptAt) }),
     told_caller: false,
+    ...(lost.lineage && { lineage: lost.lineage }),
     origin: { kind: 'chain_step', chain_id: run.id, step: record.key, iteration: record.iteration },
     redrives: run.resumed,
   }

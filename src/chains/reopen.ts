@@ -52,7 +52,8 @@ export function createReopening({
 
   /** Why it may not be retried, or the steps at which it failed. */
   function failedSteps(run: Run): readonly string[] {
-    if (run.undone) throw new Problem(409, 'chain_compensated', 'what the execution did has been undone; start a new one')
+    if (run.undone)
+      throw new Problem(409, 'chain_compensated', 'what the execution did has been undone; start a new one')
     if (run.status === 'failed' || run.status === 'timed_out') {
       const step = run.cause?.step
       if (step === undefined) throw movedOn('it failed at no step of its own')
@@ -175,7 +176,8 @@ export function createReopening({
       if (run.status === 'completed' || run.status === 'cancelled') throw movedOn(`it is ${run.status}`)
       const steps = failedSteps(run)
       if (!steps.includes(top)) throw movedOn(`it ended at "${steps.join('", "')}"`)
-      if (groupOf(step) === undefined && run.entered[step] !== iteration + 1) throw movedOn('it has been there again since')
+      if (groupOf(step) === undefined && run.entered[step] !== iteration + 1)
+        throw movedOn('it has been there again since')
       const alone = run.status === 'partially_completed'
       const change = (turn: Turn) => reopenStep(state, turn, top, { alone })
       await bringBack(scope, found, { as: 'redriven', by: 'redrive', also }, change, [top])
@@ -190,7 +192,6 @@ function laterSteps({ run, chain }: Loaded, step: string): readonly string[] {
     return from < 0 ? [step] : run.done.slice(from)
   }
   const out = new Set([step])
-  for (const name of out)
-    for (const s of chain.steps.values()) if (s.needs.includes(name)) out.add(s.name)
+  for (const name of out) for (const s of chain.steps.values()) if (s.needs.includes(name)) out.add(s.name)
   return [...out].filter((n) => Object.hasOwn(run.entered, n))
 }

@@ -2,6 +2,7 @@ import type { Action } from '../core/action.ts'
 import { actionTag } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { ChainDefinition, Priority } from './definition.ts'
 
 export const endedStatuses = [
@@ -189,8 +190,8 @@ export interface Beginning {
   readonly prev?: StepResult
   /** The definition and every sub-chain it can reach. */
   readonly definitions: readonly ChainDefinition[]
-  /** What it was set off by, out of the caller's reach; opaque here. */
-  readonly lineage?: Json
+  /** What is behind it, its own chain included: what its steps send carries it signed. */
+  readonly lineage?: Lineage
 }
 
 export const hasEnded = (r: Run): boolean => r.endedAt !== undefined

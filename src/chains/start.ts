@@ -1,7 +1,7 @@
 import type { Action, Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
 import { joinParts, uuidv7Of, uuidv7Time } from '../core/ids.ts'
-import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import { compileTemplate } from '../core/template.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
@@ -29,7 +29,7 @@ export interface Start {
   readonly definitions: readonly ChainDefinition[]
   readonly origin: Action
   readonly prev?: StepResult
-  readonly lineage?: Json
+  readonly lineage?: Lineage
   /** Of the admission. */
   readonly runId: string
   readonly rule?: string
@@ -83,7 +83,7 @@ export function startOps(
     origin: s.origin,
     ...(s.prev && { prev: s.prev }),
     definitions: s.definitions,
-    ...(s.lineage !== undefined && { lineage: s.lineage }),
+    ...(s.lineage && { lineage: s.lineage }),
   }
   const version = newId()
   const ops: Op[] = [

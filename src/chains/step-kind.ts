@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { Action, Scope } from '../core/action.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver, DeliveryHooks } from '../delivery/delivery.ts'
 import type { BranchTests, Path, StepDefinition } from './definition.ts'
@@ -32,7 +33,7 @@ export interface StepContext {
   readonly now: number
   readonly deliver: Deliver
   /** What set the execution off; for what leaves, and for what is dispatched. */
-  readonly lineage: Json | undefined
+  readonly lineage: Lineage | undefined
   /** The oldest signal of this name that nobody has had yet. */
   signal(name: string): Signal | undefined
   /** The entries of a child execution by its chain's name, born claimed by this node. */
@@ -62,6 +63,7 @@ export interface Undelivered {
   readonly requested: string
   readonly fallback?: string
   readonly token: string
+  readonly lineage?: Lineage | undefined
   /** Null where rendering it was what failed. */
   readonly request: Json
   readonly unknown: boolean
@@ -114,13 +116,13 @@ export type Acted =
 /** The way back to the rules, handed in from above. */
 export interface Dispatcher {
   /**
-   * Dispatches an action once under its token: asked again, it answers what came of it. Never throws; `retryable` says whether
-   * another token may fare better.
+   * Dispatches an action once under its token: asked again, it answers what came of it. Never throws. `retryable`: under another
+   * token it may fare better. `askAt`: nobody knows yet; ask again then.
    */
   dispatch(
     action: Action,
-    how: { readonly token: string; readonly lineage: Json | undefined; readonly chain: string },
-  ): Promise<{ readonly result: StepResult; readonly retryable: boolean }>
+    how: { readonly token: string; readonly lineage: Lineage | undefined; readonly chain: string },
+  ): Promise<{ readonly result: StepResult; readonly retryable: boolean } | { readonly askAt: number }>
 }
 
 /** Why a step that waits goes on. */

@@ -1,4 +1,5 @@
 import type { Json } from '../core/json.ts'
+import { passing } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import type { Chain, ChainStep } from './compile.ts'
@@ -159,7 +160,7 @@ export class Turn {
       definitions: [definition, ...beginning.definitions.filter((d) => d !== definition)],
       origin: beginning.origin,
       ...(prev && { prev }),
-      ...(beginning.lineage !== undefined && { lineage: beginning.lineage }),
+      ...(beginning.lineage && { lineage: passing(beginning.lineage, `chain:${name}`) }),
       runId: run.runId,
       ...(run.rule !== undefined && { rule: run.rule }),
       parent: { id: run.id, step: t.key, iteration: t.iteration, attempt },

@@ -15,16 +15,19 @@ import { end } from './wind-down.ts'
  */
 export function startUndoing(turn: Turn, due: readonly StepRecord[]): void {
   turn.undos = due
-  if (due.length === 0) return end(turn, turn.run.cause?.status ?? 'failed')
-  turn.say({ type: 'compensating', deadline: turn.now + turn.run.timeoutMs })
-  openUndo(turn)
+  if (due.length === 0) end(turn, turn.run.cause?.status ?? 'failed')
+  else {
+    turn.say({ type: 'compensating', deadline: turn.now + turn.run.timeoutMs })
+    openUndo(turn)
+  }
 }
 
 function openUndo(turn: Turn): void {
   const [record] = turn.undos
   if (!record) {
     const failed = (turn.run.undone?.failed ?? 0) > 0
-    return end(turn, failed ? 'failed' : 'compensated')
+    end(turn, failed ? 'failed' : 'compensated')
+    return
   }
   turn.say({ type: 'step_entered', step: record.key, iteration: record.iteration, undo: true })
   beginUndo(turn, record.key)

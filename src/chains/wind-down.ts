@@ -37,6 +37,7 @@ function wanted(turn: Turn, task: Task): Undelivered | undefined {
       token: sending.token,
       request: sending.request,
       unknown: sending.unknown === true || turn.resumed.has(task.key),
+      lineage: turn.from.beginning.lineage,
     }
   if (task.group || task.child !== undefined || task.undo) return undefined
   try {
@@ -75,7 +76,8 @@ export function windDown(turn: Turn): 'open' | 'undo' | 'ended' {
   if (cause) {
     // A group goes when nothing of it is under way.
     for (const t of run.open) if (!t.group && !turn.isActing(t)) dropTask(turn, t)
-    for (const t of turn.run.open) if (t.group && !turn.run.open.some((m) => m.key.startsWith(`${t.key}.`))) dropTask(turn, t)
+    for (const t of turn.run.open)
+      if (t.group && !turn.run.open.some((m) => m.key.startsWith(`${t.key}.`))) dropTask(turn, t)
   }
   if (turn.run.open.length > 0) return 'open'
   // A cancel that comes while the last step is in flight is too late: what is complete is complete.
@@ -93,7 +95,10 @@ export function end(turn: Turn, status: EndedStatus): void {
   const failed = turn.run.undone?.failed ?? 0
   const error =
     failed > 0
-      ? { code: 'compensation_failed', message: `${failed} of what was to be undone could not be: ${cause?.error?.message ?? cause?.status ?? ''}` }
+      ? {
+          code: 'compensation_failed',
+          message: `${failed} of what was to be undone could not be: ${cause?.error?.message ?? cause?.status ?? ''}`,
+        }
       : cause?.error
   turn.say({
     type: 'ended',

@@ -1,4 +1,5 @@
 import type { Action } from './action.ts'
+import type { Lineage } from './lineage.ts'
 import type { Resume } from './plan.ts'
 
 /** The kinds of entries in the state store, so that no two parts use one name for two things. */
@@ -48,6 +49,8 @@ export interface Hold {
   /** Where it continues in the rules. Absent: a copy (asks none), an occurrence (from the top). */
   readonly resume?: Resume
   readonly parentId?: string
+  /** What it has behind it: a scheduled one its holder too. Absent: nothing, it is the first. */
+  readonly lineage?: Lineage
   readonly rule?: string
   /** State id of the schedule key that points here. */
   readonly keyId?: string

@@ -64,6 +64,8 @@ export type End =
       readonly first_step: string
     }
   | { readonly outcome: 'accepted' }
+  /** `rule:<name>` and `chain:<name>`, from the one that was met again to itself; all there are where only the hops were too many. */
+  | { readonly outcome: 'loop_detected'; readonly cycle: readonly string[] }
   | {
       readonly outcome: 'circuit_open'
       readonly provider: string
@@ -104,6 +106,7 @@ const STATUS: { readonly [T in OutcomeTag]: number } = {
   accepted: 202,
   circuit_open: 503,
   failed: 502,
+  loop_detected: 508,
   dry_run: 200,
 }
 export const outcomeTags = Object.keys(STATUS) as readonly OutcomeTag[]

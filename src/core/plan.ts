@@ -60,6 +60,8 @@ export type End =
     }
   | { readonly kind: 'suppress' | 'deny'; readonly rule: string; readonly reason?: string }
   | { readonly kind: 'chain'; readonly rule: string; readonly chain: string }
+  /** It has come round, or too far: nothing else of the plan happens. */
+  | { readonly kind: 'loop'; readonly rule?: string; readonly reason: string; readonly cycle: readonly string[] }
   | ({
       readonly kind: 'group'
       readonly rule: string
@@ -83,6 +85,9 @@ export type End =
       readonly keyId?: string
       readonly onRepeat: 'restart' | 'keep' | 'add'
     } & Holder)
+
+/** Nothing comes of an action that ends so, but for the plan's side effects. */
+export const turnsAway = (end: End): boolean => end.kind === 'suppress' || end.kind === 'deny' || end.kind === 'loop'
 
 /** What a held action keeps of the rule that holds it, by name, so that deleting, renaming or moving rules changes nothing. */
 export interface Holder {
@@ -121,4 +126,6 @@ export interface Ruleset {
   readonly version: string
   readonly loadedAt: number
   evaluate(input: Evaluate): Plan
+  /** May this rule be passed twice in one lineage? */
+  isReentrant(rule: string): boolean
 }

@@ -9,6 +9,13 @@ export interface Receipt {
   readonly body: Json
 }
 
+/** What a request carries beside its action. */
+export interface RenderContext {
+  readonly token: string
+  /** Signed, for the receiver to hand on with what it dispatches; absent where nobody outside sees the request. */
+  readonly lineage?: string
+}
+
 /** A configured way out. It neither retries nor remembers: that is delivery's. */
 export interface Provider {
   readonly name: string
@@ -19,7 +26,7 @@ export interface Provider {
    * The request as plain data, stored before it is sent and sent as stored each time. Pure. Throws ProviderError
    * `invalid_payload` with a pointer when the payload has a known key of the wrong type.
    */
-  render(action: Action, context: { readonly token: string }): Json
+  render(action: Action, context: RenderContext): Json
   /** How long the accepting endpoint deduplicates this request by its token; 0 = it does not. Milliseconds. */
   dedupWindowMs(request: Json): number
   /** One attempt. Throws ProviderError and nothing else; aborts when the signal does. */

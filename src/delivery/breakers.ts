@@ -39,6 +39,8 @@ export interface Breakers {
   admit(provider: string, attemptMs: number): Promise<Admission>
   /** Makes an admitted attempt and counts how it ended. Rejects with what the attempt rejects with. */
   run<T>(provider: string, admission: Admission, attempt: () => Promise<T>): Promise<T>
+  /** Counts an attempt that needed no admission, because its provider cannot fail: it moves no breaker. */
+  succeeded(provider: string, durationMs: number): void
   /** An admitted attempt that is not made after all. */
   release(provider: string, admission: Admission): Promise<void>
   /** Counts a delivery that was turned away, for the stats. */
@@ -228,6 +230,7 @@ export function createBreakers(deps: {
       await count(name, 'success', probe)
       return got
     },
+    succeeded: (name, durationMs) => circuitOf(name).succeeded(durationMs),
     release: (name, admission) =>
       admission.admitted && admission.probe ? count(name, 'neither', admission.probe.id) : Promise.resolve(),
     refused: (name) => circuitOf(name).refused(),

@@ -18,6 +18,8 @@ export interface CircuitStats {
 export interface Circuit {
   /** Runs an admitted attempt; rejects with what the attempt rejects with. */
   fire<T>(attempt: () => Promise<T>): Promise<T>
+  /** Counts an attempt that was made without asking, because it could not fail. */
+  succeeded(durationMs: number): void
   /** Shows a state our breaker has taken. */
   show(state: 'open' | 'closed'): void
   /** Counts an attempt our breaker refused. */
@@ -55,6 +57,11 @@ export function createCircuit(name: string, clock: Clock): Circuit {
       // Our breaker has admitted it, so it runs: for opossum a probe is an attempt on a closed circuit.
       if (!breaker.closed) breaker.close()
       return breaker.fire(attempt) as Promise<T>
+    },
+    succeeded(durationMs) {
+      turn()
+      breaker.emit('fire')
+      breaker.emit('success', undefined, durationMs)
     },
     show(state) {
       if (state === 'open') breaker.open()

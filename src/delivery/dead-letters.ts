@@ -3,6 +3,7 @@ import { scopeOf } from '../core/action.ts'
 import { actionTag, kinds } from '../core/hold.ts'
 import { deliveryToken, joinParts } from '../core/ids.ts'
 import type { Json, JsonObject } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 
@@ -40,6 +41,8 @@ export interface DeadLetter {
   /** The caller was answered `failed` or `circuit_open`, and may have repeated it. */
   readonly told_caller: boolean
   readonly origin: DeadLetterOrigin
+  /** What it had behind it, for a redrive and for what is made of the letter. */
+  readonly lineage?: Lineage
   /** The dedup keys it held. */
   readonly dedup?: readonly { readonly id: string; readonly ttl_ms: number; readonly expires_at: string }[]
   /** State id of the Idempotency-Key it was admitted under. */
@@ -94,11 +97,11 @@ export function deleteDeadLetter(letter: DeadLetter): readonly Op[] {
 export function redriven(
   letter: DeadLetter,
   nonce: string,
-  render: (action: Action, provider: string, token: string) => Json,
+  render: (action: Action, provider: string, token: string, lineage: Lineage | undefined) => Json,
 ): DeadLetter & { readonly nonce: string } {
   const { step, iteration } = letter.origin
   const token = deliveryToken(letter.run_id, step, iteration, nonce)
-  const request = render(letter.action, letter.provider, token)
+  const request = render(letter.action, letter.provider, token, letter.lineage)
   return { ...letter, nonce, token, request, redrives: letter.redrives + 1 }
 }
 
@@ -161,6 +164,7 @@ export function deadLetterView(letter: DeadLetter, redact: Redact): JsonObject {
     dedup: _dedup,
     idempotency: _idempotency,
     context: _context,
+    lineage: _lineage,
     ...shown
   } = letter
   return redact(JSON.parse(JSON.stringify(shown)) as JsonObject)

@@ -1,12 +1,14 @@
+import type { Action } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage, LineageSigner } from '../core/lineage.ts'
 import { asProviderError, attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
 import type { Deliver, Delivery, DeliveryEnd, DeliveryHooks } from './delivery.ts'
 import { createLanes } from './lane.ts'
-import { type AttemptSeen, type Leg, type LegDeps, runLeg } from './leg.ts'
+import { type AttemptSeen, attempted, type Leg, type LegDeps, runLeg } from './leg.ts'
 import { type Route, type Routes, targets } from './route.ts'
 
 /*
@@ -52,6 +54,7 @@ export interface DeliverDeps {
   readonly providers: Routes
   readonly breakers: Breakers
   readonly env: Env
+  readonly signer: Pick<LineageSigner, 'sign'>
   /** 200 and 10,000 ms if left out. */
   readonly backoff?: Backoff
   readonly onAttempt?: (attempt: AttemptSeen) => void
@@ -81,6 +84,13 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     const route = current.routes.get(name)
     if (!route) throw new ProviderError('provider_unknown', `there is no provider "${name}"`, { retryable: true })
     return route
+  }
+
+  /** What stays on this machine is read by nobody who could hand a lineage on, and signing costs. */
+  const rendered = (route: Route, action: Action, token: string, lineage: Lineage | undefined): Json => {
+    const { provider } = route
+    const carried = provider.hasEffect && route.lineage !== false ? lineage : undefined
+    return provider.render(action, { token, ...(carried && { lineage: deps.signer.sign(carried) }) })
   }
 
   async function walk(routes: Routes, d: Delivery, hooks: DeliveryHooks): Promise<DeliveryEnd> {
@@ -127,7 +137,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         sofar.unknown = false
         sofar.firstAttemptAt = undefined
         try {
-          request = route.provider.render(d.action, { token: d.token })
+          request = rendered(route, d.action, d.token, d.lineage)
         } catch (e) {
           return fail(provider, asProviderError(env.log, provider, e))
         }
@@ -202,7 +212,27 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         if (--generation.inFlight === 0) generation.ended?.()
       }
     },
-    render: (action, provider, token) => routeOf(provider).provider.render(action, { token }),
+    async deliverCertain(provider, request) {
+      const generation = current
+      const route = generation.routes.get(provider)
+      if (!route) return undefined
+      generation.inFlight++
+      const startedAt = env.clock.now()
+      try {
+        const { timeoutMs } = route
+        const receipt = await attempt(env, route.provider, request, { token: '', timeoutMs, lost: NEVER })
+        deps.breakers.succeeded(provider, attempted(legDeps, lanes.of(provider), provider, startedAt))
+        return receipt
+      } catch (e) {
+        const error = asProviderError(env.log, provider, e)
+        attempted(legDeps, lanes.of(provider), provider, startedAt, error)
+        env.log.error({ provider, code: error.code }, 'a provider that cannot fail did')
+        return undefined
+      } finally {
+        if (--generation.inFlight === 0) generation.ended?.()
+      }
+    },
+    render: (action, provider, token, lineage) => rendered(routeOf(provider), action, token, lineage),
     has: (provider) => current.routes.has(provider),
     hasEffect: (provider) => routeOf(provider).provider.hasEffect,
     certain(provider) {

@@ -1,6 +1,8 @@
 import type { Action } from '../core/action.ts'
 import type { Json } from '../core/json.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Guarantee } from '../core/outcome.ts'
+import type { Receipt } from '../core/provider.ts'
 
 /**
  * What goes out, and how it ended. The caller has stored `request` under `token` before handing this over; what is
@@ -12,6 +14,8 @@ export interface Delivery {
   /** A rule's own fallback: taken before the provider's configured one. */
   readonly fallback?: string
   readonly token: string
+  /** For what is rendered on the way; `request` carries it already. */
+  readonly lineage?: Lineage
   /** Rendered for `provider`, and stored. */
   readonly request: Json
   /** When the first attempt under this token began, if one did before a crash or a hand-back. Milliseconds. */
@@ -89,8 +93,13 @@ export type DeliveryEnd =
 export interface Deliver {
   /** Never throws. */
   deliver(delivery: Delivery, hooks: DeliveryHooks): Promise<DeliveryEnd>
-  /** Renders for a provider; throws ProviderError `invalid_payload`, or `provider_unknown` for a name that is not configured. */
-  render(action: Action, provider: string, token: string): Json
+  /**
+   * One attempt at a provider that was `certain` when the commit was made, which holds its outcome: breaker, bulkhead and rate limit
+   * have no say any more. Never throws. Undefined: it failed all the same, and the log says how.
+   */
+  deliverCertain(provider: string, request: Json): Promise<Receipt | undefined>
+  /** Renders for a provider, the lineage signed; throws ProviderError `invalid_payload`, or `provider_unknown` for a name that is not configured. */
+  render(action: Action, provider: string, token: string, lineage?: Lineage): Json
   has(provider: string): boolean
   /** False for providers that need no intent. */
   hasEffect(provider: string): boolean

@@ -113,21 +113,32 @@ async function send(
   try {
     const opts = { token: leg.token, timeoutMs, lost: leg.hooks.lost }
     const receipt = await breakers.run(provider, admission, () => attempt(env, leg.route.provider, leg.request, opts))
-    const durationMs = env.clock.now() - startedAt
-    lane.health.seen(durationMs)
-    deps.onAttempt({ provider, result: 'success', durationMs })
+    attempted(deps, lane, provider, startedAt)
     return { kind: 'sent', receipt, startedAt }
   } catch (e) {
     if (e instanceof ClaimLost) return { kind: 'lost' }
     const error = asProviderError(env.log, provider, e)
-    const durationMs = env.clock.now() - startedAt
-    lane.health.seen(durationMs, error)
-    deps.onAttempt({ provider, result: error.retryable ? 'retryable' : 'permanent', code: error.code, durationMs })
+    attempted(deps, lane, provider, startedAt, error)
     sofar.unknown ||= error.unknown
     if (!error.retryable) return failed(error)
     if (error.retryAfterMs !== undefined) lane.limiter.block(env.clock.now() + error.retryAfterMs)
     return { kind: 'retry', error }
   }
+}
+
+/** Those who count learn how an attempt has ended. */
+export function attempted(
+  deps: Pick<LegDeps, 'env' | 'onAttempt'>,
+  lane: Pick<Lane, 'health'>,
+  provider: string,
+  startedAt: number,
+  error?: ProviderError,
+): number {
+  const durationMs = deps.env.clock.now() - startedAt
+  lane.health.seen(durationMs, error)
+  if (!error) deps.onAttempt({ provider, result: 'success', durationMs })
+  else deps.onAttempt({ provider, result: error.retryable ? 'retryable' : 'permanent', code: error.code, durationMs })
+  return durationMs
 }
 
 /** Waits with a signal that aborts when the claim is lost, the process stops, or the deadline comes. */

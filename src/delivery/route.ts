@@ -17,6 +17,8 @@ export interface Route {
   readonly maxRetries: number
   readonly maxConcurrent: number
   readonly rateLimit?: RateLimit
+  /** False: what leaves here carries no lineage. */
+  readonly lineage?: boolean
   /** `fallback_provider`: where a delivery goes when the breaker refuses. */
   readonly fallback?: string
 }

@@ -1,6 +1,6 @@
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Plan } from '../core/plan.ts'
+import { type Plan, turnsAway } from '../core/plan.ts'
 import type { ClaimRef, Committed, Op } from '../core/state.ts'
 import { type CountOps, overWarnings } from '../quotas/quotas.ts'
 import type { KeyState } from '../schedules/schedule.ts'
@@ -58,7 +58,7 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
   // Its place is first, its value is known last.
   const idempotencyAt = run.idempotency ? add(draft, [PLACE], { is: 'idempotency' }) : undefined
   if (run.held) add(draft, run.held.remove, { is: 'claim' })
-  const quiet = (plan.end.kind === 'suppress' || plan.end.kind === 'deny') && plan.effects.length === 0
+  const quiet = turnsAway(plan.end) && plan.effects.length === 0
   const guardsAt = draft.ops.length
   const taken = quiet ? [] : guardOps(draft, plan)
   const counted = run.counted || quiet ? undefined : addQuotas(tools, run, plan, draft, now)
@@ -141,7 +141,7 @@ function addQuotas(
 ): { readonly ops: CountOps; readonly at: number } | undefined {
   const { end } = plan
   const starts = plan.effects.some((e) => e.kind === 'chain')
-  if ((end.kind === 'suppress' || end.kind === 'deny' || isKept(plan, draft)) && !starts) return undefined
+  if ((turnsAway(end) || isKept(plan, draft)) && !starts) return undefined
   const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
   const ops = tools.quotas.countOps(run.scope, provider, now)
   if (ops.ops.length === 0) return undefined

@@ -98,6 +98,8 @@ function endView(end: End): JsonObject {
       return { type: 'schedule', ...by, scheduled_for: isoTime(end.dueAt), on_repeat: end.onRepeat }
     case 'chain':
       return { type: 'chain', ...by, chain: end.chain }
+    case 'loop':
+      return { type: 'loop', ...by, reason: end.reason, cycle: end.cycle }
     default:
       return { type: end.kind, ...by, ...(end.reason !== undefined && { reason: end.reason }) }
   }

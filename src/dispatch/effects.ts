@@ -1,5 +1,6 @@
 import type { Action } from '../core/action.ts'
 import type { Hold } from '../core/hold.ts'
+import { passing } from '../core/lineage.ts'
 import type { Plan } from '../core/plan.ts'
 import { cancelOps, emptyKey, putHold } from '../schedules/schedule.ts'
 import { endedRecord } from '../schedules/schedules.ts'
@@ -7,7 +8,7 @@ import type { After, Tools } from './after.ts'
 import { add, type Draft } from './draft.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
-import type { Run } from './run.ts'
+import { lineageOf, type Run } from './run.ts'
 
 export interface Effects {
   readonly copies: readonly string[]
@@ -37,6 +38,7 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
         auditId,
         now,
         rule: effect.rule,
+        lineage: passing(lineageOf(run), `rule:${effect.rule}`, `chain:${effect.chain}`),
       })
       if (!started) warnings.push(`chain "${effect.chain}" is not defined any more; it was not started`)
       else {
@@ -68,6 +70,8 @@ function copyHold(parts: Parts, run: Run, source: Action, target: string, rule: 
     heldAt: now,
     firstDueAt: now,
     parentId: run.action.id,
+    // Its rule is passed when it leaves.
+    lineage: lineageOf(run),
     rule,
     counted: false,
   }

@@ -2,6 +2,7 @@ import { isoTime } from '../core/clock.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Hold } from '../core/hold.ts'
 import { deliveryToken } from '../core/ids.ts'
+import { passing } from '../core/lineage.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { End, Plan } from '../core/plan.ts'
 import type { Committed } from '../core/state.ts'
@@ -16,7 +17,7 @@ import type { Effects } from './effects.ts'
 import { type Intent, intentOf, putIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
-import type { Run } from './run.ts'
+import { lineageOf, type Run } from './run.ts'
 import { executed } from './send.ts'
 
 /** What an end adds to the commit, and what is told once it is durable. */
@@ -65,6 +66,13 @@ export function endOps(input: EndInput): Ended {
         },
         after: {},
       }
+    case 'loop': {
+      const { rule, reason, cycle } = end
+      return {
+        outcome: { ...input.base, outcome: 'loop_detected', ...(rule !== undefined && { rule }), reason, cycle },
+        after: {},
+      }
+    }
     case 'chain':
       return chainEnd(input, end)
     case 'group':
@@ -86,6 +94,7 @@ function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'
     auditId,
     now,
     rule: end.rule,
+    lineage: passing(lineageOf(run), `rule:${end.rule}`, `chain:${end.chain}`),
   })
   if (!started) return failed(base, end.rule, 'chain_unknown', `chain "${end.chain}" is not defined any more`)
   const at = add(draft, started.ops)
@@ -106,7 +115,13 @@ function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'
 function groupEnd({ run, plan, draft, base }: EndInput, end: EndOf<'group'>): Ended {
   const at = add(
     draft,
-    appendOps(end, { action: plan.action, runId: run.runId, receivedAt: run.receivedAt, matched: plan.matched }),
+    appendOps(end, {
+      action: plan.action,
+      runId: run.runId,
+      receivedAt: run.receivedAt,
+      matched: plan.matched,
+      ...(run.lineage && { lineage: run.lineage }),
+    }),
   )
   const outcome: Outcome = { ...base, outcome: 'grouped', rule: end.rule, group_id: end.groupId }
   return {
@@ -139,6 +154,7 @@ function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndO
       matched: plan.matched,
     },
     ...(run.parentId !== undefined && { parentId: run.parentId }),
+    lineage: passing(lineageOf(run), `rule:${end.rule}`),
     rule: end.rule,
     ...(end.keyId !== undefined && { keyId: end.keyId }),
     counted: true,
@@ -175,15 +191,16 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
   const certain = parts.deliver.certain(provider) && !run.idempotency && !promised
   // What leaves nothing behind outside needs no token to be known by.
   const token = certain ? '' : deliveryToken(run.runId)
+  const common = intentOf(run, plan, now)
   let request: Intent['request']
   try {
-    request = parts.deliver.render(plan.action, provider, token)
+    request = parts.deliver.render(plan.action, provider, token, common.lineage)
   } catch (e) {
     if (!(e instanceof ProviderError)) throw e
     return failed(base, end.rule, e.code, e.message, provider)
   }
   const intent: Intent = {
-    ...intentOf(run, plan, now),
+    ...common,
     provider,
     ...(end.fallback !== undefined && { fallback: end.fallback }),
     rerouted: end.rerouted,

@@ -32,13 +32,15 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     await parts.state.commit(entry.key.scope, ended.ops)
     return
   }
-  const { action, runId, auditId, heldAt, kind, rule } = entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
+  const { action, runId, auditId, heldAt, kind, rule, lineage } =
+    entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
   const run: Run = {
     runId,
     auditId,
     kind,
     action,
     scope: entry.key.scope,
+    ...(lineage && { lineage }),
     receivedAt: heldAt,
     caller: 'gateway',
     rulesVersion: '',
@@ -71,12 +73,12 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
 }
 
 const ofFlush = (entry: Claimed) => {
-  const { action, runId, auditId, sealedAt, resume } = flushAction(entry.value)
-  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule }
+  const { action, runId, auditId, sealedAt, resume, lineage } = flushAction(entry.value)
+  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule, lineage }
 }
 const ofHold = (entry: Claimed) => {
   const hold = readHold(entry)
   const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
-  const { action, runId, auditId, heldAt, rule } = hold
-  return { action, runId, auditId, heldAt, kind, rule }
+  const { action, runId, auditId, heldAt, rule, lineage } = hold
+  return { action, runId, auditId, heldAt, kind, rule, lineage }
 }

@@ -31,6 +31,7 @@ export function forwardOps(parts: Pick<Parts, 'env' | 'settings'>, letter: DeadL
     heldAt: now,
     firstDueAt: now,
     parentId: letter.action.id,
+    ...(letter.lineage && { lineage: letter.lineage }),
     rule: FORWARD_RULE,
     counted: true,
   }

@@ -3,17 +3,19 @@ import type { Action } from '../core/action.ts'
 import { scopeOf } from '../core/action.ts'
 import { Problem } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
-import { didYouMean } from '../core/nearest.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Plan, TraceEntry } from '../core/plan.ts'
+import type { Evaluate, Plan, TraceEntry } from '../core/plan.ts'
 import type { Committed, Op } from '../core/state.ts'
 import type { Rules } from '../rules/rules.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ, type ReadBefore } from './admission.ts'
 import type { Tools } from './after.ts'
+import type { Behind } from './behind.ts'
+import { knownProvider, namedProvider } from './door.ts'
 import { dryOutcome } from './dry-run.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
 import { common } from './intent.ts'
+import { withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import { judge, type Verdict } from './refused.ts'
@@ -39,11 +41,11 @@ export interface Gateway {
     items: readonly { readonly action: Action; readonly request: DispatchRequest }[],
   ): readonly Promise<Answer>[]
   /** The same evaluation and the same commit, with nothing written or sent. */
-  dryRun(action: Action, trace: boolean): Promise<Outcome>
+  dryRun(action: Action, trace: boolean, behind?: Behind): Promise<Outcome>
   /** Resolves when every delivery that nobody waits for has ended or was handed back. */
   idle(): Promise<void>
 }
-export interface DispatchRequest {
+export interface DispatchRequest extends Behind {
   readonly caller: string
   readonly idempotency?: IdempotencyRequest
   /** `Prefer: respond-async`: answered when stored, delivered off the caller's path. */
@@ -60,6 +62,8 @@ export interface GatewayTools extends Tools {
   readonly rules: Pick<Rules, 'current' | 'hit'>
   readonly chains: Pick<Chains, 'startOps' | 'begin'>
   readonly schedules: Pick<Schedules, 'keys'>
+  /** May this chain be passed twice in one lineage? */
+  readonly isReentrantChain: (name: string) => boolean
   /** Names for "did you mean". */
   readonly providerNames: () => Iterable<string>
   /** Makes the loop that has new work run now. */
@@ -95,28 +99,18 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       rulesVersion,
       keysVersion: runId,
       ...(request.idempotency && { idempotency: request.idempotency }),
+      ...(request.lineage && { lineage: request.lineage }),
       counted: false,
       accepted: request.async === true,
     }
   }
 
-  function atTheDoor(action: Action): void {
-    if (action.provider === undefined || parts.deliver.has(action.provider)) return
-    const message = `no provider has this name${didYouMean(action.provider, tools.providerNames())}`
-    throw new Problem(422, 'provider_unknown', `the provider is not configured`, {
-      errors: [{ pointer: '/provider', message }],
-    })
-  }
-  function needsProvider(plan: Plan): void {
-    if (plan.end.kind === 'deliver' && plan.end.provider === undefined)
-      throw new Problem(
-        422,
-        'provider_required',
-        'neither the action nor a rule names a provider, and there is no default',
-        {
-          errors: [{ pointer: '/provider', message: 'is required here' }],
-        },
-      )
+  function planOf(input: Evaluate, { lineage, warnings = [] }: Behind): { plan: Plan; version: string } {
+    const ruleset = tools.rules.current()
+    const may = { rule: ruleset.isReentrant, chain: tools.isReentrantChain }
+    const plan = withoutLoop(ruleset.evaluate(input), lineage, may)
+    const told = warnings.length === 0 ? plan : { ...plan, warnings: [...warnings, ...plan.warnings] }
+    return { plan: told, version: ruleset.version }
   }
 
   interface Started {
@@ -128,14 +122,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   function start(action: Action, request: DispatchRequest): Started {
-    atTheDoor(action)
+    knownProvider(parts, action, tools.providerNames)
     const now = env.clock.now()
     const trace: TraceEntry[] | undefined = request.trace ? [] : undefined
-    const ruleset = tools.rules.current()
-    const plan = ruleset.evaluate({ action, now, ...(trace && { trace }) })
+    const { plan, version } = planOf({ action, now, ...(trace && { trace }) }, request)
     tools.rules.hit(plan.matched, now)
-    needsProvider(plan)
-    const run = newRun(action, request, now, ruleset.version)
+    namedProvider(plan)
+    const run = newRun(action, request, now, version)
     const reads = keysOf(plan).length > 0
     const first = reads ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
@@ -266,14 +259,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         return begun.then((s) => s.answer)
       })
     },
-    async dryRun(action, traced) {
-      atTheDoor(action)
+    async dryRun(action, traced, behind = {}) {
+      knownProvider(parts, action, tools.providerNames)
       const now = env.clock.now()
       const trace: TraceEntry[] = []
-      const ruleset = tools.rules.current()
-      const plan = ruleset.evaluate({ action, now, ...(traced && { trace }) })
-      needsProvider(plan)
-      const run = newRun(action, { caller: 'dry_run' }, now, ruleset.version)
+      const { plan, version } = planOf({ action, now, ...(traced && { trace }) }, behind)
+      namedProvider(plan)
+      const run = newRun(action, { caller: 'dry_run', ...behind }, now, version)
       const admission = admit(parts, tools, run, plan, await readBefore(run, plan, new Map()))
       const done = await state.commit(run.scope, admission.ops, { dry: true })
       const verdict = done.ok ? undefined : await judge(parts, run, admission, done)

@@ -2,6 +2,7 @@ import { type Action, scopeOf } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Hold, kinds } from '../core/hold.ts'
+import type { Lineage } from '../core/lineage.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan, Resume } from '../core/plan.ts'
 import type { Claimed, Op } from '../core/state.ts'
@@ -11,6 +12,7 @@ import { readHold, unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
 import type { GatewayTools } from './gateway.ts'
+import { withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import { judge } from './refused.ts'
@@ -48,6 +50,7 @@ interface Work {
   readonly firstDueAt: number
   readonly resume?: Resume
   readonly parentId?: string
+  readonly lineage?: Lineage
   readonly rule?: string
   readonly counted: boolean
   readonly hold?: Hold
@@ -62,6 +65,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const now = env.clock.now()
     const ruleset = tools.rules.current()
     const { action, resume } = work
+    const may = { rule: ruleset.isReentrant, chain: tools.isReentrantChain }
     const plan: Plan =
       work.kind === 'copy'
         ? {
@@ -77,7 +81,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
               ...(work.rule !== undefined && { rule: work.rule }),
             },
           }
-        : ruleset.evaluate({ action, now, ...(resume && { resume }) })
+        : withoutLoop(ruleset.evaluate({ action, now, ...(resume && { resume }) }), work.lineage, may)
     // Those that matched before it was held were told then.
     tools.rules.hit(plan.matched.slice(resume?.matched.length ?? 0), now)
     if (lacks(plan)) return handBack(work, now)
@@ -111,6 +115,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       receivedAt: work.heldAt,
       caller: 'gateway',
       ...(work.parentId !== undefined && { parentId: work.parentId }),
+      ...(work.lineage && { lineage: work.lineage }),
       rulesVersion,
       keysVersion: env.newId(),
       counted: work.counted,
@@ -251,16 +256,15 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
           hold,
           ...(hold.resume && { resume: hold.resume }),
           ...(hold.parentId !== undefined && { parentId: hold.parentId }),
+          ...(hold.lineage && { lineage: hold.lineage }),
           ...(hold.rule !== undefined && { rule: hold.rule }),
         }),
       )
     },
     async flush(entry) {
-      const { action, resume, runId, auditId, sealedAt } = flushAction(entry.value)
-      const heldAt = sealedAt
-      await unlessStoreIsAway(
-        release({ entry, kind: 'flush', runId, auditId, action, heldAt, firstDueAt: heldAt, resume, counted: true }),
-      )
+      const { action, resume, runId, auditId, sealedAt: heldAt, lineage } = flushAction(entry.value)
+      const flush = { action, resume, runId, auditId, heldAt, firstDueAt: heldAt, lineage } as const
+      await unlessStoreIsAway(release({ entry, kind: 'flush', counted: true, ...flush }))
     },
   }
 }

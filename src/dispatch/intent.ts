@@ -2,11 +2,12 @@ import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
 import { actionTag, kinds } from '../core/hold.ts'
 import type { Json } from '../core/json.ts'
+import { type Lineage, passing } from '../core/lineage.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Op } from '../core/state.ts'
 import type { TakenKey } from './dedup.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
-import type { Run } from './run.ts'
+import { lineageOf, type Run } from './run.ts'
 
 /**
  * An admitted action on its way out: stored, with the rendered request, before the first byte. Whoever claims it again goes
@@ -47,6 +48,8 @@ export interface Intent {
   readonly receivedAt: number
   readonly caller: string
   readonly parentId?: string
+  /** With the rule that sends it: what its request carries signed. */
+  readonly lineage?: Lineage
   readonly dedup: readonly TakenKey[]
   readonly idempotency: readonly IdempotencyRequest[]
   /** The version under which the keys above were put. */
@@ -108,5 +111,11 @@ export const intentOf = (run: Run, plan: Plan, now: number) => ({
   receivedAt: run.receivedAt,
   caller: run.caller,
   ...(run.parentId !== undefined && { parentId: run.parentId }),
+  lineage: leaving(run, plan),
   keysVersion: run.keysVersion,
 })
+
+function leaving(run: Run, { end }: Plan): Lineage {
+  const behind = lineageOf(run)
+  return end.kind === 'deliver' && end.rule !== undefined ? passing(behind, `rule:${end.rule}`) : behind
+}

@@ -158,7 +158,7 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
 
 function renderAgain(parts: Parts, letter: DeadLetter, nonce: string): DeadLetter {
   try {
-    return redriven(letter, nonce, (action, provider, token) => parts.deliver.render(action, provider, token))
+    return redriven(letter, nonce, (...what) => parts.deliver.render(...what))
   } catch (e) {
     if (!(e instanceof ProviderError)) throw e
     throw new Problem(409, e.code, `it cannot be sent as it is: ${e.message}`)

@@ -1,5 +1,6 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
+import { type Lineage, newLineage } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
 
@@ -15,6 +16,8 @@ export interface Run {
   readonly receivedAt: number
   readonly caller: string
   readonly parentId?: string
+  /** What it has behind it. Absent: nothing, it is the first. */
+  readonly lineage?: Lineage
   readonly rulesVersion: string
   /** New for each admission: the version of the keys it takes. */
   readonly keysVersion: string
@@ -32,3 +35,6 @@ export interface Run {
     readonly attempts: number
   }
 }
+
+/** What is handed on to whatever comes of a run. */
+export const lineageOf = (run: Pick<Run, 'runId' | 'lineage'>): Lineage => run.lineage ?? newLineage(run.runId)

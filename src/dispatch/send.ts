@@ -2,7 +2,7 @@ import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import type { Guarantee, Outcome } from '../core/outcome.ts'
 import type { Claimed, ClaimRef, Op } from '../core/state.ts'
-import type { DeliveryEnd, DeliveryHooks } from '../delivery/delivery.ts'
+import type { DeliveryEnd } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS, type Lease } from '../delivery/lease.ts'
 import { common, type Intent, intentScope, intentTags, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
@@ -20,14 +20,10 @@ export interface Send {
   /** Delivers and settles. `undefined`: put back, it will go on later. Rejects with StateUnknown when the end could not be stored. */
   send(intent: Intent, claim: ClaimRef & { readonly until: number }, attempts: number): Promise<Outcome | undefined>
   /** To a provider that cannot fail: `told` is recorded already, the answer gains what the provider said. */
-  sendCertain(intent: Intent, told: Outcome): Promise<Outcome>
+  sendCertain(intent: Pick<Intent, 'provider' | 'request'>, told: Outcome): Promise<Outcome>
   /** An intent whose lease ran out: sent again if that is safe, else ended as interrupted. */
   recover(entry: Claimed): Promise<void>
 }
-
-/** The hooks of a delivery that no claim holds and nothing cuts short. */
-const NEVER = new AbortController().signal
-const UNHELD: DeliveryHooks = { store: async () => false, lost: NEVER, stopping: NEVER }
 
 export function createSend(parts: Parts): Send {
   const { env, state, deliver } = parts
@@ -51,6 +47,7 @@ export function createSend(parts: Parts): Send {
           ...(intent.fallback !== undefined && { fallback: intent.fallback }),
           token: intent.token,
           request: intent.request,
+          ...(intent.lineage && { lineage: intent.lineage }),
           firstAttemptAt: intent.firstAttemptAt,
           unknownElsewhere: intent.unknownElsewhere,
           ...(intent.unknown && { unknown: true }),
@@ -152,15 +149,9 @@ export function createSend(parts: Parts): Send {
 
   return {
     send,
-    async sendCertain(intent, told) {
-      const { action, provider, token, request } = intent
-      const end = await deliver.deliver(
-        { action, provider, token, request, deadline: env.clock.now() + parts.settings().deadlineMs },
-        UNHELD,
-      )
-      if (end.kind !== 'executed')
-        env.log.error({ action_id: action.id, provider, end: end.kind }, 'a provider that cannot fail did')
-      else if (told.outcome === 'executed' || told.outcome === 'rerouted') return { ...told, response: end.response }
+    async sendCertain({ provider, request }, told) {
+      const response = await deliver.deliverCertain(provider, request)
+      if (response && (told.outcome === 'executed' || told.outcome === 'rerouted')) return { ...told, response }
       return told
     },
     async recover(entry) {

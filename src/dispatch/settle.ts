@@ -183,6 +183,7 @@ function letterOf(
     first_attempt_at: isoTime(intent.firstAttemptAt),
     told_caller: !intent.putBack,
     origin: { kind: originKind(intent.kind) },
+    ...(intent.lineage && { lineage: intent.lineage }),
     dedup: intent.dedup.map((k) => ({
       id: k.id,
       ttl_ms: Math.max(0, k.until - intent.receivedAt),
@@ -190,7 +191,7 @@ function letterOf(
     })),
     ...(intent.idempotency[0] && { idempotency: intent.idempotency[0].id }),
     // The rest of the intent, so that whoever takes the run over later continues it as it was.
-    context: JSON.parse(JSON.stringify({ ...intent, action: null, request: null })) as JsonObject,
+    context: JSON.parse(JSON.stringify({ ...intent, action: null, request: null, lineage: undefined })) as JsonObject,
     redrives: 0,
   }
 }
@@ -198,7 +199,8 @@ function letterOf(
 /** The intent a dead letter was, to be sent again under a claim of its own. */
 export function intentOfLetter(letter: DeadLetter): Intent {
   const context = letter.context as unknown as Omit<Intent, 'action' | 'request'>
-  return { ...context, action: letter.action, request: letter.request }
+  const { action, request, lineage } = letter
+  return { ...context, action, request, ...(lineage && { lineage }) }
 }
 
 /** The dead letter of an action that failed before anything could be sent (its payload does not fit the provider, say). */

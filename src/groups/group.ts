@@ -3,6 +3,7 @@ import { isoTime } from '../core/clock.ts'
 import { kinds } from '../core/hold.ts'
 import { uuidv5, uuidv7Of } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
+import { type Lineage, longer, newLineage, passing } from '../core/lineage.ts'
 import type { End, Resume } from '../core/plan.ts'
 import type { Op, SealInto } from '../core/state.ts'
 
@@ -34,6 +35,8 @@ export interface GroupItem {
   readonly received_at: string
   readonly payload: JsonObject
   readonly metadata: { readonly [key: string]: string }
+  /** Kept for the flush, and shown to nobody. Absent: the event is its own first. */
+  readonly lineage?: Lineage
 }
 /** The value of a `flush` entry, as the `seal` op writes it. */
 interface Sealed {
@@ -61,6 +64,7 @@ export function appendOps(
     readonly runId: string
     readonly receivedAt: number
     readonly matched: readonly string[]
+    readonly lineage?: Lineage
   },
 ): readonly Op[] {
   const { action, runId } = event
@@ -81,6 +85,7 @@ export function appendOps(
     received_at: isoTime(event.receivedAt),
     payload: action.payload,
     metadata: action.metadata,
+    ...(event.lineage && { lineage: event.lineage }),
   }
   return [
     {
@@ -106,6 +111,8 @@ export interface Flush {
   /** Of the record its end will write. */
   readonly auditId: string
   readonly targetProvider?: string
+  /** The longest of its events', and the group's rule. */
+  readonly lineage: Lineage
   readonly sealedAt: number
   readonly events: readonly GroupItem[]
 }
@@ -131,7 +138,7 @@ export function flushAction(sealedValue: string): Flush {
         group_key: value.group_key,
         labels: value.labels,
         event_count: events.length,
-        events: events.map(({ run_id: _run, ...event }) => event),
+        events: events.map(shownItem),
       },
       metadata: {},
       created_at: isoTime(sealed.sealed_at),
@@ -140,10 +147,17 @@ export function flushAction(sealedValue: string): Flush {
     runId,
     auditId: uuidv7Of(sealed.sealed_at, 'flush', runId),
     ...(value.target_provider !== undefined && { targetProvider: value.target_provider }),
+    lineage: passing(longest(events) ?? newLineage(runId), `rule:${value.rule}`),
     sealedAt: sealed.sealed_at,
     events,
   }
 }
+
+const longest = (events: readonly GroupItem[]): Lineage | undefined =>
+  events.map((e) => e.lineage ?? newLineage(e.run_id)).reduce<Lineage | undefined>(longer, undefined)
+
+/** An event as the notification and the API have it: without what only the gateway needs. */
+export const shownItem = ({ run_id: _run, lineage: _lineage, ...event }: GroupItem) => event
 
 export const readValue = (text: string): GroupValue => JSON.parse(text) as GroupValue
 export const readItem = (text: string): GroupItem => JSON.parse(text) as GroupItem

@@ -4,7 +4,7 @@ import { kinds } from '../core/hold.ts'
 import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op, Peeked, StateStore } from '../core/state.ts'
-import { flushAction, groupTag, readItem, readValue, sealInto } from './group.ts'
+import { flushAction, groupTag, readItem, readValue, sealInto, shownItem } from './group.ts'
 
 /** The kind under which open buffers are listed and claimed. */
 export const BUFFER = 'buffer'
@@ -112,10 +112,7 @@ export function groups(deps: GroupsDeps): Groups {
 
 function groupView(id: string, buffer: Peeked, redact: Redact): JsonObject {
   const value = buffer.value === undefined ? undefined : readValue(buffer.value)
-  const events = (buffer.items ?? []).map((i) => {
-    const { run_id: _run, ...event } = readItem(i.item)
-    return event
-  })
+  const events = (buffer.items ?? []).map((i) => shownItem(readItem(i.item)))
   return {
     group_id: id,
     ...shownKey(value?.group_key ?? '', value?.labels ?? {}, redact),

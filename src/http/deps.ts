@@ -2,6 +2,7 @@ import type { Chains } from '../chains/chains.ts'
 import type { AuditRow, AuditStore } from '../core/audit.ts'
 import type { Env } from '../core/env.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { LineageSigner } from '../core/lineage.ts'
 import type { Redact } from '../core/redact.ts'
 import type { StateStore } from '../core/state.ts'
 import type { Breakers } from '../delivery/breakers.ts'
@@ -29,6 +30,8 @@ export interface HttpDeps {
   readonly defaultProvider: () => string | undefined
   readonly gateway: Gateway
   readonly redrive: Redrive
+  /** Reads the lineage that comes with an action. */
+  readonly signer: Pick<LineageSigner, 'read'>
   readonly rules: Rules
   readonly state: StateStore
   readonly audit: AuditStore

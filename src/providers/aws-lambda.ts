@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isObject, type Json, own } from '../core/json.ts'
-import { defineProvider, type Receipt } from '../core/provider.ts'
+import { LINEAGE_KEY } from '../core/lineage.ts'
+import { defineProvider, type Receipt, type RenderContext } from '../core/provider.ts'
 import { awsCalls } from './aws/client.ts'
 import { awsConfig } from './aws/config.ts'
 import { decode, stored } from './wire/data.ts'
@@ -15,8 +16,8 @@ type Request = {
 }
 
 /**
- * Invokes one function with the payload as its event; the answer is the function's own result. The token travels as
- * `context.client_context.custom.signalbox_token`, which Lambda hands only to synchronous calls.
+ * Invokes one function with the payload as its event; the answer is the function's own result. Token and lineage travel as
+ * `context.client_context.custom.signalbox_…`, which Lambda hands only to synchronous calls.
  */
 export const awsLambda = defineProvider({
   type: 'aws-lambda',
@@ -43,11 +44,11 @@ export const awsLambda = defineProvider({
       name,
       type: 'aws-lambda',
       hasEffect: true,
-      render: (action, { token }): Request => ({
+      render: (action, context): Request => ({
         ...target,
         InvocationType: config.invocation_type,
         Payload: JSON.stringify(action.payload),
-        ...(synchronous && { ClientContext: clientContext(token) }),
+        ...(synchronous && { ClientContext: clientContext(context) }),
       }),
       dedupWindowMs: () => 0,
       async send(request, { signal }) {
@@ -72,8 +73,10 @@ export const awsLambda = defineProvider({
   },
 })
 
-const clientContext = (token: string): string =>
-  Buffer.from(JSON.stringify({ custom: { signalbox_token: token } })).toString('base64')
+const clientContext = ({ token, lineage }: RenderContext): string => {
+  const custom = { signalbox_token: token, ...(lineage !== undefined && { [LINEAGE_KEY]: lineage }) }
+  return Buffer.from(JSON.stringify({ custom })).toString('base64')
+}
 
 /** The shape API Gateway's proxy integration gives a result: `{statusCode, headers, body, isBase64Encoded}`. */
 function unwrapProxy(result: Json): Receipt {

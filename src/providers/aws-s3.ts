@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Action } from '../core/action.ts'
 import { isObject, type JsonObject, own } from '../core/json.ts'
-import { defineProvider, type Receipt } from '../core/provider.ts'
+import { defineProvider, type Receipt, type RenderContext } from '../core/provider.ts'
 import { awsCalls } from './aws/client.ts'
 import { awsConfig } from './aws/config.ts'
 import { bodyOf } from './aws/objects.ts'
@@ -23,7 +23,7 @@ type Request =
       readonly metadata: { readonly [key: string]: string }
     }
 
-/** Reads and writes objects of one bucket. Writing a key twice is writing it once; the token is in the object's metadata. */
+/** Reads and writes objects of one bucket. Writing a key twice is writing it once; token and lineage are in the object's metadata. */
 export const awsS3 = defineProvider({
   type: 'aws-s3',
   verbs: VERBS,
@@ -54,11 +54,11 @@ export const awsS3 = defineProvider({
       name,
       type: 'aws-s3',
       hasEffect: true,
-      render(action, { token }): Request {
+      render(action, context): Request {
         const verb = verbOf(action)
         const input = placeOf(action.payload)
         if (verb !== 'put_object') return { verb, input }
-        return { verb, input, content: contentOf(action.payload), metadata: metadataOf(action.payload, token) }
+        return { verb, input, content: contentOf(action.payload), metadata: metadataOf(action.payload, context) }
       },
       dedupWindowMs: () => 0,
       async send(request, { signal }): Promise<Receipt> {
@@ -112,8 +112,11 @@ function contentOf(payload: JsonObject): Content {
 
 /** Header names without underscores, because some intermediaries drop those. */
 const TOKEN_METADATA = 'signalbox-token'
+const LINEAGE_METADATA = 'signalbox-lineage'
+/** Of all names and values together; S3 refuses more. */
+const MAX_METADATA_BYTES = 2048
 
-function metadataOf(payload: JsonObject, token: string): { readonly [key: string]: string } {
+function metadataOf(payload: JsonObject, { token, lineage }: RenderContext): { readonly [key: string]: string } {
   const given = objectAt(payload, 'metadata') ?? {}
   const out: Record<string, string> = {}
   for (const key of Object.keys(given)) {
@@ -124,8 +127,15 @@ function metadataOf(payload: JsonObject, token: string): { readonly [key: string
       throw invalidPayload(pointer, `expected a string, got ${kindOf(value)}`)
     if (value !== null) out[key.toLowerCase()] = headerText(String(value), pointer)
   }
-  return { ...out, [TOKEN_METADATA]: token }
+  const without: Record<string, string> = { ...out, [TOKEN_METADATA]: token }
+  if (lineage === undefined) return without
+  // An object that may be written does not fail for what is only said about it.
+  const all = { ...without, [LINEAGE_METADATA]: lineage }
+  return bytesOf(all) > MAX_METADATA_BYTES ? without : all
 }
+
+const bytesOf = (metadata: { readonly [key: string]: string }): number =>
+  Buffer.byteLength(Object.entries(metadata).flat().join(''))
 
 /** RFC 2047 for what is not ASCII, as S3 itself returns it. */
 function headerText(text: string, pointer: string): string {

@@ -21,7 +21,7 @@ type Request = {
   }
 }
 
-/** Publishes to one topic. The token is the deduplication id of a FIFO topic, else the attribute `signalbox_token`. */
+/** Publishes to one topic. The token is the deduplication id of a FIFO topic, else the attribute `signalbox_token`; the lineage is an attribute. */
 export const awsSns = defineProvider({
   type: 'aws-sns',
   verbs: [VERB],
@@ -37,15 +37,16 @@ export const awsSns = defineProvider({
       name,
       type: 'aws-sns',
       hasEffect: true,
-      render(action, { token }): Request {
+      render(action, context): Request {
         const payload = action.action_type === VERB ? action.payload : {}
-        const { windowMs, keys } = messageKeys(action, payload, token, isFifo(config.topic_arn))
+        const message = textAt(payload, 'message') ?? JSON.stringify(action.payload)
+        const { windowMs, keys } = messageKeys(action, payload, message, context, isFifo(config.topic_arn))
         const subject = lineAt(payload, 'subject')
         return {
           window_ms: windowMs,
           input: {
             TopicArn: config.topic_arn,
-            Message: textAt(payload, 'message') ?? JSON.stringify(action.payload),
+            Message: message,
             ...(subject !== undefined && { Subject: subject }),
             ...keys,
           },

@@ -23,7 +23,7 @@ type Request = {
   }
 }
 
-/** Sends to one queue. The token is the deduplication id of a FIFO queue, else the attribute `signalbox_token`. */
+/** Sends to one queue. The token is the deduplication id of a FIFO queue, else the attribute `signalbox_token`; the lineage is an attribute. */
 export const awsSqs = defineProvider({
   type: 'aws-sqs',
   verbs: [VERB],
@@ -40,9 +40,10 @@ export const awsSqs = defineProvider({
       name,
       type: 'aws-sqs',
       hasEffect: true,
-      render(action, { token }): Request {
+      render(action, context): Request {
         const payload = action.action_type === VERB ? action.payload : {}
-        const { windowMs, keys } = messageKeys(action, payload, token, fifo)
+        const message = textAt(payload, 'message_body') ?? JSON.stringify(action.payload)
+        const { windowMs, keys } = messageKeys(action, payload, message, context, fifo)
         const delay = integerAt(payload, 'delay_seconds', 0, MAX_DELAY_SECONDS)
         if (fifo && delay !== undefined)
           throw invalidPayload(pointerTo('delay_seconds'), 'a FIFO queue takes a delay only for the queue as a whole')
@@ -52,7 +53,7 @@ export const awsSqs = defineProvider({
           window_ms: windowMs,
           input: {
             QueueUrl: config.queue_url,
-            MessageBody: textAt(payload, 'message_body') ?? JSON.stringify(action.payload),
+            MessageBody: message,
             ...(delay !== undefined && { DelaySeconds: delay }),
             ...(group !== undefined && { MessageGroupId: group }),
             ...keys,

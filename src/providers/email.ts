@@ -61,7 +61,7 @@ export const email = defineProvider({
       name,
       type: 'email',
       hasEffect: true,
-      render: (action, { token }) => mailOf(action, token, config),
+      render: (action, context) => mailOf(action, context, config),
       dedupWindowMs: () => 0,
       send: (request, { signal }) => backend.send(stored<Mail>(request), signal),
       check: backend.check,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Action } from '../core/action.ts'
 import type { Json } from '../core/json.ts'
+import { LINEAGE_HEADER } from '../core/lineage.ts'
 import type { Provider } from '../core/provider.ts'
 import { defineProvider } from '../core/provider.ts'
 import { compileTemplate } from '../core/template.ts'
@@ -12,7 +13,7 @@ import { openTarget } from './wire/target.ts'
 const ROOTS = ['action', 'payload', 'metadata']
 /** Headers the connection or the gateway itself must own. */
 const OWNED =
-  /^(host|connection|content-length|transfer-encoding|upgrade|expect|te|trailer|idempotency-key|webhook-.*)$/i
+  /^(host|connection|content-length|transfer-encoding|upgrade|expect|te|trailer|idempotency-key|signalbox-lineage|webhook-.*)$/i
 
 const config = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).superRefine((url, ctx) => {
@@ -55,7 +56,7 @@ const config = z.strictObject({
 
 type Config = z.output<typeof config>
 /** As stored. Neither the URL nor the headers are in it: both may hold secrets, and both are the configuration's. */
-type Request = { readonly token: string; readonly body: string }
+type Request = { readonly token: string; readonly body: string; readonly lineage?: string }
 
 /**
  * One HTTP endpoint. The token is the `Idempotency-Key`; with a signing secret also the `webhook-id`. Private networks
@@ -79,16 +80,25 @@ export const webhook = defineProvider({
       name,
       type: 'webhook',
       hasEffect: true,
-      render: (action, { token }): Request => ({ token, body: hasBody ? bodyOf(action) : '' }),
+      render: (action, { token, lineage }): Request => ({
+        token,
+        body: hasBody ? bodyOf(action) : '',
+        ...(lineage !== undefined && { lineage }),
+      }),
       dedupWindowMs: () => (config.dedup_window_seconds ?? 0) * 1000,
       async send(request, { signal }) {
-        const { token, body } = stored<Request>(request)
+        const { token, body, lineage } = stored<Request>(request)
         const seconds = Math.floor(env.clock.now() / 1000)
         const signed =
           config.signing_secret === undefined ? {} : signedHeaders(config.signing_secret, token, seconds, body)
         const answer = await target.request({
           method: config.method,
-          headers: { ...headers, 'idempotency-key': token, ...signed },
+          headers: {
+            ...headers,
+            'idempotency-key': token,
+            ...(lineage !== undefined && { [LINEAGE_HEADER.toLowerCase()]: lineage }),
+            ...signed,
+          },
           ...(hasBody && { body }),
           signal,
         })

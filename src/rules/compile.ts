@@ -23,6 +23,8 @@ export interface Rule {
   readonly description: string | undefined
   /** The file's own word; a switch may say otherwise. */
   readonly enabled: boolean
+  /** May be passed twice in one lineage. */
+  readonly reentrant: boolean
   readonly type: string
   /** What a match does, in a few words: `reroute to alerts`. */
   readonly does: string
@@ -62,6 +64,7 @@ export const ruleShape = z.strictObject({
   priority: z.int().min(-1_000_000).max(1_000_000).default(0),
   description: z.string().optional(),
   enabled: z.boolean().default(true),
+  reentrant: z.boolean().default(false).describe('may be passed again by what came of it'),
   timezone: z.string().optional(),
   condition: z.unknown().optional(),
   action: z.unknown().optional(),
@@ -136,8 +139,8 @@ function compileRule(node: Located, context: RuleContext): Omit<Rule, 'file' | '
   if (!actionNode) report.error(node.at, '"action" is missing')
   const action = actionNode && compileAction(actionNode, String(head?.name ?? ''), fields, context)
   if (!head || !action) return undefined
-  const { name, priority, description, enabled } = head
-  return { name, priority, description, enabled, ...action, ...condition }
+  const { name, priority, description, enabled, reentrant } = head
+  return { name, priority, description, enabled, reentrant, ...action, ...condition }
 }
 
 const envValues = ({ envNames, environment }: CompileContext): ReadonlyMap<string, string | undefined> =>

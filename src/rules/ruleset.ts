@@ -1,4 +1,13 @@
-import type { End, Evaluate, Holder, Plan, Resume, Ruleset, TraceEntry } from '../core/plan.ts'
+import {
+  type End,
+  type Evaluate,
+  type Holder,
+  type Plan,
+  type Resume,
+  type Ruleset,
+  type TraceEntry,
+  turnsAway,
+} from '../core/plan.ts'
 import type { Rule } from './compile.ts'
 import { type DecisionIndex, decisionIndex } from './decision-index.ts'
 import type { Draft, Notes } from './stage.ts'
@@ -27,9 +36,11 @@ export function buildRuleset(rules: readonly Rule[], options: RulesetOptions, in
   const live: Live[] = rules.filter((_, i) => on[i]).map((rule) => ({ rule, holder: holderOf(rule, rules) }))
   const indexed = index === 'always' || (index !== 'never' && live.length > LINEAR)
   const lookup = indexed ? decisionIndex(live.map((l) => l.rule)) : undefined
+  const reentrant = new Set(rules.filter((r) => r.reentrant).map((r) => r.name))
   return {
     version,
     loadedAt,
+    isReentrant: (name) => reentrant.has(name),
     evaluate(input) {
       const draft = newDraft(input)
       const asked = input.resume ? afterHold(input.resume) : undefined
@@ -81,8 +92,8 @@ function newDraft({ action, now, resume, trace }: Evaluate): Draft {
 }
 /** Nothing is asked of the store for an action that is only turned away: such a plan has no guards. */
 function toPlan({ action, matched, guards, effects, warnings }: Draft, end: End): Plan {
-  const turnedAway = (end.kind === 'suppress' || end.kind === 'deny') && effects.length === 0
-  return { action, matched, guards: turnedAway ? [] : guards, effects, end, warnings }
+  const quiet = turnsAway(end) && effects.length === 0
+  return { action, matched, guards: quiet ? [] : guards, effects, end, warnings }
 }
 
 /** A released action goes on behind its holder, by the names it was held with, whatever has become of the rules since. */

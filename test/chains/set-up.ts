@@ -4,6 +4,7 @@ import { type ChainsConfig, createChains } from '../../src/chains/engine.ts'
 import type { Dispatcher } from '../../src/chains/step-kind.ts'
 import type { Action, Scope } from '../../src/core/action.ts'
 import { follow, type Json, type JsonObject } from '../../src/core/json.ts'
+import { lineageSigner } from '../../src/core/lineage.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
@@ -115,7 +116,10 @@ export interface World {
   readonly env: TestEnv
   readonly memory: MemoryState
   /** Another process on the same data: its own claims, the same providers. */
-  node(store?: StateStore, more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher }): Promise<Chains>
+  node(
+    store?: StateStore,
+    more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher },
+  ): Promise<Chains>
   readonly providers: Readonly<Record<string, ScriptedProvider>>
   readonly routes: Map<string, Route>
 }
@@ -159,7 +163,12 @@ export async function world(
         dispatch: () => more.dispatch ?? noDispatch,
         state: store,
         env,
-        deliver: createDeliver({ providers: routesHere, breakers, env }),
+        deliver: createDeliver({
+          providers: routesHere,
+          breakers,
+          env,
+          signer: lineageSigner('a secret of the tests'),
+        }),
         control: await memory.state.control('chains'),
         tests,
         providers: () => routes.keys(),

@@ -3,6 +3,7 @@ import type { Action } from '../../src/core/action.ts'
 import { ProviderError } from '../../src/core/errors.ts'
 import { deliveryToken } from '../../src/core/ids.ts'
 import type { Json } from '../../src/core/json.ts'
+import { lineageSigner, newLineage } from '../../src/core/lineage.ts'
 import type { Provider } from '../../src/core/provider.ts'
 import { providerErrorCodes } from '../../src/providers/index.ts'
 
@@ -120,7 +121,8 @@ function overTheWire(
 
   test('PITFALLS 64: the same request is the same bytes each time, also after a restart', async () => {
     const { provider, action, wire } = await fresh()
-    const request = JSON.parse(JSON.stringify(provider.render(action, { token }))) as Json
+    const carried = { token, lineage: lineageSigner('a secret of the tests').sign(newLineage('run-1')) }
+    const request = JSON.parse(JSON.stringify(provider.render(action, carried))) as Json
     await provider.send(request, { token, signal: never() })
     await provider.send(request, { token, signal: never() })
     const [first, second, ...rest] = wire.sent()

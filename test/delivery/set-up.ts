@@ -1,5 +1,6 @@
 import type { Action } from '../../src/core/action.ts'
 import type { Json } from '../../src/core/json.ts'
+import { lineageSigner } from '../../src/core/lineage.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
 import { createDeliver } from '../../src/delivery/deliver.ts'
 import type { Delivery, DeliveryEnd } from '../../src/delivery/delivery.ts'
@@ -39,7 +40,13 @@ export function setUp(given: Record<string, Given>, thresholds: Record<string, n
     breakers: new Map(settings),
   })
   const attempts: AttemptSeen[] = []
-  const delivery = createDeliver({ providers: routes, breakers, env, onAttempt: (a) => attempts.push(a) })
+  const delivery = createDeliver({
+    providers: routes,
+    breakers,
+    env,
+    signer: lineageSigner('a secret of the tests'),
+    onAttempt: (a) => attempts.push(a),
+  })
   const lost = new AbortController()
   const stopping = new AbortController()
   const stored: { provider: string; request: Json; unknownElsewhere: boolean }[] = []

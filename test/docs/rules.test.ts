@@ -27,10 +27,10 @@ describe('docs/rules.md', () => {
       codes(key)[0],
       codes(value)[0] ?? value,
     ])
-    const rest = { name: 'required', action: 'required', priority: '0', enabled: 'true' } as const
+    const rest = { name: 'required', action: 'required', priority: '0', enabled: 'true', reentrant: 'false' } as const
     const expected = Object.keys(ruleShape.shape).map((k) => [k, Object.hasOwn(rest, k) ? rest[k as 'name'] : '–'])
     expect(said).toEqual(expected)
-    expect(ruleShape.parse({ name: 'x' })).toEqual({ name: 'x', priority: 0, enabled: true })
+    expect(ruleShape.parse({ name: 'x' })).toEqual({ name: 'x', priority: 0, enabled: true, reentrant: false })
   })
 
   it('says every operator with its other words and its opposites', () => {

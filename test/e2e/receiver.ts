@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
@@ -22,6 +22,7 @@ export interface Receiver {
 export interface Effect {
   readonly path: string
   readonly body: string
+  readonly headers: IncomingHttpHeaders
 }
 export type Answer = (
   effect: Effect,
@@ -40,7 +41,7 @@ export async function receiver(answer: Answer = () => undefined): Promise<Receiv
     const body = Buffer.concat(chunks).toString('utf8')
     const token = incoming.headers['idempotency-key']
     const path = incoming.url ?? ''
-    const effect = { path, body }
+    const effect = { path, body, headers: incoming.headers }
     const nth = ++requests
     if (typeof token !== 'string') wrong.push(`no token: ${body}`)
     else {

@@ -55,7 +55,7 @@ export function scriptedProvider(
     readonly type?: string
     readonly hasEffect?: boolean
     readonly dedupWindowMs?: number
-    readonly render?: (action: Action, token: string) => Json
+    readonly render?: (action: Action, token: string, lineage: string | undefined) => Json
     readonly check?: (signal: AbortSignal) => Promise<void>
   } = {},
 ): ScriptedProvider {
@@ -69,8 +69,8 @@ export function scriptedProvider(
     name,
     type: opts.type ?? 'scripted',
     hasEffect: opts.hasEffect ?? true,
-    render: (action, { token }) =>
-      opts.render ? opts.render(action, token) : { to: name, action_id: action.id, payload: action.payload },
+    render: (action, { token, lineage }) =>
+      opts.render ? opts.render(action, token, lineage) : { to: name, action_id: action.id, payload: action.payload },
     dedupWindowMs: () => opts.dedupWindowMs ?? 0,
     async send(request, { token, signal }) {
       last = rest.shift() ?? last

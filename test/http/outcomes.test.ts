@@ -197,6 +197,16 @@ describe('each outcome has its status and its fields', () => {
     expect(live.body.trace).toEqual(dry.body.trace)
     expect(live.body.outcome).toBe(dry.body.verdict)
   })
+  test('loop_detected, with the way round', async () => {
+    const g = await gateway()
+    const run = '019b8d8e-0000-7000-8000-000000000001'
+    const lineage = g.signer.sign({ origin: run, passed: ['rule:elsewhere', 'chain:two-steps'], hops: 0 })
+    told(await g.dispatch({ action_type: 'alert' }, { 'signalbox-lineage': lineage }), 508, 'loop_detected', {
+      rule: 'elsewhere',
+      reason: 'rule "elsewhere" has been passed before',
+      cycle: ['rule:elsewhere', 'chain:two-steps', 'rule:elsewhere'],
+    })
+  })
   test('every tag of the closed list was seen', () => {
     expect([...seen].sort()).toEqual([...outcomeTags].sort())
   })

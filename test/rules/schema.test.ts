@@ -23,6 +23,7 @@ describe('the JSON Schema of rule files', () => {
       'priority',
       'description',
       'enabled',
+      'reentrant',
       'timezone',
       'condition',
       'action',

@@ -42,6 +42,7 @@ export function buildConfig(draft: Draft, parsed: Sections | undefined, file: st
     executor,
     circuitBreaker: breakerConfig(parsed, providers, breakers),
     chains: camelKeys(parsed.chains),
+    lineage: { secret: parsed.lineage.secret, previousSecrets: parsed.lineage.previous_secrets },
     background: camelKeys(parsed.background),
     quotas: parsed.quotas,
     deadLetters: { forwardTo: parsed.dead_letters.forward_to, ttlSeconds: parsed.dead_letters.ttl_seconds },

@@ -12,6 +12,7 @@ export function needsRestart(running: Config, edited: Config): readonly string[]
     audit: { ...c.audit, redact: undefined },
     rules: c.rules,
     executor: c.executor,
+    lineage: c.lineage,
     quotas: c.quotas,
     dead_letters: c.deadLetters,
   })

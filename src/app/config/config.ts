@@ -18,6 +18,7 @@ export interface Config {
   readonly executor: ExecutorConfig
   readonly circuitBreaker: CircuitBreakerConfig
   readonly chains: ChainsConfig
+  readonly lineage: LineageConfig
   readonly background: BackgroundConfig
   readonly quotas: { readonly enabled: boolean }
   readonly deadLetters: { readonly forwardTo: string | undefined; readonly ttlSeconds: number | undefined }
@@ -70,6 +71,8 @@ export interface ProviderConfig {
   readonly maxRetries: number
   readonly maxConcurrent: number
   readonly rateLimit: RateLimitConfig | undefined
+  /** What leaves here carries its lineage. */
+  readonly lineage: boolean
   /** The type's own keys, parsed by its schema: hand it to the type's `open`. */
   readonly config: unknown
 }
@@ -116,6 +119,12 @@ export interface ChainsConfig {
   readonly defaultTimeoutSeconds: number
   readonly maxConcurrentAdvances: number
   readonly completedChainTtlSeconds: number
+}
+
+export interface LineageConfig {
+  /** Undefined: made once, and kept in the store. */
+  readonly secret: string | undefined
+  readonly previousSecrets: readonly string[]
 }
 
 export interface BackgroundConfig {

@@ -59,6 +59,7 @@ function readProvider(draft: Draft, table: Table, path: Path, executor: Executor
       burst: c.rate_limit.burst ?? Math.max(1, Math.ceil(c.rate_limit.per_second)),
       shared: c.rate_limit.shared,
     },
+    lineage: c.lineage ?? true,
     config: ownRead.data,
   }
 }

@@ -60,6 +60,7 @@ export const providerCommon = z.strictObject({
       shared: z.boolean().default(false),
     })
     .optional(),
+  lineage: z.boolean().optional(),
 })
 
 const rules = z.strictObject({
@@ -100,6 +101,13 @@ const chains = z.strictObject({
   completed_chain_ttl_seconds: wholeSeconds.default(604_800),
 })
 
+/** Shorter ones can be guessed, and whoever can sign is believed. */
+const signingSecret = z.string().min(16, 'must have at least 16 characters')
+const lineage = z.strictObject({
+  secret: signingSecret.optional(),
+  previous_secrets: z.array(signingSecret).max(8).default([]),
+})
+
 const on = z.boolean().default(true)
 const background = z.strictObject({
   enabled: on,
@@ -137,6 +145,7 @@ export const sections = z.strictObject({
   executor: executor.prefault({}),
   circuit_breaker: circuitBreaker.prefault({}),
   chains: chains.prefault({}),
+  lineage: lineage.prefault({}),
   background: background.prefault({}),
   quotas: z.strictObject({ enabled: on }).prefault({}),
   dead_letters: z.strictObject({ forward_to: name.optional(), ttl_seconds: wholeSeconds.optional() }).prefault({}),

@@ -79,12 +79,13 @@ export const dispatchStep: StepKind<DispatchStep> = {
       async act(at) {
         const { action, token } = at.record.sending!
         const attempts = (at.record.attempts ?? 0) + 1
-        const { result, retryable } = await at.dispatch.dispatch(action, {
+        const end = await at.dispatch.dispatch(action, {
           token: attempts === 1 ? token : `${token}/${attempts}`,
           lineage: at.lineage,
           chain: at.run.chain,
         })
-        return { kind: 'ended', record: { ...at.record, attempts }, result, retryable }
+        if ('askAt' in end) return { kind: 'handed_back', dueAt: end.askAt, record: at.record }
+        return { kind: 'ended', record: { ...at.record, attempts }, ...end }
       },
     }
   },

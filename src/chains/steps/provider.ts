@@ -66,10 +66,10 @@ export function sends(what: Sends): Pick<Required<Behaviour>, 'act'> & {
       const record: StepRecord = { ...base, input: payload }
       const token = deliveryToken(at.run.id, at.task.key, at.task.iteration, what.nonce)
       const action = actionOf(what, at, payload)
-      const unsent = { ...parcel(what, action, token), request: null, unknown: false }
+      const unsent = { ...parcel(what, at, action, token), request: null, unknown: false }
       if (!at.deliver.has(what.provider)) return { to: 'lack', record, what: what.provider, undelivered: unsent }
       try {
-        const request = at.deliver.render(action, what.provider, token)
+        const request = at.deliver.render(action, what.provider, token, at.lineage)
         const sending: Sending = {
           action,
           provider: what.provider,
@@ -112,6 +112,7 @@ async function act(what: Sends, at: ActContext): Promise<Acted> {
       provider: sending.provider,
       token: sending.token,
       request: sending.request,
+      ...(at.lineage && { lineage: at.lineage }),
       deadline: at.deadline,
       ...(what.fallback_provider !== undefined && { fallback: what.fallback_provider }),
       ...((unknown || (record.attempts ?? 0) > 0) && { firstAttemptAt: sending.firstAttemptAt }),
@@ -132,14 +133,17 @@ async function act(what: Sends, at: ActContext): Promise<Acted> {
   record = { ...record, attempts: (record.attempts ?? 0) + end.attempts }
   if (end.kind === 'handed_back') {
     const { unknownElsewhere, firstAttemptAt = last.firstAttemptAt } = end
-    record = { ...record, sending: { ...last, unknownElsewhere, firstAttemptAt, ...(end.unknown && { unknown: true }) } }
+    record = {
+      ...record,
+      sending: { ...last, unknownElsewhere, firstAttemptAt, ...(end.unknown && { unknown: true }) },
+    }
     return { kind: 'handed_back', dueAt: end.dueAt, record }
   }
   const result = resultOf(end, what.provider)
   if (end.kind === 'executed') return { kind: 'ended', record, result }
   const { request, firstAttemptAt, provider } = last
   const undelivered = {
-    ...parcel(what, last.action, last.token),
+    ...parcel(what, at, last.action, last.token),
     provider,
     request,
     unknown: end.unknown,
@@ -156,9 +160,15 @@ async function act(what: Sends, at: ActContext): Promise<Acted> {
   }
 }
 
-const parcel = (what: Sends, action: Action, token: string): Omit<Undelivered, 'request' | 'unknown'> => ({
+const parcel = (
+  what: Sends,
+  { lineage }: StepContext,
+  action: Action,
+  token: string,
+): Omit<Undelivered, 'request' | 'unknown'> => ({
   action,
   token,
+  lineage,
   provider: what.provider,
   requested: what.provider,
   ...(what.fallback_provider !== undefined && { fallback: what.fallback_provider }),

@@ -1,25 +1,34 @@
 import { runStatuses } from '../../chains/run.ts'
 import { notFound } from '../../core/errors.ts'
 import { json } from '../answer.ts'
-import { noBody } from '../body.ts'
 import { PAGE, pageOf, readPage } from '../page.ts'
-import { readQuery, SCOPE, scopeOf, word } from '../query.ts'
-import { callerOf, param } from '../request.ts'
+import { invalidParameter, moment, readQuery, SCOPE, scopeOf, word } from '../query.ts'
+import { param } from '../request.ts'
 import type { Route } from '../route.ts'
 
+/** Looking at chain executions. */
 export const chainRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/chains',
-    doc: 'Chain executions, newest first, by status and chain_name',
+    doc: 'Chain executions, newest first, by status, chain_name, entity, attribute (name:value), from and to',
     async handle(c, { chains }) {
-      const q = readQuery(c, [...SCOPE, ...PAGE, 'status', 'chain_name'])
+      const q = readQuery(c, [...SCOPE, ...PAGE, 'status', 'chain_name', 'entity', 'attribute', 'from', 'to'])
       const scope = scopeOf(q)
       const of = ['chains', ...scope]
       const status = word(q, 'status', runStatuses)
-      const { chain_name: name } = q
-      const filter = { ...(status !== undefined && { status }), ...(name !== undefined && { name }) }
-      const page = await chains.list(scope, { ...filter, ...readPage(q, of) })
+      const from = moment(q, 'from')
+      const to = moment(q, 'to')
+      const attribute = q.attribute === undefined ? undefined : attributeOf(q.attribute)
+      const page = await chains.list(scope, {
+        ...(status !== undefined && { status }),
+        ...(q.chain_name !== undefined && { name: q.chain_name }),
+        ...(q.entity !== undefined && { entity: q.entity }),
+        ...(attribute && { attribute }),
+        ...(from !== undefined && { from }),
+        ...(to !== undefined && { to }),
+        ...readPage(q, of),
+      })
       return pageOf('chains', page.chains, page.next, of)
     },
   },
@@ -29,18 +38,30 @@ export const chainRoutes: readonly Route[] = [
     doc: 'One execution, with every step',
     async handle(c, { chains }) {
       const found = await chains.get(scopeOf(readQuery(c, SCOPE)), param(c, 'id'))
-      if (!found) throw notFound('chain execution with this id')
+      if (!found) throw execution()
       return json(200, found)
     },
   },
   {
-    method: 'POST',
-    path: '/v1/chains/{id}/cancel',
-    doc: 'Ask an execution to end; a step under way is let finish',
-    async handle(c, deps) {
-      const scope = scopeOf(readQuery(c, SCOPE))
-      await noBody(c, deps.server.bodyLimitBytes)
-      return json(202, await deps.chains.cancel(scope, param(c, 'id'), callerOf(c)))
+    method: 'GET',
+    path: '/v1/chains/{id}/history',
+    doc: 'What has happened to an execution, oldest first: its state is the fold of it',
+    async handle(c, { chains }) {
+      const q = readQuery(c, [...SCOPE, ...PAGE])
+      const id = param(c, 'id')
+      const scope = scopeOf(q)
+      const of = ['history', ...scope, id]
+      const page = await chains.history(scope, id, readPage(q, of))
+      if (!page) throw execution()
+      return pageOf('history', page.entries, page.next, of)
     },
   },
 ]
+
+export const execution = () => notFound('chain execution with this id')
+
+function attributeOf(text: string): { readonly name: string; readonly value: string } {
+  const colon = text.indexOf(':')
+  if (colon < 1) throw invalidParameter('attribute', 'expected name:value')
+  return { name: text.slice(0, colon), value: text.slice(colon + 1) }
+}

@@ -1,7 +1,9 @@
 import { Problem } from '../../core/errors.ts'
 import { sha256 } from '../../core/ids.ts'
 import { isObject, type Json, own } from '../../core/json.ts'
+import { LINEAGE_HEADER } from '../../core/lineage.ts'
 import { httpStatus } from '../../core/outcome.ts'
+import { type Behind, behindAction, behindRequest } from '../../dispatch/behind.ts'
 import type { Answer, DispatchRequest } from '../../dispatch/gateway.ts'
 import { idempotencyId } from '../../dispatch/idempotency.ts'
 import { type ReadContext, readAction } from '../../dispatch/read-action.ts'
@@ -10,7 +12,7 @@ import { needsJson, parseJson, readBody } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { problemBody, problemOf } from '../problem.ts'
 import { flag, readQuery } from '../query.ts'
-import { callerOf, idempotencyKey, prefersAsync } from '../request.ts'
+import { callerOf, header, idempotencyKey, prefersAsync } from '../request.ts'
 import type { Ctx, Route } from '../route.ts'
 
 const BATCH_MAX = 1000
@@ -27,13 +29,13 @@ export const dispatchRoutes: readonly Route[] = [
       const trace = flag(q, 'trace')
       const dry = flag(q, 'dry_run')
       const raw = await readBody(c, deps.server.bodyLimitBytes)
-      const action = readAction(parseJson(raw), readContext(deps))
+      const { action, behind } = received(readAction(parseJson(raw), readContext(deps)), behindOf(c, deps), deps)
       const redact = deps.redact()
-      if (dry) return outcomeResponse(await deps.gateway.dryRun(action, trace), { redact })
+      if (dry) return outcomeResponse(await deps.gateway.dryRun(action, trace, behind), { redact })
       const async = prefersAsync(c)
       const key = idempotencyKey(c)
       const request = requestOf(c, { async, trace }, key, key === undefined ? '' : sha256(raw))
-      const { outcome, replayed } = await deps.gateway.dispatch(action, request)
+      const { outcome, replayed } = await deps.gateway.dispatch(action, { ...request, ...behind })
       return outcomeResponse(outcome, { redact, replayed, async })
     },
   },
@@ -48,11 +50,10 @@ export const dispatchRoutes: readonly Route[] = [
       const key = idempotencyKey(c)
       const body = parseJson(await readBody(c, deps.server.bodyLimitBytes))
       const { items, at } = itemsOf(body)
+      const common = behindOf(c, deps)
       const results = flag(q, 'dry_run')
-        ? items.map((item) =>
-            asked(item, deps, async (action) => ({ outcome: await deps.gateway.dryRun(action, modes.trace) })),
-          )
-        : dispatched(c, items, modes, key, deps)
+        ? items.map((item) => asked(item, modes.trace, common, deps))
+        : dispatched(c, items, modes, key, common, deps)
       const settled = await Promise.allSettled(results)
       return json(200, { results: settled.map((r, i) => resultOf(r, `${at}/${i}`, deps)) })
     },
@@ -90,8 +91,23 @@ function itemsOf(body: Json): { readonly items: readonly Json[]; readonly at: st
 
 type Item = ReturnType<typeof readAction>
 
-async function asked(item: Json, deps: HttpDeps, ask: (action: Item) => Promise<Answer>): Promise<Answer> {
-  return ask(readAction(item, readContext(deps)))
+/** What came with the request, for each of its actions. */
+export const behindOf = (c: Ctx, deps: HttpDeps): Behind => {
+  const behind = behindRequest(header(c, LINEAGE_HEADER.toLowerCase()), deps.signer)
+  if (behind.warnings) unsigned(deps, 'header')
+  return behind
+}
+export function received(read: Item, common: Behind, deps: HttpDeps): ReturnType<typeof behindAction> {
+  const one = behindAction(read, common, deps.signer)
+  if (one.behind.warnings !== common.warnings) unsigned(deps, 'metadata')
+  return one
+}
+const unsigned = ({ env }: HttpDeps, where: string): void =>
+  env.log.warn({ where }, 'a lineage that this gateway has not signed was ignored')
+
+async function asked(item: Json, trace: boolean, common: Behind, deps: HttpDeps): Promise<Answer> {
+  const { action, behind } = received(readAction(item, readContext(deps)), common, deps)
+  return { outcome: await deps.gateway.dryRun(action, trace, behind) }
 }
 
 /** The readable ones go to the gateway in one go, in their order; what cannot be read is refused in its place. */
@@ -100,6 +116,7 @@ function dispatched(
   items: readonly Json[],
   modes: { readonly async: boolean; readonly trace: boolean },
   key: string | undefined,
+  common: Behind,
   deps: HttpDeps,
 ): readonly Promise<Answer>[] {
   const results: Promise<Answer>[] = []
@@ -107,9 +124,10 @@ function dispatched(
   const places: number[] = []
   for (const [i, item] of items.entries())
     try {
-      const action = readAction(item, readContext(deps))
+      const { action, behind } = received(readAction(item, readContext(deps)), common, deps)
       const own = key === undefined ? undefined : `${key}/${i}`
-      good.push({ action, request: requestOf(c, modes, own, own === undefined ? '' : sha256(JSON.stringify(item))) })
+      const request = requestOf(c, modes, own, own === undefined ? '' : sha256(JSON.stringify(item)))
+      good.push({ action, request: { ...request, ...behind } })
       places.push(i)
     } catch (e) {
       results[i] = Promise.reject(e)

@@ -2,6 +2,7 @@ import type { Route } from '../route.ts'
 import { actionRoutes } from './actions.ts'
 import { auditRoutes } from './audit.ts'
 import { chainDefinitionRoutes } from './chain-definitions.ts'
+import { chainOperationRoutes } from './chain-operations.ts'
 import { chainRoutes } from './chains.ts'
 import { circuitBreakerRoutes } from './circuit-breakers.ts'
 import { dispatchRoutes } from './dispatch.ts'
@@ -26,6 +27,7 @@ export const routes: readonly Route[] = [
   ...ruleRoutes,
   ...chainDefinitionRoutes,
   ...chainRoutes,
+  ...chainOperationRoutes,
   ...groupRoutes,
   ...scheduledRoutes,
   ...recurringRoutes,

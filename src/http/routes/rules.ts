@@ -13,7 +13,7 @@ import { cut, PAGE, pageOf, readPage } from '../page.ts'
 import { readQuery } from '../query.ts'
 import { callerOf, header, param } from '../request.ts'
 import type { Ctx, Route } from '../route.ts'
-import { readContext } from './dispatch.ts'
+import { behindOf, readContext, received } from './dispatch.ts'
 
 const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
 const OF = ['rules']
@@ -80,8 +80,9 @@ export const ruleRoutes: readonly Route[] = [
       readQuery(c, [])
       const body = await jsonBody(c, deps.server.bodyLimitBytes)
       const named = isObject(body) && Object.keys(body).join() === 'action'
-      const action = readAction(named ? own(body, 'action')! : body, readContext(deps), named ? '/action' : '')
-      return outcomeResponse(await deps.gateway.dryRun(action, true), { redact: deps.redact() })
+      const read = readAction(named ? own(body, 'action')! : body, readContext(deps), named ? '/action' : '')
+      const { action, behind } = received(read, behindOf(c, deps), deps)
+      return outcomeResponse(await deps.gateway.dryRun(action, true, behind), { redact: deps.redact() })
     },
   },
   {

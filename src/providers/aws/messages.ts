@@ -1,8 +1,11 @@
 import type { Action } from '../../core/action.ts'
 import { joinParts, sha256 } from '../../core/ids.ts'
 import { isObject, type Json, type JsonObject, own } from '../../core/json.ts'
+import { LINEAGE_KEY } from '../../core/lineage.ts'
+import type { RenderContext } from '../../core/provider.ts'
 import { invalidPayload } from '../wire/errors.ts'
 import { checkBase64, kindOf, objectAt, pointerTo, textAt } from '../wire/payload.ts'
+import { crossesLimit } from './limits.ts'
 
 /** FIFO queues and topics remember a deduplication id for five minutes. */
 export const FIFO_WINDOW_MS = 300_000
@@ -23,14 +26,25 @@ export const isFifo = (arnOrUrl: string): boolean => arnOrUrl.endsWith('.fifo')
  * What SQS and SNS have in common beside the message itself, from the payload's keys where they are to be read.
  * `windowMs`: an id of the payload's own may stand for another action, so only the token's own window counts.
  */
-export function messageKeys(action: Action, payload: JsonObject, token: string, fifo: boolean) {
+export function messageKeys(
+  action: Action,
+  payload: JsonObject,
+  message: string,
+  { token, lineage }: RenderContext,
+  fifo: boolean,
+) {
   const dedupId = fifo ? textAt(payload, 'message_deduplication_id') : undefined
   const byService = fifo && dedupId === undefined
   const given = attributesOf(payload)
-  const attributes: Attributes =
-    byService || Object.keys(given).length >= MAX_ATTRIBUTES
-      ? given
-      : { ...given, [TOKEN_ATTRIBUTE]: { DataType: 'String', StringValue: token } }
+  const room = () => MAX_ATTRIBUTES - Object.keys(attributes).length
+  let attributes = given
+  if (!byService && room() > 0) attributes = { ...attributes, [TOKEN_ATTRIBUTE]: text(token) }
+  // A message of the caller's does not fail for what is only said about it: without room the lineage stays behind.
+  if (lineage !== undefined && room() > 0) {
+    const more = { [LINEAGE_KEY]: text(lineage) }
+    if (!crossesLimit(Buffer.byteLength(message) + bytesOf(attributes), bytesOf(more)))
+      attributes = { ...attributes, ...more }
+  }
   const groupId = textAt(payload, 'message_group_id')
   return {
     windowMs: byService ? FIFO_WINDOW_MS : 0,
@@ -43,6 +57,15 @@ export function messageKeys(action: Action, payload: JsonObject, token: string, 
     },
   }
 }
+
+const text = (value: string): Attribute => ({ DataType: 'String', StringValue: value })
+
+/** As the services count them: name, type and value of each. */
+const bytesOf = (attributes: Attributes): number =>
+  Object.entries(attributes).reduce((sum, [name, a]) => {
+    const value = 'BinaryValue' in a ? Buffer.byteLength(a.BinaryValue, 'base64') : Buffer.byteLength(a.StringValue)
+    return sum + Buffer.byteLength(name) + Buffer.byteLength(a.DataType) + value
+  }, 0)
 
 /** `<namespace>/<tenant>` where that is an allowed and unambiguous group id, else a hash of the two. */
 export function defaultGroup(action: Action): string {

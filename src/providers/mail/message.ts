@@ -1,4 +1,6 @@
 import type { Action } from '../../core/action.ts'
+import { LINEAGE_HEADER } from '../../core/lineage.ts'
+import type { RenderContext } from '../../core/provider.ts'
 import { invalidPayload } from '../wire/errors.ts'
 import { lineAt, linesAt, pointerTo, textAt } from '../wire/payload.ts'
 
@@ -6,6 +8,8 @@ import { lineAt, linesAt, pointerTo, textAt } from '../wire/payload.ts'
 export interface Mail {
   readonly [key: string]: string | readonly string[]
   readonly token: string
+  /** Empty: none. */
+  readonly lineage: string
   readonly from: string
   readonly to: readonly string[]
   readonly cc: readonly string[]
@@ -33,7 +37,7 @@ export interface RawMail {
 }
 
 /** Reads the payload's keys over the configured defaults; without a `body` the mail is the payload as JSON. */
-export function mailOf(action: Action, token: string, defaults: MailDefaults): Mail {
+export function mailOf(action: Action, { token, lineage = '' }: RenderContext, defaults: MailDefaults): Mail {
   const { payload } = action
   const list = (key: string, or?: string | readonly string[]) => addresses(linesAt(payload, key) ?? asList(or), key)
   const to = list('to', defaults.to)
@@ -42,6 +46,7 @@ export function mailOf(action: Action, token: string, defaults: MailDefaults): M
   if (to.length + cc.length + bcc.length === 0) throw invalidPayload(pointerTo('to'), 'expected a recipient')
   return {
     token,
+    lineage,
     from: defaults.from_address,
     to,
     cc,
@@ -54,6 +59,9 @@ export function mailOf(action: Action, token: string, defaults: MailDefaults): M
     date: new Date(Date.parse(action.created_at)).toUTCString().replace('GMT', '+0000'),
   }
 }
+
+/** A line of a mail ends before its 998th character, and is only broken where there is a space. */
+const LINE = /.{900}/g
 
 /** The message's bytes, by nodemailer with everything it would draw or look up (date, id, boundary) given. */
 export async function rawMail(mail: Mail): Promise<RawMail> {
@@ -70,7 +78,10 @@ export async function rawMail(mail: Mail): Promise<RawMail> {
     messageId: mail.message_id,
     date: mail.date,
     baseBoundary: mail.token,
-    headers: { 'X-Signalbox-Token': mail.token },
+    headers: {
+      'X-Signalbox-Token': mail.token,
+      ...(mail.lineage !== '' && { [LINEAGE_HEADER]: mail.lineage.replace(LINE, '$& ').trimEnd() }),
+    },
     disableFileAccess: true,
     disableUrlAccess: true,
   }).compile()

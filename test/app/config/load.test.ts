@@ -195,7 +195,7 @@ test('names that are words of the language are only names', () => {
   expect(config?.circuitBreaker.providers.get('__proto__')?.failureThreshold).toBe(2)
   const odd = readText(`${CONSOLE}[constructor]\n[server]\n__proto__ = 1\ntoString = 2`)
   expect(odd.shown).toEqual([
-    'gateway.toml:4:2: error: unknown section "constructor"; it has server, state, audit, providers, rules, executor, circuit_breaker, chains, background, quotas, dead_letters',
+    'gateway.toml:4:2: error: unknown section "constructor"; it has server, state, audit, providers, rules, executor, circuit_breaker, chains, lineage, background, quotas, dead_letters',
     expect.stringContaining('gateway.toml:6:1: error: unknown key "__proto__" in server'),
     expect.stringContaining('gateway.toml:7:1: error: unknown key "toString" in server'),
   ])

@@ -10,11 +10,11 @@ import { bareAws } from './environment.ts'
 export interface AwsRig {
   readonly server: CaptureServer
   readonly env: TestEnv
-  send(action: Partial<Action>): Promise<Json>
+  send(action: Partial<Action>, lineage?: string): Promise<Json>
   /** What `send` put on the wire. */
-  wire(action: Partial<Action>): Promise<Captured>
+  wire(action: Partial<Action>, lineage?: string): Promise<Captured>
   check(): Promise<void>
-  render(action: Partial<Action>): Json
+  render(action: Partial<Action>, lineage?: string): Json
   windowMs(action: Partial<Action>): number
 }
 
@@ -36,23 +36,26 @@ export function awsRigs(type: string, service: Service, config: JsonObject) {
     )
     closing.push(provider.close, server.stop)
     const signal = AbortSignal.timeout(10_000)
-    const send = async (action: Partial<Action>) => {
-      const request = provider.render(anAction(action), { token: TOKEN })
+    const render = (action: Partial<Action>, lineage?: string) =>
+      provider.render(anAction(action), { token: TOKEN, ...(lineage !== undefined && { lineage }) })
+    const send = async (action: Partial<Action>, lineage?: string) => {
+      // As it comes back from the store.
+      const request = JSON.parse(JSON.stringify(render(action, lineage))) as Json
       return (await provider.send(request, { token: TOKEN, signal })).body
     }
     return {
       server,
       env,
       send,
-      async wire(action) {
-        await send(action)
+      async wire(action, lineage) {
+        await send(action, lineage)
         const last = server.requests.at(-1)
         if (last === undefined) throw new Error('nothing arrived')
         return last
       },
       check: () => provider.check(signal),
-      render: (action) => provider.render(anAction(action), { token: TOKEN }),
-      windowMs: (action) => provider.dedupWindowMs(provider.render(anAction(action), { token: TOKEN })),
+      render,
+      windowMs: (action) => provider.dedupWindowMs(render(action)),
     }
   }
 }

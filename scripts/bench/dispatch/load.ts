@@ -1,4 +1,5 @@
 import net from 'node:net'
+import { quantile } from '../table.ts'
 
 /**
  * A load generator that costs little beside what it measures: raw sockets, prepared bytes, one request in flight a connection,
@@ -45,11 +46,10 @@ function runLoad(load: LoadRequest): Promise<LoadResult> {
     let open = load.connections
     const finish = (): void => {
       times.sort((a, b) => a - b)
-      const at = (q: number): number => times[Math.min(times.length - 1, Math.floor(times.length * q))] ?? 0
       resolve({
         requestsPerSecond: (times.length * 1000) / load.measureMs,
-        p50Ms: at(0.5),
-        p99Ms: at(0.99),
+        p50Ms: quantile(times, 0.5),
+        p99Ms: quantile(times, 0.99),
         errors,
         total,
       })

@@ -8,7 +8,7 @@ export function writeGateway(
 ): string {
   const rules = join(dir, 'rules')
   mkdirSync(rules, { recursive: true })
-  cpSync(resolve(import.meta.dirname, '../../test/fixtures/guide/rules'), rules, {
+  cpSync(resolve(import.meta.dirname, '../../../test/fixtures/guide/rules'), rules, {
     recursive: true,
     filter: (f) => !f.endsWith('.txt'),
   })

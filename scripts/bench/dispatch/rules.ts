@@ -1,12 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Action } from '../../src/core/action.ts'
-import { systemClock } from '../../src/core/clock.ts'
-import type { Env } from '../../src/core/env.ts'
-import { systemRandom, uuidv7Source } from '../../src/core/ids.ts'
-import type { Control } from '../../src/core/state.ts'
-import { openRules, type Rules } from '../../src/rules/rules.ts'
+import type { Action } from '../../../src/core/action.ts'
+import { systemClock } from '../../../src/core/clock.ts'
+import type { Env } from '../../../src/core/env.ts'
+import { systemRandom, uuidv7Source } from '../../../src/core/ids.ts'
+import type { Control } from '../../../src/core/state.ts'
+import { openRules, type Rules } from '../../../src/rules/rules.ts'
 import { BODY, writeGateway } from './settings.ts'
 
 /** Microseconds a evaluation: the example's 14 rules, and 10 and 10,000 that differ in one equality. */

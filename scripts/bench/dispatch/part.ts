@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { type Bench, LOAD_CORE, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { type Running, runPinned, start, startGateway } from '../process.ts'
+import { printTable } from '../table.ts'
+import type { LoadRequest, LoadResult } from './load.ts'
+import { measureRules } from './rules.ts'
+import { BODY, QUOTA, writeGateway } from './settings.ts'
+
+const CONNECTIONS = [1, 32, 64]
+const BATCH_CONNECTIONS = [1, 8]
+const here = import.meta.dirname
+
+/** With the server's processor time a request, which a noisy neighbour does not change. */
+type Measured = LoadResult & { readonly cpuUs: number }
+interface Row {
+  readonly what: string
+  readonly results: ReadonlyMap<number, Measured>
+  readonly batch: number
+  readonly idleMiB: number
+  readonly loadedMiB: number
+  readonly readyMs: number
+}
+
+/** A dispatch against a bare echo. `quick` leaves out the slowed fsync. */
+export async function benchDispatch(bench: Bench): Promise<void> {
+  const rules = await measureRules()
+  console.log(
+    `Rules: ${rules.guide.toFixed(2)} µs to evaluate the 14; 10 rules ${rules.ten.toFixed(2)} µs, 10,000 rules ${rules.tenThousand.toFixed(2)} µs (${(rules.tenThousand / rules.ten).toFixed(2)} times), met by 1,000 different actions ${rules.spread.toFixed(2)} µs.`,
+  )
+  await table(bench, 'Dispatch, fsync as it is', {})
+  if (bench.quick) return
+  const slow = join(bench.work, 'slow-fsync.so')
+  execFileSync('cc', ['-shared', '-fPIC', '-o', slow, join(here, '../slow-fsync.c'), '-ldl'])
+  await table(bench, 'Dispatch, every fsync 2 ms slower', { LD_PRELOAD: slow, FSYNC_US: '2000' })
+}
+
+function load(
+  port: number,
+  connections: number,
+  batch: number,
+  measureMs: number,
+  warmupMs = 500,
+): Promise<LoadResult> {
+  const path = batch > 1 ? '/v1/dispatch/batch' : '/v1/dispatch'
+  const request: LoadRequest = { port, path, connections, warmupMs, measureMs, body: BODY, batch }
+  return runPinned<LoadResult>(LOAD_CORE, join(here, 'load.ts'), request)
+}
+
+async function measure(bench: Bench, what: string, batch: number, open: () => Promise<Running>): Promise<Row> {
+  const server = await open()
+  const ms = bench.seconds * 1000
+  const idleMiB = server.memory()
+  await load(server.port, batch > 1 ? 8 : 64, batch, ms, WARM_MS)
+  const results = new Map<number, Measured>()
+  for (const n of batch > 1 ? BATCH_CONNECTIONS : CONNECTIONS) {
+    const before = server.cpuMs()
+    const result = await load(server.port, n, batch, ms)
+    results.set(n, { ...result, cpuUs: ((server.cpuMs() - before) * 1000) / result.total })
+  }
+  const loadedMiB = server.memory()
+  await server.stop()
+  process.stderr.write(`  ${what}\n`)
+  return { what, batch, results, idleMiB, loadedMiB, readyMs: server.readyMs }
+}
+
+let runs = 0
+async function gateway(
+  bench: Bench,
+  synchronous: 'full' | 'normal',
+  target: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Running> {
+  const file = writeGateway(join(bench.work, `dispatch-${++runs}`), { synchronous, target })
+  const running = await startGateway(file, { core: SERVER_CORE, log: bench.log, env })
+  const answer = await fetch(
+    `http://127.0.0.1:${running.port}/v1/quotas/bench?namespace=${QUOTA.namespace}&tenant=${QUOTA.tenant}`,
+    {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(QUOTA),
+    },
+  )
+  if (!answer.ok) throw new Error(`the quota was refused: ${await answer.text()}`)
+  return running
+}
+
+async function table(bench: Bench, title: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const { log } = bench
+  process.stderr.write(`${title}\n`)
+  const sink = await start([join(here, '../sink.ts')], { core: LOAD_CORE, log })
+  const logTarget = 'type = "log"'
+  const webhook = `type = "webhook"\nurl = "http://127.0.0.1:${sink.port}/hook"`
+  const of = (what: string, batch: number, synchronous: 'full' | 'normal', target: string): Promise<Row> =>
+    measure(bench, what, batch, () => gateway(bench, synchronous, target, env))
+  const rows = [
+    await measure(bench, 'Hono JSON echo', 1, () => start([join(here, 'echo.ts')], { core: SERVER_CORE, log })),
+    await of('log, FULL', 1, 'full', logTarget),
+    await of('webhook, FULL', 1, 'full', webhook),
+    await of('log, NORMAL', 1, 'normal', logTarget),
+    await of('log, FULL, batches of 100', 100, 'full', logTarget),
+  ]
+  await sink.stop()
+  const echo = rows[0]!.results
+  const cells = rows.flatMap((row) =>
+    [...row.results].map(([connections, r]) => {
+      const floor = row.batch === 1 ? echo.get(connections) : undefined
+      return [
+        row.what,
+        connections,
+        Math.round(r.requestsPerSecond),
+        Math.round(r.requestsPerSecond * row.batch),
+        floor ? (r.requestsPerSecond / floor.requestsPerSecond).toFixed(2) : '',
+        r.cpuUs.toFixed(1),
+        r.p50Ms.toFixed(2),
+        r.p99Ms.toFixed(2),
+        r.errors,
+        Math.round(row.idleMiB),
+        Math.round(row.loadedMiB),
+        Math.round(row.readyMs),
+      ]
+    }),
+  )
+  const columns =
+    'what, connections, requests/s, actions/s, of the echo, CPU µs a request, p50 ms, p99 ms, errors, idle MiB, after MiB, ready ms'
+  printTable(title, columns.split(', '), cells)
+}

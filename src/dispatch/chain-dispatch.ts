@@ -1,0 +1,69 @@
+import type { Dispatcher } from '../chains/step-kind.ts'
+import type { Clock } from '../core/clock.ts'
+import { Problem, StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { sha256 } from '../core/ids.ts'
+import type { Json } from '../core/json.ts'
+import { nextHop } from '../core/lineage.ts'
+import { httpStatus, type Outcome, type OutcomeTag } from '../core/outcome.ts'
+import type { Gateway } from './gateway.ts'
+import { idempotencyId } from './idempotency.ts'
+
+/** What a step's action is called by, in the audit and as the owner of its key. */
+const callerOf = (chain: string): string => `chain:${chain}`
+
+/** Ends that mean that the action was not done, or will not be. */
+const REFUSED: ReadonlySet<OutcomeTag> = new Set<OutcomeTag>([
+  'denied',
+  'throttled',
+  'quota_exceeded',
+  'circuit_open',
+  'failed',
+  'loop_detected',
+])
+/** Of those, the ones that may end otherwise another time. */
+const LATER: ReadonlySet<OutcomeTag> = new Set<OutcomeTag>(['throttled', 'quota_exceeded', 'circuit_open'])
+/** Before the store is asked again whether it has taken the action. */
+const STORE_AGAIN_MS = 1000
+
+/** The door by which chains give actions to the rules: a dispatch like a caller's, under a key of its own and with its lineage. */
+export function chainDispatcher(gateway: Pick<Gateway, 'dispatch'>, clock: Clock): Dispatcher {
+  return {
+    async dispatch(action, { token, lineage, chain }) {
+      const caller = callerOf(chain)
+      try {
+        const { outcome } = await gateway.dispatch(action, {
+          caller,
+          idempotency: { id: idempotencyId(caller, token), hash: sha256(JSON.stringify(action)) },
+          ...(lineage && { lineage: nextHop(lineage) }),
+        })
+        return answered(outcome)
+      } catch (e) {
+        if (e instanceof StateUnavailable || e instanceof StateUnknown) return { askAt: clock.now() + STORE_AGAIN_MS }
+        if (!(e instanceof Problem)) throw e
+        // Under way since before a crash, or too much going on: what comes of it is told under the same key.
+        if (e.status === 409 || e.status === 503) return { askAt: clock.now() + (e.retryAfterMs ?? STORE_AGAIN_MS) }
+        const error = { code: e.code, message: e.message }
+        return { result: { success: false, fallback: false, status: e.status, body: null, error }, retryable: false }
+      }
+    },
+  }
+}
+
+function answered(outcome: Outcome): { result: { success: boolean } & ResultOf; retryable: boolean } {
+  const tag = outcome.outcome
+  const body = JSON.parse(JSON.stringify(outcome)) as Json
+  const status = httpStatus(outcome)
+  if (!REFUSED.has(tag)) return { result: { success: true, fallback: false, status, body }, retryable: false }
+  const code = outcome.outcome === 'failed' ? outcome.code : tag
+  const message = outcome.outcome === 'failed' ? outcome.message : `the action ended ${tag}`
+  return {
+    result: { success: false, fallback: false, status, body, error: { code, message } },
+    retryable: LATER.has(tag) || (outcome.outcome === 'failed' && outcome.retryable),
+  }
+}
+type ResultOf = {
+  readonly fallback: boolean
+  readonly status: number
+  readonly body: Json
+  readonly error?: { readonly code: string; readonly message: string }
+}

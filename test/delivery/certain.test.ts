@@ -1,0 +1,53 @@
+import { expect, test } from 'vitest'
+import { OK, scriptedProvider } from '../fakes/provider.ts'
+import { setUp } from './set-up.ts'
+
+const log = (script: Parameters<typeof scriptedProvider>[1] = [OK]) =>
+  scriptedProvider('p', script, { hasEffect: false })
+
+test('one attempt, counted wherever attempts are', async () => {
+  const s = setUp({ p: { provider: log(), maxConcurrent: 1 } }, { p: 1 })
+  expect(s.delivery.certain('p')).toBe(true)
+  const both = [s.delivery.deliverCertain('p', { stored: 'bytes' }), s.delivery.deliverCertain('p', 2)]
+  expect(await Promise.all(both)).toEqual([OK, OK])
+  expect(s.p.sent.map((x) => x.request)).toEqual([{ stored: 'bytes' }, 2])
+  expect(s.attempts).toMatchObject([
+    { provider: 'p', result: 'success', durationMs: 0 },
+    { provider: 'p', result: 'success' },
+  ])
+  expect(s.delivery.health()).toMatchObject([{ provider: 'p', attempts: 2, failures: 0, in_flight: 0 }])
+  expect(s.breakers.get('p')).toMatchObject({ stats: { fires: 2, successes: 2, failures: 0 } })
+})
+
+test('a breaker that was opened after the commit does not take back what the commit has recorded', async () => {
+  const s = setUp({ p: { provider: log() } }, { p: 1 })
+  await s.breakers.trip('p', { by: 'somebody' })
+  expect(s.delivery.certain('p')).toBe(false)
+  expect(await s.delivery.deliverCertain('p', 1)).toEqual(OK)
+  expect(s.breakers.get('p')).toMatchObject({ state: 'open' })
+})
+
+test('one that fails all the same: no answer, counted and logged; a provider a reload took away: no answer', async () => {
+  const s = setUp({ p: { provider: log([new Error('a fault')]) } })
+  expect(await s.delivery.deliverCertain('p', 1)).toBeUndefined()
+  expect(s.attempts).toMatchObject([{ result: 'permanent', code: 'provider_fault' }])
+  expect(s.delivery.health()).toMatchObject([{ attempts: 1, failures: 1 }])
+  expect(s.env.logged.map((l) => l.message)).toContain('a provider that cannot fail did')
+  expect(await s.delivery.deliverCertain('gone', 1)).toBeUndefined()
+})
+
+test('a reload waits for it before the old providers are closed', async () => {
+  const { promise, resolve } = Promise.withResolvers<typeof OK>()
+  const s = setUp({ p: { provider: log([() => promise]) } })
+  const sent = s.delivery.deliverCertain('p', 1)
+  let drained = false
+  const update = s.delivery.update(new Map()).then(() => {
+    drained = true
+  })
+  await Promise.resolve()
+  expect(drained).toBe(false)
+  resolve(OK)
+  await sent
+  await update
+  expect(drained).toBe(true)
+})

