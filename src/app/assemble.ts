@@ -132,6 +132,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     env,
     deliver,
     control: await state.control('chains'),
+    switches: await state.control('chain_switches'),
     tests: comparisons,
     providers: providerNames,
     audit: auditPolicy,

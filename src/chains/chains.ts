@@ -107,9 +107,11 @@ export interface Chains {
   /** Deletes up to `limit` executions that ended before `endedBefore` (ms), with their steps; answers how many. */
   purge(scope: Scope, endedBefore: number, limit: number): Promise<number>
 
-  /** Every chain that can be started here, sorted. */
+  /** Every chain that is defined here, sorted. */
   names(): readonly string[]
   has(name: string): boolean
+  /** Switched off: there it is, and `startOps` starts nothing of it. */
+  disabled(name: string): boolean
   /** What the file's definitions would change: errors mean that `setDefinitions` refuses them all. */
   checkDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
   /** The file's definitions, whole or not at all; errors mean nothing changed. Executions under way keep theirs. */
@@ -127,8 +129,38 @@ export interface Chains {
     readonly created: boolean
     readonly warnings: readonly DefinitionIssue[]
   }>
-  /** Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain), 412. */
+  /** With the versions it has had. Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain), 412. */
   deleteDefinition(name: string, by: string, ifVersion?: string): Promise<void>
+  /** Those it has had since it was made through the API, newest first; the file's is the only one of its name. Problem 404. */
+  versions(name: string, page: { readonly limit: number; readonly after?: string }): Promise<DefinitionVersions>
+  /** With its definition. Problem 404. */
+  version(name: string, version: string): Promise<DefinitionVersion & { readonly definition: ChainDefinition }>
+  /** A version of before is put in force again, checked against what there is today. Problem 404, 409 `chain_in_file`, 412, 422. */
+  rollback(
+    name: string,
+    version: string,
+    by: string,
+    ifVersion?: string,
+  ): Promise<{ readonly view: DefinitionView; readonly warnings: readonly DefinitionIssue[] }>
+  /** Lasts until the definition itself says otherwise. Problem 404. */
+  setEnabled(
+    name: string,
+    enabled: boolean,
+    how: { readonly by: string; readonly why?: string },
+  ): Promise<DefinitionView>
+}
+
+export interface DefinitionVersion {
+  readonly version: string
+  /** It is the one in force. */
+  readonly current: boolean
+  readonly updated_at?: string
+  readonly updated_by?: string
+  readonly rolled_back_from?: string
+}
+export interface DefinitionVersions {
+  readonly versions: readonly DefinitionVersion[]
+  readonly next?: string
 }
 
 export interface DefinitionView {
@@ -136,6 +168,10 @@ export interface DefinitionView {
   /** Of the content: equal definitions have equal versions. */
   readonly version: string
   readonly source: 'file' | 'api'
+  readonly enabled: boolean
+  /** Who switched it off; absent where the definition itself did. */
+  readonly disabled_by?: string
+  readonly disable_details?: { readonly at: string; readonly why?: string }
   readonly definition: ChainDefinition
   readonly updated_at?: string
   readonly updated_by?: string

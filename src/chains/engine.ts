@@ -38,6 +38,8 @@ export interface ChainsDeps {
   readonly deliver: Deliver
   /** `state.control('chains')`: the definitions made through the API. */
   readonly control: Control
+  /** `state.control('chain_switches')`: chains switched on and off by hand. */
+  readonly switches: Control
   readonly tests: BranchTests
   /** Names of the providers in force. */
   readonly providers: () => Iterable<string>

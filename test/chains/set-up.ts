@@ -170,6 +170,7 @@ export async function world(
           signer: lineageSigner('a secret of the tests'),
         }),
         control: await memory.state.control('chains'),
+        switches: await memory.state.control('chain_switches'),
         tests,
         providers: () => routes.keys(),
         audit: () => ({ enabled: true, storePayload: true, redact }),
