@@ -48,7 +48,7 @@ export function startRun(
 function startsBySending(s: Start, loaded: Loaded, tools: Tools): boolean {
   const [first, ...others] = s.chain.first
   const step = first === undefined || others.length > 0 ? undefined : s.chain.steps.get(first)
-  if (!step || step.kind.kind !== 'provider' || step.cache || step.definition.delay_seconds) return false
+  if (step?.kind.kind !== 'provider' || step.cache || step.definition.delay_seconds) return false
   const turn = new Turn(tools, loaded, s.now, NOBODY)
   const task = { key: step.name, iteration: 0, since: s.now, attempt: 0 }
   return step.does.enter(turn.context(task)).to === 'act'

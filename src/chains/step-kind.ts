@@ -36,8 +36,11 @@ export interface StepContext {
   readonly lineage: Lineage | undefined
   /** The oldest signal of this name that nobody has had yet. */
   signal(name: string): Signal | undefined
-  /** The entries of a child execution by its chain's name, born claimed by this node. */
-  child(chain: string, timeoutMs: number | undefined): { readonly id: string; readonly ops: readonly Op[] }
+  /** The entries of a child execution by its chain's name, born claimed by this node; or the way round that leads to it again. */
+  child(chain: string, timeoutMs: number | undefined): { readonly id: string; readonly ops: readonly Op[] } | Loop
+}
+export interface Loop {
+  readonly cycle: readonly string[]
 }
 export interface Signal {
   /** Of its message in the inbox. */

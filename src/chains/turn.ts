@@ -1,5 +1,5 @@
 import type { Json } from '../core/json.ts'
-import { passing } from '../core/lineage.ts'
+import { cycleOf, passing } from '../core/lineage.ts'
 import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import type { Chain, ChainStep } from './compile.ts'
@@ -149,6 +149,8 @@ export class Turn {
     const { beginning, scope } = this.from
     const definition = beginning.definitions.find((d) => d.name === name)
     if (!definition) throw new Error(`execution ${run.id} began without its sub-chain "${name}"`)
+    const cycle = beginning.lineage && cycleOf(beginning.lineage, `chain:${name}`)
+    if (cycle && !definition.reentrant) return { cycle }
     const attempt = t.attempt + 1
     const id = childRunId(run.id, t.key, t.iteration, attempt)
     const own = definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000

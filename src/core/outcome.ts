@@ -121,7 +121,9 @@ export const auditOnlyTags = [
   'discarded',
   'step_completed',
   'completed',
+  'partially_completed',
   'timed_out',
+  'compensated',
   'changed',
 ] as const
 

@@ -1,6 +1,6 @@
 import { didYouMean } from '../../core/nearest.ts'
 import type { SubChainStep } from '../definition.ts'
-import { opening } from '../outcomes.ts'
+import { failed, opening } from '../outcomes.ts'
 import { label } from '../shape.ts'
 import type { StepKind } from '../step-kind.ts'
 
@@ -20,6 +20,8 @@ export const subChainStep: StepKind<SubChainStep> = {
     enter(at) {
       const own = step.timeout_seconds === undefined ? undefined : step.timeout_seconds * 1000
       const child = at.child(step.sub_chain, own)
+      if ('cycle' in child)
+        return failed(opening(at), { code: 'loop_detected', message: `it has come round: ${child.cycle.join(' → ')}` })
       const record = { ...opening(at), child: { id: child.id, chain: step.sub_chain } }
       return { to: 'child', record, child: child.id, ops: child.ops }
     },
