@@ -58,6 +58,7 @@ const CODES = {
   too_deep: [400],
   unexpected_body: [400],
   unknown_route: [404],
+  unknown_step: [422],
   unsupported_encoding: [415],
   unsupported_media_type: [415],
   version_mismatch: [412],
