@@ -87,7 +87,9 @@ test('SIGTERM: no new connections, not ready, what is in flight is answered, exi
 
 test('a delivery in back-off becomes a hold: 202 accepted; it goes out after the start, once, with the bytes and the token of before', async () => {
   let down = true
-  const hook = await receiver(async () => (down ? { status: 503 } : { status: 200 }))
+  // What goes out after the start is not answered before the caller has asked again: a short back-off would be over by then.
+  const asked = Promise.withResolvers<void>()
+  const hook = await receiver(async () => (down ? { status: 503 } : asked.promise.then(() => ({ status: 200 }))))
   const at = place({
     ...config(hook),
     'gateway.toml': `
@@ -130,6 +132,7 @@ ${config(hook)['gateway.toml']}`,
     'accepted',
     'true',
   ])
+  asked.resolve()
   for (const id of ['keyed', 'plain', 'chained', 'async'])
     await until(
       async () => (await second.ask('GET', `/v1/actions/${id}`)).body['status'] === 'ended',
