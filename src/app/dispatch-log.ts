@@ -7,7 +7,7 @@ export function logOutcomes(log: Log, next: Observe): Observe {
     outcome(o, about) {
       next.outcome(o, about)
       const { action, kind, provider } = about
-      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open'
+      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open' || o.outcome === 'loop_detected'
       log[bad ? 'warn' : 'info'](
         {
           action_id: o.action_id,
@@ -20,6 +20,7 @@ export function logOutcomes(log: Log, next: Observe): Observe {
           rule: o.rule,
           provider,
           ...(o.outcome === 'failed' && { code: o.code }),
+          ...(o.outcome === 'loop_detected' && { cycle: o.cycle }),
           ...('dead_letter_id' in o && { dead_letter_id: o.dead_letter_id }),
           duration_ms: about.completedAt - about.receivedAt,
         },
