@@ -1,10 +1,13 @@
 import { statSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
+import { endedStatuses, runStatuses } from '../../../src/chains/run.ts'
 import type { Bench } from '../bench.ts'
 import { type Gateway, openGateway } from './gateway.ts'
 import { type Definition, startBody, waitingForSignal, waitingForTime } from './settings.ts'
 
 const BATCH = 1000
+const ended: readonly string[] = endedStatuses
+const ON_THE_WAY = runStatuses.filter((s) => s !== 'waiting' && !ended.includes(s))
 /** So long the executions may take to come to their wait once the last was started. */
 const SETTLE_MS = 60_000
 const IDLE_MS = 3000
@@ -23,7 +26,12 @@ export async function measureWaiting(bench: Bench): Promise<readonly [what: stri
     }
     if (chains.length === 0) return out
     const what = `${n.toLocaleString('en')} executions, ${chains.map((c) => c.name).join(' and ')}`
-    const empty = { memory: gateway.server.memory(), bytes: sizeOf(gateway), readyMs: gateway.server.readyMs }
+    const empty = {
+      idle: await idleMs(gateway),
+      memory: gateway.server.memory(),
+      bytes: sizeOf(gateway),
+      readyMs: gateway.server.readyMs,
+    }
     const began = performance.now()
     for (let i = 0; i < n; i += BATCH) await startBatch(gateway, chains[(i / BATCH) % chains.length]!, i)
     await allWait(gateway, n)
@@ -33,9 +41,7 @@ export async function measureWaiting(bench: Bench): Promise<readonly [what: stri
     const waiting = await depth(gateway)
     if (waiting < n) throw new Error(`${n - waiting} of ${n} executions were lost by a restart`)
     const again = gateway.server
-    const cpu = again.cpuMs()
-    await setTimeout(IDLE_MS)
-    const idle = (again.cpuMs() - cpu) / (IDLE_MS / 1000)
+    const idle = await idleMs(gateway)
     out.push(
       [`${what}: started and waiting`, `${seconds.toFixed(1)} s, in batches of ${BATCH}`],
       [
@@ -47,12 +53,19 @@ export async function measureWaiting(bench: Bench): Promise<readonly [what: stri
         `${((full.bytes - empty.bytes) / 2 ** 20).toFixed(0)} MiB, ${((full.bytes - empty.bytes) / n / 1024).toFixed(1)} KiB each`,
       ],
       [`${what}: ready after a restart`, `${Math.round(again.readyMs)} ms; with none ${Math.round(empty.readyMs)} ms`],
-      [`${what}: processor while they wait`, `${idle.toFixed(1)} ms a second`],
+      [`${what}: processor while they wait`, `${idle.toFixed(1)} ms a second; with none ${empty.idle.toFixed(1)}`],
     )
     return out
   } finally {
     await gateway.stop()
   }
+}
+
+/** Processor time it takes to do nothing, milliseconds a second. */
+async function idleMs({ server }: Gateway): Promise<number> {
+  const before = server.cpuMs()
+  await setTimeout(IDLE_MS)
+  return (server.cpuMs() - before) / (IDLE_MS / 1000)
 }
 
 async function startBatch({ server }: Gateway, chain: Definition, from: number): Promise<void> {
@@ -70,7 +83,7 @@ async function startBatch({ server }: Gateway, chain: Definition, from: number):
 /** Until none is still on its way to its wait. */
 async function allWait(gateway: Gateway, n: number): Promise<void> {
   const until = performance.now() + SETTLE_MS
-  for (const status of ['pending', 'running'])
+  for (const status of ON_THE_WAY)
     for (;;) {
       const { chains } = (await gateway.get(`/v1/chains?status=${status}&limit=1`)) as { chains: readonly unknown[] }
       if (chains.length === 0) break
