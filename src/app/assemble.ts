@@ -197,6 +197,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     schedules: held,
     providerNames,
     hasChain: (name: string) => chains.has(name),
+    // Chain definitions have no such key: none is passed twice.
     isReentrantChain: () => false,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
   }
