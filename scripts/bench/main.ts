@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Part } from './bench.ts'
+import { LOAD_CORE, type Part } from './bench.ts'
+import { benchChains } from './chains/part.ts'
 import { benchDispatch } from './dispatch/part.ts'
 import { fsyncMs } from './fsync.ts'
 
@@ -10,12 +12,12 @@ import { fsyncMs } from './fsync.ts'
  * ratios hold on a noisy machine. `-- dispatch` or `-- chains` does one part, `-- --seconds N` measures longer, `-- --quick` does
  * less of everything.
  */
-const parts: { readonly [name: string]: Part } = { dispatch: benchDispatch }
+const parts: { readonly [name: string]: Part } = { dispatch: benchDispatch, chains: benchChains }
 
 const USAGE = `npm run bench -- [${Object.keys(parts).join('|')}] [--quick] [--seconds N]`
 const asked: string[] = []
 let quick = false
-let seconds = 3
+let seconds: number | undefined
 for (const args = process.argv.slice(2); args.length > 0; ) {
   const arg = args.shift()!
   if (arg === '--quick') quick = true
@@ -23,6 +25,7 @@ for (const args = process.argv.slice(2); args.length > 0; ) {
   else if (Object.hasOwn(parts, arg)) asked.push(arg)
   else usage(`what is "${arg}"?`)
 }
+seconds ??= quick ? 2 : 3
 if (!(seconds > 0 && seconds <= 60)) usage('--seconds takes a number, at most 60')
 
 function usage(why: string): never {
@@ -30,11 +33,13 @@ function usage(why: string): never {
   process.exit(2)
 }
 
+// What it does itself must not use the servers' core.
+execFileSync('taskset', ['-a', '-c', '-p', String(LOAD_CORE), String(process.pid)])
 const work = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
 const log = openSync(join(work, 'server.log'), 'w')
 try {
   console.log(
-    `fdatasync of 4 KiB: ${fsyncMs(work).toFixed(3)} ms (median). Node ${process.version}, ${availableParallelism()} cores.`,
+    `fdatasync of 4 KiB: ${fsyncMs(work).toFixed(3)} ms (median). Node ${process.version}, ${cpus().length} cores.`,
   )
   for (const [name, part] of Object.entries(parts))
     if (asked.length === 0 || asked.includes(name)) await part({ seconds, quick, work, log })

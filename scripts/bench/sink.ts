@@ -1,6 +1,7 @@
 import net from 'node:net'
 
-/** A webhook target that costs little: answers 200 to each request it can cut out of the stream. */
+/** A webhook target that costs little: answers 200 to each request it can cut out of the stream, after `DELAY_MS`. */
+const delayMs = Number(process.env['DELAY_MS'] ?? 0)
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"ok":true}'
 const server = net.createServer((socket) => {
   let buffered = ''
@@ -14,7 +15,8 @@ const server = net.createServer((socket) => {
       const length = Number(/content-length: (\d+)/i.exec(buffered.slice(0, head))?.[1] ?? 0)
       if (buffered.length < head + 4 + length) return
       buffered = buffered.slice(head + 4 + length)
-      socket.write(ANSWER)
+      if (delayMs > 0) setTimeout(() => socket.write(ANSWER), delayMs)
+      else socket.write(ANSWER)
     }
   })
 })

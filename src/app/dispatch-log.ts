@@ -7,7 +7,7 @@ export function logOutcomes(log: Log, next: Observe): Observe {
     outcome(o, about) {
       next.outcome(o, about)
       const { action, kind, provider } = about
-      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open'
+      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open' || o.outcome === 'loop_detected'
       log[bad ? 'warn' : 'info'](
         {
           action_id: o.action_id,
@@ -19,8 +19,9 @@ export function logOutcomes(log: Log, next: Observe): Observe {
           outcome: o.outcome,
           rule: o.rule,
           provider,
-          ...(o.outcome === 'failed' && { code: o.code }),
-          ...('dead_letter_id' in o && { dead_letter_id: o.dead_letter_id }),
+          code: o.outcome === 'failed' ? o.code : undefined,
+          cycle: o.outcome === 'loop_detected' ? o.cycle : undefined,
+          dead_letter_id: 'dead_letter_id' in o ? o.dead_letter_id : undefined,
           duration_ms: about.completedAt - about.receivedAt,
         },
         'dispatched',

@@ -4,6 +4,8 @@ import type { Env } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../core/ids.ts'
 import type { Routes } from '../delivery/route.ts'
+import type { HttpDeps } from '../http/deps.ts'
+import { createDirect } from '../http/direct.ts'
 import { createApp, type Listening, listen } from '../http/server.ts'
 import { createStats } from '../http/stats.ts'
 import { backgroundLoops } from '../loops/index.ts'
@@ -92,7 +94,7 @@ export const serve: Serve = async (first, again) => {
       env,
     )
 
-  const app = createApp({
+  const deps: HttpDeps = {
     ...parts,
     env,
     version: packageVersion(),
@@ -103,10 +105,10 @@ export const serve: Serve = async (first, again) => {
     stats,
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
     configError: () => configError,
-  })
+  }
   let server: Listening
   try {
-    server = await listen(app, config.server)
+    server = await listen(createApp(deps), config.server, { direct: createDirect(deps) })
   } catch (e) {
     parts.rules.stop()
     parts.breakers.close()

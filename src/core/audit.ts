@@ -57,7 +57,9 @@ export interface AuditRow {
   readonly caller: string | undefined
   readonly json: string
 }
-export const auditRow = (r: AuditRecord): AuditRow => ({
+/** Its optional fields may be there and undefined, which JSON leaves out. */
+export type Loose<T> = { readonly [K in keyof T]: T[K] | (undefined extends T[K] ? undefined : never) }
+export const auditRow = (r: Loose<AuditRecord>): AuditRow => ({
   id: r.id,
   scope: [r.namespace, r.tenant],
   actionId: r.action_id,

@@ -100,13 +100,14 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
     outcome,
     complete(c) {
       const told = ended.complete ? ended.complete(c) : outcome
-      const over = counted ? overWarnings(counted.ops, c.results.slice(counted.at)) : []
+      const over = counted ? overWarnings(counted.ops, c.results, counted.at) : []
       return told && over.length > 0 ? { ...told, warnings: [...(told.warnings ?? []), ...over] } : told
     },
     after: {
       ...ended.after,
-      chains: [...effects.begun, ...(ended.after.chains ?? [])],
-      nudge: new Set([...(ended.after.nudge ?? []), ...(effects.copies.length > 0 ? (['copy'] as const) : [])]),
+      chains:
+        effects.begun.length === 0 ? (ended.after.chains ?? []) : [...effects.begun, ...(ended.after.chains ?? [])],
+      nudge: effects.copies.length === 0 ? (ended.after.nudge ?? []) : ['copy', ...(ended.after.nudge ?? [])],
     },
   }
 }

@@ -6,14 +6,14 @@ import type { Intent } from './intent.ts'
 export interface After {
   readonly intent?: { readonly intent: Intent; readonly at: number; readonly until: number }
   /** To a provider that cannot fail: its record is already part of the commit. */
-  readonly send?: Intent
+  readonly send?: Pick<Intent, 'provider' | 'request'>
   readonly chains: readonly {
     readonly chainId: string
     readonly at: number
     readonly claim: { readonly owner: string; readonly until: number }
   }[]
   /** Loops with work that is due at once. */
-  readonly nudge: ReadonlySet<'flush' | 'copy'>
+  readonly nudge: readonly ('flush' | 'copy')[]
 }
 
 export interface Tools {

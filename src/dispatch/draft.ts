@@ -9,7 +9,11 @@ export interface Draft {
   /** Schedule keys as read before, moved on by what is already in the draft. */
   readonly keys: Map<string, KeyState>
 }
-export const newDraft = (keys: ReadonlyMap<string, KeyState>): Draft => ({ ops: [], about: [], keys: new Map(keys) })
+export const newDraft = (keys: ReadonlyMap<string, KeyState>): Draft => ({
+  ops: [],
+  about: [],
+  keys: keys.size === 0 ? new Map() : new Map(keys),
+})
 
 /** Appends and answers the index of the first op added. */
 export function add(draft: Draft, ops: readonly Op[], about?: About): number {

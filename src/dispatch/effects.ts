@@ -17,8 +17,11 @@ export interface Effects {
   readonly warnings: readonly string[]
 }
 
+const NO_EFFECTS: Effects = { copies: [], chains: [], begun: [], warnings: [] }
+
 /** Side effects in rule order: copies as holds of their own, executions, cancels. They are part of the admitting commit. */
 export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draft: Draft, now: number): Effects {
+  if (plan.effects.length === 0) return NO_EFFECTS
   const copies: string[] = []
   const chains: Effects['chains'][number][] = []
   const begun: After['chains'][number][] = []

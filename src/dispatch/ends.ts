@@ -135,7 +135,7 @@ function groupEnd({ run, plan, draft, base }: EndInput, end: EndOf<'group'>): En
         ...(dueAt !== undefined && { notify_at: isoTime(dueAt) }),
       }
     },
-    after: { nudge: new Set(['flush']) },
+    after: { nudge: ['flush'] },
   }
 }
 
@@ -181,6 +181,14 @@ function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndO
   }
 }
 
+/** What is told of a delivery that cannot fail, until the provider itself has answered. */
+const LOGGED = {
+  attempts: 1,
+  guarantee: 'at_least_once',
+  response: { status: 200, body: null },
+  fallback: false,
+} as const
+
 function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
   const { parts, run, plan, draft, effects, dedup, base, now } = input
   const { provider } = end
@@ -189,15 +197,20 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
   const promised = run.accepted && !run.held
   // Nothing of it leaves the machine and it cannot fail: one commit is the whole story. A stored answer needs the real one.
   const certain = parts.deliver.certain(provider) && !run.idempotency && !promised
-  // What leaves nothing behind outside needs no token to be known by.
+  // What leaves nothing behind outside needs no token to be known by, and no intent.
   const token = certain ? '' : deliveryToken(run.runId)
-  const common = intentOf(run, plan, now)
+  const common = certain ? undefined : intentOf(run, plan, now)
   let request: Intent['request']
   try {
-    request = parts.deliver.render(plan.action, provider, token, common.lineage)
+    request = parts.deliver.render(plan.action, provider, token, common?.lineage)
   } catch (e) {
     if (!(e instanceof ProviderError)) throw e
     return failed(base, end.rule, e.code, e.message, provider)
+  }
+  const told = { ...base, ...(end.rule !== undefined && { rule: end.rule }) }
+  if (!common) {
+    const route = { provider, rerouted: end.rerouted, requestedProvider: run.action.provider }
+    return { outcome: executed(told, route, { provider, ...LOGGED }), after: { send: { provider, request } } }
   }
   const intent: Intent = {
     ...common,
@@ -212,17 +225,6 @@ function deliverEnd(input: EndInput, end: EndOf<'deliver'>): Ended {
     ...(effects.copies.length > 0 && { copies: effects.copies }),
     ...(effects.chains.length > 0 && { chains: effects.chains }),
     ...(base.warnings && { warnings: base.warnings }),
-  }
-  const told = { ...base, ...(end.rule !== undefined && { rule: end.rule }) }
-  if (certain) {
-    const end200 = {
-      provider,
-      attempts: 1,
-      guarantee: 'at_least_once',
-      response: { status: 200, body: null },
-      fallback: false,
-    } as const
-    return { outcome: executed(told, intent, end200), after: { send: intent } }
   }
   const until = now + LEASE_MS
   const at = add(draft, [putIntent(intent, parts.env.newId(), { owner: parts.node, until }, run.held?.attempts)])

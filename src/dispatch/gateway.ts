@@ -114,11 +114,12 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   interface Started {
-    /** Resolves with the first commit, or the end: the next action of a batch may be admitted after it. */
-    readonly admitted: Promise<unknown>
+    /**
+     * Where the plan reads before it commits, so that its place in the order is not yet taken: resolves with the first commit, or the
+     * end; the next action of a batch may be admitted after it.
+     */
+    readonly admitted: Promise<unknown> | undefined
     readonly answer: Promise<Answer>
-    /** The plan reads before it commits, so its place in the order is not yet taken. */
-    readonly reads: boolean
   }
 
   function start(action: Action, request: DispatchRequest): Started {
@@ -132,13 +133,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const reads = keysOf(plan).length > 0
     const first = reads ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
-    const { promise: admitted, resolve: placed } = Promise.withResolvers<unknown>()
-    const answer = walk(run, plan, first, committed, placed)
-    answer.then(placed, placed)
+    const place = reads ? Promise.withResolvers<unknown>() : undefined
+    const answer = walk(run, plan, first, committed, place?.resolve)
+    if (place) answer.then(place.resolve, place.resolve)
     const told = trace
       ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))
       : answer
-    return { admitted, answer: told, reads }
+    return { admitted: place?.promise, answer: told }
   }
 
   /** Admission, again where something moved, until it stands or a guard has refused. */
@@ -147,9 +148,9 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     plan: Plan,
     first: Admission | undefined,
     committed: ReturnType<typeof state.commit> | undefined,
-    placed: (done: unknown) => void,
+    placed: ((done: unknown) => void) | undefined,
   ): Promise<Answer> {
-    const stale = new Map<string, string>()
+    let stale: ReadonlyMap<string, string> = NOTHING_READ.stale
     for (let round = 0; round < ROUNDS; round++) {
       let admission = first
       let done = round === 0 && committed ? await committed : undefined
@@ -158,7 +159,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         done = await state.commit(run.scope, admission.ops)
       }
       if (done.ok) {
-        placed(done)
+        placed?.(done)
         return { outcome: await carryOn(run, admission, done) }
       }
       const verdict = await judge(parts, run, admission, done)
@@ -168,7 +169,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         const outcome = await goOn(run, verdict)
         if (outcome) return { outcome }
       }
-      if (verdict.is === 'again' && verdict.stale) stale.set(verdict.stale.id, verdict.stale.version)
+      if (verdict.is === 'again' && verdict.stale) stale = new Map(stale).set(verdict.stale.id, verdict.stale.version)
     }
     throw new Problem(503, 'contention', 'others kept changing what this action depends on; nothing was done', {
       retryAfterMs: 100,
@@ -251,7 +252,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
           } catch (e) {
             return Promise.reject(e)
           }
-          if (started.reads) last = started.admitted
+          last = started.admitted
           return started.answer
         }
         const begun = last.then(() => start(action, request))

@@ -250,7 +250,7 @@ type Base = ReturnType<typeof common> & { readonly first_action_id?: string }
 /** `rerouted` when a rule sent it elsewhere or a fallback answered; always so after a reroute rule, its own provider included. */
 export function executed(
   base: Base,
-  intent: Pick<Intent, 'rerouted' | 'provider' | 'requestedProvider' | 'fellBackFrom'>,
+  intent: Pick<Intent, 'rerouted' | 'provider' | 'fellBackFrom'> & { readonly requestedProvider?: string | undefined },
   end: Executed,
 ): Outcome {
   const { provider, attempts, guarantee, response } = end

@@ -1,17 +1,19 @@
 import { httpStatus, type Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
+import type { Answered } from './answered.ts'
 import { retryAfter } from './problem.ts'
 
 type Headers = Record<string, string>
 
 /** JSON in an answer that is nobody's to keep. `value` is an object or an array. */
-export function json(status: number, value: object, headers: Headers = {}): Response {
-  return new Response(JSON.stringify(value), {
+export function json(status: number, value: object, headers: Headers = {}): Answered {
+  return {
     status,
     headers: { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers },
-  })
+    body: JSON.stringify(value),
+  }
 }
-export const noContent = (): Response => new Response(null, { status: 204 })
+export const noContent = (): Answered => ({ status: 204, headers: {}, body: null })
 
 /** An outcome as a caller reads it: what the other side said is redacted, as in the audit and under a repeated key. */
 export function shown(o: Outcome, redact: Redact): Outcome {
@@ -29,7 +31,7 @@ export function outcomeResponse(
     readonly async?: boolean
     readonly more?: object
   },
-): Response {
+): Answered {
   const headers: Headers = { 'content-type': 'application/json', 'signalbox-outcome': outcome.outcome }
   if (how.replayed) headers['idempotent-replayed'] = 'true'
   if (how.async && outcome.outcome === 'accepted') headers['preference-applied'] = 'respond-async'
@@ -37,10 +39,11 @@ export function outcomeResponse(
     headers['retry-after'] = retryAfter(outcome.retry_after_ms)
   if (outcome.outcome === 'throttled' || outcome.outcome === 'quota_exceeded') rateLimit(outcome, headers)
   const told = shown(outcome, how.redact)
-  return new Response(JSON.stringify(how.more ? { ...how.more, ...told } : told), {
+  return {
     status: httpStatus(outcome),
     headers,
-  })
+    body: JSON.stringify(how.more ? { ...how.more, ...told } : told),
+  }
 }
 
 /** `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10: the rule or quota that said no, and when it may say yes. */

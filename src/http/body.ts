@@ -23,7 +23,7 @@ export async function readBody(c: Ctx, limit: number): Promise<Buffer> {
     throw new Problem(415, 'unsupported_encoding', 'compressed bodies are not read; send it as it is')
   if (Number(header(c, 'content-length') ?? 0) > limit) throw tooLarge(limit)
   const { incoming } = c.env ?? {}
-  return incoming ? fromSocket(incoming, limit) : fromStream(c.req.raw.body, limit)
+  return incoming ? fromSocket(incoming, limit) : fromStream(c.req.raw?.body ?? null, limit)
 }
 
 /** Without the web stream in between, which would double the cost of a small request. */

@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { type Clock, systemClock } from '../core/clock.ts'
 import { Problem } from '../core/errors.ts'
+import { response } from './answered.ts'
 import { PROBLEM_TYPE, problemBody, problemResponse } from './problem.ts'
 import type { Http } from './route.ts'
 
@@ -13,6 +14,9 @@ export interface Listening {
   /** Takes no more connections and resolves when every request in hand is answered. */
   close(): Promise<void>
 }
+
+/** Takes a request, or leaves it: then nothing of it was touched. */
+export type Direct = (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
 
 export interface Patience {
   /** A client that sends its request drop by drop holds a connection no longer than this: for its headers, and for all of it. */
@@ -33,18 +37,22 @@ const REST_MS = 2000
 export async function listen(
   app: Hono<Http>,
   server: { readonly host: string; readonly port: number; readonly bodyLimitBytes: number },
-  { clock = systemClock(), patience = PATIENCE }: { readonly clock?: Clock; readonly patience?: Patience } = {},
+  {
+    clock = systemClock(),
+    patience = PATIENCE,
+    direct,
+  }: { readonly clock?: Clock; readonly patience?: Patience; readonly direct?: Direct } = {},
 ): Promise<Listening> {
   let closing = false
   const answer = getRequestListener(app.fetch, {
     errorHandler: () =>
-      problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed')),
+      response(problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed'))),
   })
   const connections = new Map<Socket, Exchange | undefined>()
   const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (closing) outgoing.shouldKeepAlive = false
     connections.set(incoming.socket, { incoming, outgoing })
-    void answer(incoming, outgoing)
+    if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
   }
   const http = createServer(
     {

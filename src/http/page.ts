@@ -1,6 +1,7 @@
 import { Problem } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import { json } from './answer.ts'
+import type { Answered } from './answered.ts'
 import { invalidParameter, type Query } from './query.ts'
 
 export const PAGE = ['limit', 'cursor'] as const
@@ -54,7 +55,7 @@ export function pageOf(
   next: string | undefined,
   of: readonly string[],
   more: JsonObject = {},
-): Response {
+): Answered {
   return json(200, { [name]: items, next_cursor: next === undefined ? null : seal(next, of), ...more })
 }
 

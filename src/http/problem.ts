@@ -1,6 +1,7 @@
 import type { Log } from '../core/env.ts'
 import { Problem, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { Answered } from './answered.ts'
 
 /** When a store that is away may be asked again. */
 const STORE_RETRY_MS = 1000
@@ -49,8 +50,8 @@ export const retryAfter = (ms: number): string => String(Math.max(1, Math.ceil(m
 
 export const PROBLEM_TYPE = 'application/problem+json'
 
-export function problemResponse(p: Problem, headers: { readonly [name: string]: string } = {}): Response {
-  return new Response(JSON.stringify(problemBody(p)), {
+export function problemResponse(p: Problem, headers: { readonly [name: string]: string } = {}): Answered {
+  return {
     status: p.status,
     headers: {
       'content-type': PROBLEM_TYPE,
@@ -58,5 +59,6 @@ export function problemResponse(p: Problem, headers: { readonly [name: string]: 
       ...(p.retryAfterMs !== undefined && { 'retry-after': retryAfter(p.retryAfterMs) }),
       ...headers,
     },
-  })
+    body: JSON.stringify(problemBody(p)),
+  }
 }

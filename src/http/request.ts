@@ -4,7 +4,7 @@ import type { Ctx } from './route.ts'
 /** A header of the request, by its name in lower case; straight from the socket's request where there is one. */
 export function header(c: Ctx, name: string): string | undefined {
   const { incoming } = c.env ?? {}
-  if (!incoming) return c.req.raw.headers.get(name) ?? undefined
+  if (!incoming) return c.req.raw?.headers.get(name) ?? undefined
   const value = incoming.headers[name]
   return Array.isArray(value) ? value[0] : value
 }

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { Problem } from '../core/errors.ts'
 import { didYouMean } from '../core/nearest.ts'
+import { type Answered, response } from './answered.ts'
 import type { HttpDeps } from './deps.ts'
 import { guard } from './guard.ts'
 import { problemOf, problemResponse } from './problem.ts'
@@ -21,19 +22,20 @@ export function createApp(deps: HttpDeps): Hono<Http> {
   const app = new Hono<Http>({ router: new FixedFirst() })
   const check = guard(deps.server)
   for (const route of routes)
-    app.on(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), (c) => {
+    app.on(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), async (c) => {
       if (!ANY_NAME.has(route.path)) check(c)
-      return route.handle(c, deps)
+      return response(await route.handle(c, deps))
     })
   app.notFound((c) => {
     check(c)
-    return refuse(nowhere(c), c, deps)
+    return response(refuse(nowhere(c), c, deps))
   })
-  app.onError((e, c) => refuse(e, c, deps))
+  app.onError((e, c) => response(refuse(e, c, deps)))
   return app
 }
 
-function refuse(error: unknown, c: Ctx, deps: HttpDeps): Response {
+/** What is answered to anything thrown. */
+export function refuse(error: unknown, c: Ctx, deps: HttpDeps): Answered {
   const p = problemOf(error, { log: deps.env.log, newId: deps.env.newId })
   deps.stats.problem(p.code)
   const allow = p.status === 405 ? { allow: methodsOf(c.req.path).join(', ') } : {}

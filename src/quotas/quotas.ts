@@ -57,10 +57,10 @@ export interface Quotas {
   close(): void
 }
 
-/** Texts for the quotas over their limit under `warn`. `results` are those of `counted.ops`, in their order. */
-export function overWarnings(counted: CountOps, results: readonly OpResult[]): readonly string[] {
+/** Texts for the quotas over their limit under `warn`. `results` has those of `counted.ops`, in their order, from `at` on. */
+export function overWarnings(counted: CountOps, results: readonly OpResult[], at = 0): readonly string[] {
   return counted.quotas.flatMap((q, i) => {
-    const used = results[i]?.n ?? 0
+    const used = results[at + i]?.n ?? 0
     return q.warn && used > q.limit ? [overText(q, used)] : []
   })
 }

@@ -1,4 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import type { Lineage } from '../../src/core/lineage.ts'
+import type { Plan } from '../../src/core/plan.ts'
+import { withoutLoop } from '../../src/dispatch/loop.ts'
 import { OK, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { rule, type } from './build.ts'
 import { carrying, ended, left, loopWorld } from './loop-world.ts'
@@ -83,6 +87,50 @@ describe('PITFALLS 60: an action that comes back', () => {
     expect((await back(hook.sent[1], 'c')).status).toBe(200)
     expect((await back(hook.sent[2], 'bad')).status).toBe(403)
   })
+})
+
+describe('the plan of an action that comes back', () => {
+  const plan: Plan = {
+    action: { id: 'a', namespace: 'n', tenant: 't', action_type: 'x', payload: {}, metadata: {}, created_at: '' },
+    matched: ['go'],
+    guards: [{ kind: 'throttle', rule: 'slow', id: 's', maxCount: 1, windowMs: 1 }],
+    effects: [],
+    end: { kind: 'chain', rule: 'go', chain: 'c' },
+    warnings: [],
+  }
+  const lineage: Lineage = { origin: 'o', passed: ['rule:first', 'chain:c'], hops: 1 }
+  const nothing = { rule: () => false, chain: () => false }
+
+  it('stands where it passes nothing twice, or only what may be', () => {
+    expect(withoutLoop(plan, undefined, nothing)).toBe(plan)
+    expect(withoutLoop(plan, { ...lineage, passed: ['rule:c', 'chain:go'] }, nothing)).toBe(plan)
+    expect(withoutLoop(plan, lineage, { ...nothing, chain: (name) => name === 'c' })).toBe(plan)
+    expect(withoutLoop(plan, lineage, { ...nothing, rule: () => true }).end.kind).toBe('loop')
+  })
+
+  it('else says so, with what had matched and no guard', () => {
+    expect(withoutLoop(plan, lineage, nothing)).toEqual({
+      ...plan,
+      guards: [],
+      end: { kind: 'loop', rule: 'go', reason: 'chain "c" has been passed before', cycle: ['chain:c', 'chain:c'] },
+    })
+    expect(withoutLoop(plan, { ...lineage, hops: 9 }, { rule: () => true, chain: () => true }).end).toEqual({
+      kind: 'loop',
+      rule: 'go',
+      reason: 'it has come back more than 8 times',
+      cycle: ['rule:first', 'chain:c'],
+    })
+  })
+})
+
+it('the rules a new gateway begins with let what a worker sends back pass', async () => {
+  const text = readFileSync(new URL('../../rules/routes.yaml', import.meta.url), 'utf8')
+  const { g, hook, send, back } = await loopWorld([])
+  g.writeRules(text)
+  expect((await g.rules.reload()).ok).toBe(true)
+  expect((await send('task')).body['rule']).toBe('allow-the-rest')
+  const second = await back(hook.sent[0], 'task_done')
+  expect([second.status, second.body['rule']]).toEqual([200, 'allow-the-rest'])
 })
 
 describe('a lineage that leaves', () => {

@@ -58,6 +58,8 @@ test('a receiver that hands the lineage on is called once: its own dispatch is 5
   ])
   expect(await recordsOf(gateway, 'again')).toMatchObject([{ outcome: 'loop_detected', details: { cycle } }])
   expect(await gateway.stop()).toBe(0)
+  const lines = gateway.stderr.split('\n').filter((l) => l.includes('loop_detected'))
+  expect(lines.map((l) => JSON.parse(l) as JsonObject)).toMatchObject([{ level: 40, action_id: 'again', cycle }])
 })
 
 test('through a chain and through the metadata as well', async () => {

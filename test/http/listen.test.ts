@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { text as readText } from 'node:stream/consumers'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import { createDirect } from '../../src/http/direct.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
 import { type GatewayGiven, type TestGateway, testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
@@ -12,7 +13,7 @@ const ACTION = JSON.stringify({ action_type: 'x', provider: 'out' })
 
 async function listening(given: GatewayGiven = {}): Promise<{ g: TestGateway; server: Listening; base: string }> {
   const g = await testGateway({ set: ['server.body_limit_bytes=65536'], ...given })
-  const server = await listen(g.app, { ...g.config.server, port: 0 })
+  const server = await listen(g.app, { ...g.config.server, port: 0 }, { direct: createDirect(g.deps) })
   onTestFinished(() => server.close())
   return { g, server, base: `http://127.0.0.1:${server.port}` }
 }
@@ -121,7 +122,7 @@ describe('over a socket', () => {
   ])('%s that come drop by drop are not waited for for ever', async (_what, bytes) => {
     const g = await testGateway()
     const patience = { headersMs: 30, requestMs: 60, lookMs: 10 }
-    const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience })
+    const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience, direct: createDirect(g.deps) })
     onTestFinished(() => server.close())
     const answer = await (await raw(server.port, bytes)).answer()
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)

@@ -3,6 +3,7 @@ import { notFound, type Problem } from '../../core/errors.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { parseWire } from '../../core/wire.ts'
 import { json } from '../answer.ts'
+import type { Answered } from '../answered.ts'
 import { optionalBody } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
@@ -22,7 +23,7 @@ const none = ({ breakers }: HttpDeps, provider: string): Problem =>
     ),
   )
 
-async function byHand(c: Ctx, deps: HttpDeps, what: 'trip' | 'reset'): Promise<Response> {
+async function byHand(c: Ctx, deps: HttpDeps, what: 'trip' | 'reset'): Promise<Answered> {
   readQuery(c, [])
   const provider = param(c, 'provider')
   const { why } = parseWire(handSchema, await optionalBody(c, deps.server.bodyLimitBytes), 'change')

@@ -1,5 +1,6 @@
 import { notFound, Problem } from '../../core/errors.ts'
 import { json, noContent } from '../answer.ts'
+import type { Answered } from '../answered.ts'
 import { jsonBody, noBody } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { PAGE, pageOf, readPage } from '../page.ts'
@@ -11,7 +12,7 @@ import type { Ctx, Route } from '../route.ts'
 
 const none = (): Problem => notFound('recurring action of this name')
 
-async function turned(c: Ctx, deps: HttpDeps, turn: 'pause' | 'resume'): Promise<Response> {
+async function turned(c: Ctx, deps: HttpDeps, turn: 'pause' | 'resume'): Promise<Answered> {
   const scope = scopeOf(readQuery(c, SCOPE))
   await noBody(c, deps.server.bodyLimitBytes)
   const name = param(c, 'name')

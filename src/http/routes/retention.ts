@@ -2,6 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import { notFound, type Problem } from '../../core/errors.ts'
 import { policyId } from '../../retention/policy.ts'
 import { json, noContent } from '../answer.ts'
+import type { Answered } from '../answered.ts'
 import { jsonBody, noBody } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { PAGE, pageOf, readPage } from '../page.ts'
@@ -18,19 +19,19 @@ function named(c: Ctx): Scope {
   if (c.req.param('id') !== undefined && param(c, 'id') !== policyId(scope)) throw none()
   return scope
 }
-function read(c: Ctx, { retention }: HttpDeps): Response {
+function read(c: Ctx, { retention }: HttpDeps): Answered {
   const found = retention.get(named(c))
   if (!found) throw none()
   return json(200, found.view, etag(found.etag))
 }
-async function put(c: Ctx, deps: HttpDeps): Promise<Response> {
+async function put(c: Ctx, deps: HttpDeps): Promise<Answered> {
   const scope = named(c)
   const body = await jsonBody(c, deps.server.bodyLimitBytes)
   const match = await ifMatch(c, () => deps.retention.get(scope)?.etag)
   const done = await deps.retention.put(scope, body, { caller: callerOf(c), ...match })
   return json(done.created ? 201 : 200, done.view, etag(done.etag))
 }
-async function remove(c: Ctx, deps: HttpDeps): Promise<Response> {
+async function remove(c: Ctx, deps: HttpDeps): Promise<Answered> {
   const scope = named(c)
   await noBody(c, deps.server.bodyLimitBytes)
   const match = await ifMatch(c, () => deps.retention.get(scope)?.etag)

@@ -38,7 +38,8 @@ export const statsRoutes: readonly Route[] = [
       readQuery(c, [])
       const depths = await looked(deps, () => deps.state.depths())
       const text = await deps.stats.metrics({ depths, breakers: deps.breakers.list() })
-      return new Response(text, { headers: { 'content-type': deps.stats.contentType, 'cache-control': 'no-store' } })
+      const headers = { 'content-type': deps.stats.contentType, 'cache-control': 'no-store' }
+      return { status: 200, headers, body: text }
     },
   },
 ]
