@@ -5,7 +5,7 @@ import type { Environment } from '../../core/expand.ts'
 import { setOwn } from '../../core/json.ts'
 import type { ProviderType } from '../../core/provider.ts'
 import { type Path, type Places, readPlaces } from './places.ts'
-import { breakerShape, chainShape, providerCommon, sections } from './schema.ts'
+import { breakerShape, chainKeys, providerCommon, sections } from './schema.ts'
 import { childOf } from './shape.ts'
 
 /** A TOML table. Keys are data, `__proto__` included: read with `follow`, written with `setOwn`. */
@@ -92,7 +92,7 @@ function rootOf(draft: Pick<Draft, 'root' | 'types'>, path: Path): [z.core.$ZodT
     const type = draft.types.find((t) => t.type === written)
     return [type ? z.union([providerCommon, type.config]) : providerCommon, path.slice(2)]
   }
-  if (path[0] === 'chains' && path[1] === 'definitions' && path.length > 2) return [chainShape, path.slice(3)]
+  if (path[0] === 'chains' && path[1] === 'definitions' && path.length > 2) return [chainKeys, path.slice(3)]
   if (path[0] === 'circuit_breaker' && path[1] === 'providers' && path.length > 2) return [breakerShape, path.slice(3)]
   return [sections, path]
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { chainShape, commonStep } from '../../chains/shape.ts'
+import { stepKinds } from '../../chains/steps/index.ts'
 import { backendNames } from './config.ts'
 
 /** The sections of gateway.toml, strict, with their defaults. The types of `[[providers]]` bring their own keys. */
@@ -131,10 +133,20 @@ const background = z.strictObject({
 
 /**
  * What kinds of values a chain's keys hold, for references (`timeout_seconds = "${WAIT:-300}"`) alone: whether a definition is right
- * is said by chains/definition.ts.
+ * is said by chains/parse.ts.
  */
-const timed = { timeout_seconds: z.number().optional() }
-export const chainShape = z.looseObject({ ...timed, steps: z.array(z.looseObject(timed)) })
+const stepKeys: z.ZodType = z.lazy(() => ofAnyKind)
+const { parallel, for_each, ...others } = Object.assign({}, ...Object.values(stepKinds).map((k) => k.shape)) as {
+  readonly [key: string]: z.ZodType // each kind's keys are its own
+}
+const ofAnyKind = z.looseObject({
+  ...commonStep,
+  ...others,
+  // What a kind leaves to be read one by one is named first.
+  parallel: z.union([z.looseObject({ branches: z.array(stepKeys) }), parallel!]),
+  for_each: z.union([z.looseObject({ step: stepKeys }), for_each!]),
+})
+export const chainKeys = z.looseObject({ ...chainShape.shape, steps: z.array(stepKeys) })
 
 export const sections = z.strictObject({
   server: server.prefault({}),

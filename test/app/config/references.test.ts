@@ -39,6 +39,42 @@ describe('a string that is one reference takes the type its key expects', () => 
   })
   type C = NonNullable<ReturnType<typeof readText>['config']>
 
+  test('at any depth of a chain, inside groups as well', () => {
+    const retry = 'retry = { max_attempts = "${X}", initial_ms = "${X}" }'
+    const step = `provider = "console", action_type = "\${X}", ${retry}`
+    const { config, shown } = readText(
+      `[[chains.definitions]]
+name = "c"
+max_concurrent = "\${X}"
+enabled = "\${ON}"
+[[chains.definitions.steps]]
+name = "p"
+parallel = { max_concurrency = "\${X}", branches = [{ name = "b", ${step} }] }
+[[chains.definitions.steps]]
+name = "f"
+for_each = { items = ["\${X}"], max_items = "\${X}", step = { ${step}, compensate = { ${step} } } }
+[[chains.definitions.steps]]
+name = "w"
+wait_for_signal = { signal = "\${X}", timeout_seconds = "\${X}" }
+allow_failure = "\${ON}"
+${CONSOLE}`,
+      { env: { X: '7', ON: 'true' } },
+    )
+    expect(shown).toEqual([])
+    const does = { provider: 'console', action_type: '7', retry: { max_attempts: 7, initial_ms: 7 } }
+    expect(config?.chains.definitions).toEqual([
+      {
+        name: 'c',
+        max_concurrent: 7,
+        enabled: true,
+        steps: [
+          { name: 'p', parallel: { max_concurrency: 7, branches: [{ name: 'b', ...does }] } },
+          { name: 'f', for_each: { items: ['7'], max_items: 7, step: { ...does, compensate: does } } },
+          { name: 'w', wait_for_signal: { signal: '7', timeout_seconds: 7 }, allow_failure: true },
+        ],
+      },
+    ])
+  })
   test('what it holds is checked like anything written there, and not repeated', () => {
     expect(port('"${P}"', { P: 'hunter2' }).shown).toEqual([
       'gateway.toml:2:8: error: server.port: expected a number, got a string',
