@@ -199,7 +199,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     quotas,
     schedules: held,
     providerNames,
-    hasChain: (name: string) => chains.has(name),
+    canStart: (name: string) => chains.has(name) && !chains.disabled(name),
     isReentrantChain: (name: string) => chains.definition(name)?.definition.reentrant === true,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
   }

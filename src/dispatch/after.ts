@@ -17,6 +17,6 @@ export interface After {
 }
 
 export interface Tools {
-  readonly chains: Pick<Chains, 'startOps'>
+  readonly chains: Pick<Chains, 'startOps' | 'disabled'>
   readonly quotas: Pick<Quotas, 'countOps'>
 }

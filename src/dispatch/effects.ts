@@ -43,8 +43,10 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
         rule: effect.rule,
         lineage: passing(lineageOf(run), `rule:${effect.rule}`, `chain:${effect.chain}`),
       })
-      if (!started) warnings.push(`chain "${effect.chain}" is not defined any more; it was not started`)
-      else {
+      if (!started) {
+        const why = tools.chains.disabled(effect.chain) ? 'is switched off' : 'is not defined any more'
+        warnings.push(`chain "${effect.chain}" ${why}; it was not started`)
+      } else {
         begun.push({ chainId: started.chainId, at: add(draft, started.ops), claim: started.claim })
         chains.push({ chain_id: started.chainId, chain_name: started.chainName })
       }

@@ -96,6 +96,8 @@ function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'
     rule: end.rule,
     lineage: passing(lineageOf(run), `rule:${end.rule}`, `chain:${end.chain}`),
   })
+  if (!started && tools.chains.disabled(end.chain))
+    return failed(base, end.rule, 'chain_disabled', `chain "${end.chain}" is switched off`)
   if (!started) return failed(base, end.rule, 'chain_unknown', `chain "${end.chain}" is not defined any more`)
   const at = add(draft, started.ops)
   return {

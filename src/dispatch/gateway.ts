@@ -60,7 +60,7 @@ export interface Answer {
 
 export interface GatewayTools extends Tools {
   readonly rules: Pick<Rules, 'current' | 'hit'>
-  readonly chains: Pick<Chains, 'startOps' | 'begin'>
+  readonly chains: Pick<Chains, 'startOps' | 'begin' | 'disabled'>
   readonly schedules: Pick<Schedules, 'keys'>
   /** May this chain be passed twice in one lineage? */
   readonly isReentrantChain: (name: string) => boolean

@@ -36,8 +36,8 @@ export interface Held {
 
 export interface HeldTools extends GatewayTools {
   readonly schedules: Pick<Schedules, 'keys' | 'keyOf'>
-  /** Is this chain defined on this node? */
-  readonly hasChain: (name: string) => boolean
+  /** This chain is defined on this node, and not switched off. */
+  readonly canStart: (chain: string) => boolean
 }
 
 interface Work {
@@ -124,12 +124,12 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     }
   }
 
-  /** What this node's configuration has no name for; another's may. */
+  /** What this node's configuration has no name for, where another's may; or a chain that is switched off, for now. */
   function lacks(plan: Plan): boolean {
     const { end } = plan
-    if (end.kind === 'chain' && !tools.hasChain(end.chain)) return true
+    if (end.kind === 'chain' && !tools.canStart(end.chain)) return true
     if (end.kind === 'deliver' && end.provider !== undefined && !parts.deliver.has(end.provider)) return true
-    return plan.effects.some((e) => e.kind === 'chain' && !tools.hasChain(e.chain))
+    return plan.effects.some((e) => e.kind === 'chain' && !tools.canStart(e.chain))
   }
 
   /** Not counted as an attempt: held work does not disappear because configuration changed. */
@@ -149,7 +149,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     await state.commit(key.scope, [op])
     env.log.warn(
       { kind: key.kind, hold_id: key.id, action_id: work.action.id },
-      'held work needs a provider or chain that this node does not have; handed back',
+      'held work needs a provider or chain that this node does not have, or has switched off; handed back',
     )
   }
 

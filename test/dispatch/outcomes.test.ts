@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { httpStatus } from '../../src/core/outcome.ts'
 import { SCOPE } from '../fakes/house.ts'
 import { badRequest, OK, refused, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
+import { rule, rules } from './build.ts'
 import { world } from './outcome-world.ts'
 
 const id = expect.any(String)
@@ -171,6 +172,26 @@ describe('each outcome with its fields, and its audit record', () => {
       retry_after_ms: 43_200_000,
     })
     expect(httpStatus(told)).toBe(429)
+  })
+
+  it('a chain that is switched off: failed, 502 chain_disabled; beside another end, a warning', async () => {
+    const { house, send } = await world()
+    await house.chains.setEnabled('c', false, { by: 'ann' })
+    expect(await send('chain')).toMatchObject({
+      outcome: 'failed',
+      rule: 'go',
+      code: 'chain_disabled',
+      message: 'chain "c" is switched off',
+      retryable: false,
+    })
+    house.writeRules(rules(rule('go', 4, '{ type: chain, chain: c, then: continue }')))
+    await house.rules.reload()
+    expect(await send('beside', { id: 'two' })).toMatchObject({
+      outcome: 'executed',
+      warnings: ['chain "c" is switched off; it was not started'],
+    })
+    await house.chains.setEnabled('c', true, { by: 'ann' })
+    expect(await send('beside', { id: 'three' })).toMatchObject({ outcome: 'executed', chains: [{ chain_name: 'c' }] })
   })
 
   it('grouped, scheduled, chain_started 202', async () => {

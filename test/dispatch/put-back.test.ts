@@ -87,6 +87,27 @@ describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
 })
 
 describe('configuration that lacks what held work needs', () => {
+  it('a chain that is switched off is waited for, uncounted', async () => {
+    const { house, send, pass } = await world(
+      [later, rule('go', 3, '{ type: chain, chain: c }', type('chain'))],
+      [OK],
+      {
+        chains:
+          '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "other"\naction_type = "x"\n',
+      },
+    )
+    await send('one', { action_type: 'chain' })
+    await house.chains.setEnabled('c', false, { by: 'ann' })
+    await pass(100_000)
+    const [waiting] = (await house.state.list('scheduled', SCOPE, { limit: 9 })).entries
+    expect(waiting?.attempts).toBe(0)
+    expect((await house.chains.list(SCOPE, { limit: 9 })).chains).toEqual([])
+    await house.chains.setEnabled('c', true, { by: 'ann' })
+    await pass(40_000)
+    expect(await house.stored('scheduled')).toEqual([])
+    expect((await house.chains.list(SCOPE, { limit: 9 })).chains).toMatchObject([{ status: 'completed' }])
+  })
+
   it('a node without the provider or chain hands it back, uncounted, and another node does it', async () => {
     const { house, send, pass } = await world(
       [later, rule('go', 3, '{ type: chain, chain: c }', type('chain'))],
