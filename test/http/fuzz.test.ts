@@ -155,6 +155,8 @@ test('documents: whatever is written is taken or refused with a problem, never a
     'POST /v1/recurring',
     'PUT /v1/retention',
     'PUT /v1/chains/definitions/c',
+    'PUT /v1/chains/definitions/c/enabled',
+    'POST /v1/chains/definitions/c/rollback',
     'POST /v1/rules/check',
     'PUT /v1/rules/none/enabled',
     'POST /v1/dlq/redrive',

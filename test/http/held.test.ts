@@ -98,6 +98,61 @@ describe('chains', () => {
     expect((await g.ask('POST', `/v1/chains/${id}/cancel`)).body).toMatchObject({ status: 409, code: 'chain_ended' })
     expect((await g.ask('POST', '/v1/chains/none/cancel')).status).toBe(404)
   })
+  test('versions of a definition are listed, shown and gone back to', async () => {
+    const g = await testGateway({ toml: TOML })
+    const path = '/v1/chains/definitions/mine'
+    const steps = [{ name: 'one', provider: 'out', action_type: 'x' }]
+    const first = (await g.ask('PUT', path, { steps })).body
+    const second = await g.ask('PUT', path, { steps, timeout_seconds: 5 })
+    expect(items(await g.ask('GET', `${path}/versions`), 'versions')).toMatchObject([
+      { version: second.body.version, current: true },
+      { version: first.version, current: false, updated_by: first.updated_by, updated_at: first.updated_at },
+    ])
+    const page = (await g.ask('GET', `${path}/versions?limit=1`)).body
+    const rest = await g.ask('GET', `${path}/versions?limit=1&cursor=${page.next_cursor}`)
+    expect(items(rest, 'versions').map((v) => v.version)).toEqual([first.version])
+    expect(rest.body).toMatchObject({ next_cursor: null })
+    const shown = await g.ask('GET', `${path}/versions/${first.version}`)
+    expect(shown.headers.get('etag')).toBe(`"${first.version}"`)
+    expect(shown.body).toMatchObject({ current: false, definition: { name: 'mine', steps } })
+    const stale = { 'if-match': `"${first.version}"` }
+    expect((await g.ask('POST', `${path}/rollback`, { version: first.version }, stale)).status).toBe(412)
+    const back = await g.ask(
+      'POST',
+      `${path}/rollback`,
+      { version: first.version },
+      { 'if-match': second.headers.get('etag')! },
+    )
+    expect([back.status, back.body]).toMatchObject([200, { version: first.version, warnings: [] }])
+    expect((await g.ask('GET', path)).body).not.toHaveProperty('definition.timeout_seconds')
+    expect((await g.ask('POST', `${path}/rollback`, { version: 'none' })).status).toBe(404)
+    expect((await g.ask('POST', `${path}/rollback`, {})).body).toMatchObject({ status: 400, code: 'invalid_rollback' })
+    expect((await g.ask('GET', `${path}/versions/none`)).status).toBe(404)
+    const missed = await g.ask('GET', '/v1/chains/definitions/min/versions')
+    expect(missed.body).toMatchObject({ status: 404, detail: expect.stringContaining('did you mean "mine"') })
+  })
+  test('a chain is switched off and on; one named like another address is one too', async () => {
+    const g = await testGateway({ toml: TOML, rules: RULES })
+    const off = await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: false, why: 'floods' })
+    expect([off.status, off.body]).toMatchObject([200, { enabled: false, disable_details: { why: 'floods' } }])
+    expect((await g.dispatch({ action_type: 'x' })).body).toMatchObject({ outcome: 'failed', code: 'chain_disabled' })
+    const on = await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: true })
+    expect(on.body).toMatchObject({ enabled: true })
+    expect((await g.dispatch({ action_type: 'x' })).body).toMatchObject({ outcome: 'chain_started' })
+    expect((await g.ask('PUT', '/v1/chains/definitions/of-fil/enabled', { enabled: true })).status).toBe(404)
+    expect((await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: 1 })).body).toMatchObject({
+      status: 400,
+      code: 'invalid_switch',
+    })
+    for (const name of ['history', 'dag', 'versions', 'enabled', 'a%2Fb']) {
+      const path = `/v1/chains/definitions/${name}`
+      expect((await g.ask('PUT', path, { steps: [{ name: 'one', provider: 'out', action_type: 'x' }] })).status).toBe(
+        201,
+      )
+      expect((await g.ask('GET', path)).body).toMatchObject({ name: decodeURIComponent(name) })
+      expect(items(await g.ask('GET', `${path}/versions`), 'versions')).toHaveLength(1)
+    }
+  })
   test('definitions are made, changed under If-Match, and deleted; the file has the last word on its own', async () => {
     const g = await testGateway({ toml: TOML })
     const path = '/v1/chains/definitions/mine'

@@ -75,6 +75,7 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
     `/v1/chains/${chain.chain_id}`,
     '/v1/chains/definitions',
     '/v1/chains/definitions/c',
+    `/v1/chains/definitions/c/versions/${(await look('GET', '/v1/chains/definitions/c')).body.version}`,
     '/v1/dlq',
     `/v1/dlq/${failed.dead_letter_id}`,
     '/v1/recurring',

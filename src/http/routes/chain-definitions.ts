@@ -1,8 +1,10 @@
-import type { DefinitionView } from '../../chains/chains.ts'
+import { z } from 'zod'
+import type { DefinitionVersion, DefinitionView } from '../../chains/chains.ts'
 import { notFound } from '../../core/errors.ts'
 import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Redact } from '../../core/redact.ts'
+import { parseWire } from '../../core/wire.ts'
 import { json, noContent } from '../answer.ts'
 import { jsonBody, noBody } from '../body.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
@@ -13,9 +15,11 @@ import { callerOf, param } from '../request.ts'
 import type { Route } from '../route.ts'
 
 const OF = ['definitions']
+const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
+const rollbackSchema = z.strictObject({ version: z.string().min(1).max(64) })
 
 /** Templates may hold what is not to be read, as a payload may. */
-const shown = (view: DefinitionView, redact: Redact): JsonObject =>
+const shown = (view: DefinitionView | DefinitionVersion, redact: Redact): JsonObject =>
   redact(JSON.parse(JSON.stringify(view)) as JsonObject)
 
 export const chainDefinitionRoutes: readonly Route[] = [
@@ -71,6 +75,59 @@ export const chainDefinitionRoutes: readonly Route[] = [
       const { ifMatch: version } = await ifMatch(c, () => deps.chains.definition(name)?.version)
       await deps.chains.deleteDefinition(name, callerOf(c), version)
       return noContent()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/chains/definitions/{name}/enabled',
+    doc: 'Switch a chain: {"enabled": false, "why": "…"}; lasts until its definition says otherwise',
+    async handle(c, deps) {
+      readQuery(c, [])
+      const { enabled, why } = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
+      const how = { by: callerOf(c), ...(why !== undefined && { why }) }
+      const view = await deps.chains.setEnabled(param(c, 'name'), enabled, how)
+      return json(200, shown(view, deps.redact()), etag(view.version))
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/chains/definitions/{name}/versions',
+    doc: 'The versions a definition has had, newest first',
+    async handle(c, { chains, redact }) {
+      const name = param(c, 'name')
+      const of = ['versions', name]
+      const { versions, next } = await chains.versions(name, readPage(readQuery(c, PAGE), of))
+      const hide = redact()
+      return pageOf(
+        'versions',
+        versions.map((v) => shown(v, hide)),
+        next,
+        of,
+      )
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/chains/definitions/{name}/versions/{version}',
+    doc: 'One version, with the definition as it was',
+    async handle(c, { chains, redact }) {
+      readQuery(c, [])
+      const found = await chains.version(param(c, 'name'), param(c, 'version'))
+      return json(200, shown(found, redact()), etag(found.version))
+    },
+  },
+  {
+    method: 'POST',
+    path: '/v1/chains/definitions/{name}/rollback',
+    doc: 'Put a version of before in force again: {"version": "…"}; it is checked against what there is today',
+    async handle(c, deps) {
+      readQuery(c, [])
+      const name = param(c, 'name')
+      const { version } = parseWire(rollbackSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'rollback')
+      const { ifMatch: held } = await ifMatch(c, () => deps.chains.definition(name)?.version)
+      const { view, warnings } = await deps.chains.rollback(name, version, callerOf(c), held)
+      const told = { ...shown(view, deps.redact()), warnings: warnings.map((w) => w.message) }
+      return json(200, told, etag(view.version))
     },
   },
 ]
