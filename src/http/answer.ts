@@ -14,6 +14,12 @@ export function json(status: number, value: object, headers: Headers = {}): Answ
   }
 }
 export const noContent = (): Answered => ({ status: 204, headers: {}, body: null })
+/** Text in an answer that is nobody's to keep. */
+export const plain = (text: string): Answered => ({
+  status: 200,
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' },
+  body: text,
+})
 
 /** An outcome as a caller reads it: what the other side said is redacted, as in the audit and under a repeated key. */
 export function shown(o: Outcome, redact: Redact): Outcome {

@@ -131,6 +131,23 @@ describe('chains', () => {
     const missed = await g.ask('GET', '/v1/chains/definitions/min/versions')
     expect(missed.body).toMatchObject({ status: 404, detail: expect.stringContaining('did you mean "mine"') })
   })
+  test('a definition is shown as a graph, and as Mermaid text', async () => {
+    const g = await testGateway({ toml: TOML })
+    expect((await g.ask('GET', '/v1/chains/definitions/of-file/dag')).body).toMatchObject({
+      name: 'of-file',
+      first: ['one'],
+      nodes: [{ id: 'one', provider: 'out' }, { id: 'two' }],
+      edges: [
+        { from: 'one', to: 'two', kind: 'next' },
+        { from: 'two', to: null },
+      ],
+    })
+    const drawn = await g.ask('GET', '/v1/chains/definitions/of-file/dag?format=mermaid')
+    expect(drawn.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+    expect(drawn.text).toMatch(/^flowchart TD\n.*\n {2}n0\["one<br\/>provider: out"\]\n/)
+    expect((await g.ask('GET', '/v1/chains/definitions/of-file/dag?format=svg')).status).toBe(400)
+    expect((await g.ask('GET', '/v1/chains/definitions/none/dag')).status).toBe(404)
+  })
   test('a chain is switched off and on; one named like another address is one too', async () => {
     const g = await testGateway({ toml: TOML, rules: RULES })
     const off = await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: false, why: 'floods' })

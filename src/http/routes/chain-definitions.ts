@@ -1,22 +1,35 @@
 import { z } from 'zod'
-import type { DefinitionVersion, DefinitionView } from '../../chains/chains.ts'
-import { notFound } from '../../core/errors.ts'
+import type { Chains, DefinitionVersion, DefinitionView } from '../../chains/chains.ts'
+import { type Dag, dagOf, shownDag } from '../../chains/dag.ts'
+import { mermaidOf } from '../../chains/mermaid.ts'
+import { notFound, type Problem } from '../../core/errors.ts'
 import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Redact } from '../../core/redact.ts'
 import { parseWire } from '../../core/wire.ts'
-import { json, noContent } from '../answer.ts'
+import { json, noContent, plain } from '../answer.ts'
 import { jsonBody, noBody } from '../body.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
 import { notRedacted } from '../placeholder.ts'
 import { etag, ifMatch } from '../precondition.ts'
-import { readQuery } from '../query.ts'
+import { readQuery, word } from '../query.ts'
 import { callerOf, param } from '../request.ts'
 import type { Route } from '../route.ts'
 
 const OF = ['definitions']
 const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
 const rollbackSchema = z.strictObject({ version: z.string().min(1).max(64) })
+
+const unknown = (name: string, chains: Chains): Problem =>
+  notFound('chain definition of this name', didYouMean(name, chains.names()))
+
+export const dagFormats = ['json', 'mermaid'] as const
+/** As JSON, or as the text of a Mermaid flowchart coloured by `statuses`. */
+export const dagAnswer = (
+  dag: Dag,
+  format: (typeof dagFormats)[number] = 'json',
+  statuses?: ReadonlyMap<string, string>,
+): Response => (format === 'json' ? json(200, dag) : plain(mermaidOf(dag, statuses)))
 
 /** Templates may hold what is not to be read, as a payload may. */
 const shown = (view: DefinitionView | DefinitionVersion, redact: Redact): JsonObject =>
@@ -46,7 +59,7 @@ export const chainDefinitionRoutes: readonly Route[] = [
       readQuery(c, [])
       const name = param(c, 'name')
       const found = chains.definition(name)
-      if (!found) throw notFound('chain definition of this name', didYouMean(name, chains.names()))
+      if (!found) throw unknown(name, chains)
       return json(200, shown(found, redact()), etag(found.version))
     },
   },
@@ -87,6 +100,18 @@ export const chainDefinitionRoutes: readonly Route[] = [
       const how = { by: callerOf(c), ...(why !== undefined && { why }) }
       const view = await deps.chains.setEnabled(param(c, 'name'), enabled, how)
       return json(200, shown(view, deps.redact()), etag(view.version))
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/chains/definitions/{name}/dag',
+    doc: 'Its steps and the ways between them; `?format=mermaid` as a Mermaid flowchart',
+    handle(c, { chains, redact }) {
+      const q = readQuery(c, ['format'])
+      const name = param(c, 'name')
+      const found = chains.definition(name)
+      if (!found) throw unknown(name, chains)
+      return dagAnswer(shownDag(dagOf(found.definition), redact()), word(q, 'format', dagFormats))
     },
   },
   {
