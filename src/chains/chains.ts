@@ -107,6 +107,9 @@ export interface Chains {
   /** Deletes up to `limit` executions that ended before `endedBefore` (ms), with their steps; answers how many. */
   purge(scope: Scope, endedBefore: number, limit: number): Promise<number>
 
+  /** Of executions that began in between (milliseconds, both included), by chain. Left out: the last day, until now. */
+  summary(scope: Scope, asked: { readonly from?: number; readonly to?: number }): Promise<ChainsSummary>
+
   /** Every chain that is defined here, sorted. */
   names(): readonly string[]
   has(name: string): boolean
@@ -148,6 +151,29 @@ export interface Chains {
     enabled: boolean,
     how: { readonly by: string; readonly why?: string },
   ): Promise<DefinitionView>
+}
+
+export interface ChainsSummary {
+  readonly from: string
+  readonly to: string
+  /** Those looked at, newest first. */
+  readonly runs: number
+  /** There were more, older than `reached`. */
+  readonly truncated: boolean
+  readonly reached?: string
+  /** By name. */
+  readonly chains: readonly DefinitionSummary[]
+}
+export interface DefinitionSummary {
+  readonly chain_name: string
+  readonly runs: number
+  readonly by_status: { readonly [status: string]: number }
+  readonly ended: number
+  /** Completed of ended; this and the times are null where none has ended. */
+  readonly success_rate: number | null
+  /** From start to end. */
+  readonly mean_ms: number | null
+  readonly p95_ms: number | null
 }
 
 export interface DefinitionVersion {

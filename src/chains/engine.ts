@@ -20,6 +20,7 @@ import { hasEnded, type Run } from './run.ts'
 import { enterSlots } from './slots.ts'
 import { rootId } from './start.ts'
 import type { Dispatcher } from './step-kind.ts'
+import { createSummary } from './summary.ts'
 import { createViews } from './views.ts'
 
 export interface ChainsConfig {
@@ -280,6 +281,7 @@ export function createChains(deps: ChainsDeps): Chains {
       while (active.size + loose.size > 0) await Promise.all([...loose, ...[...active.values()].map((a) => a.done)])
     },
     ...createViews(deps),
+    ...createSummary(deps),
     ...createOperations({ ...deps, poke: tools.poke, woke: tools.woke }),
     ...createReopening({ ...deps, owner, tools, begin: (scope, id) => track(begin(scope, id)) }),
     ...definitions.api,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { testGateway } from '../fakes/gateway.ts'
-import { held, OK } from '../fakes/provider.ts'
+import { badRequest, held, OK } from '../fakes/provider.ts'
 import { admin, items } from './read.ts'
 
 describe('held work', () => {
@@ -130,6 +130,34 @@ describe('chains', () => {
     expect((await g.ask('GET', `${path}/versions/none`)).status).toBe(404)
     const missed = await g.ask('GET', '/v1/chains/definitions/min/versions')
     expect(missed.body).toMatchObject({ status: 404, detail: expect.stringContaining('did you mean "mine"') })
+  })
+  test('executions are summed up by chain', async () => {
+    const g = await testGateway({ rules: RULES, toml: TOML, providers: { out: [OK, OK, badRequest()] } })
+    const began = g.env.clock.now()
+    for (const id of ['a', 'b']) {
+      await g.dispatch({ id, action_type: 'x' })
+      await g.advance(10_000)
+    }
+    const summed = {
+      chain_name: 'of-file',
+      runs: 2,
+      by_status: { completed: 1, failed: 1 },
+      ended: 2,
+      success_rate: 0.5,
+      mean_ms: 0,
+      p95_ms: 0,
+    }
+    expect((await g.ask('GET', '/v1/chains/summary')).body).toEqual({
+      from: new Date(began + 20_000 - 86_400_000).toISOString(),
+      to: new Date(began + 20_000).toISOString(),
+      runs: 2,
+      truncated: false,
+      chains: [summed],
+    })
+    const first = await g.ask('GET', `/v1/chains/summary?from=${began}&to=${began + 5000}`)
+    expect(first.body).toMatchObject({ runs: 1, chains: [{ by_status: { completed: 1 }, success_rate: 1 }] })
+    expect((await g.ask('GET', '/v1/chains/summary?namespace=other')).body).toMatchObject({ runs: 0, chains: [] })
+    expect((await g.ask('GET', '/v1/chains/summary?from=never')).status).toBe(400)
   })
   test('a definition is shown as a graph, and as Mermaid text', async () => {
     const g = await testGateway({ toml: TOML })

@@ -34,6 +34,18 @@ export const chainRoutes: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/v1/chains/summary',
+    doc: 'Of each chain: executions by status, success rate, mean and 95th percentile of time; `from` and `to`, else the last day',
+    async handle(c, { chains }) {
+      const q = readQuery(c, [...SCOPE, 'from', 'to'])
+      const from = moment(q, 'from')
+      const to = moment(q, 'to')
+      const asked = { ...(from !== undefined && { from }), ...(to !== undefined && { to }) }
+      return json(200, await chains.summary(scopeOf(q), asked))
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/chains/{id}',
     doc: 'One execution, with every step',
     async handle(c, { chains }) {
