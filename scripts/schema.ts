@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { breakerShape, providerCommon, sections } from '../src/app/config/schema.ts'
+import { OF_THE_GROUP } from '../src/chains/read-step.ts'
 import { chainShape, commonStep } from '../src/chains/shape.ts'
 import { stepKinds } from '../src/chains/steps/index.ts'
 import { providerTypes } from '../src/providers/index.ts'
@@ -65,12 +66,34 @@ function providerSchemas(): readonly Schema[] {
   })
 }
 
+const LEAF = { $ref: '#/$defs/step_inside_a_group' }
+/** The step of a `for_each` needs no name. */
+const NAMELESS = { $ref: '#/$defs/step_for_each_item' }
+
 function chainSchema(): Schema {
-  const steps = Object.values(stepKinds).map((kind) => schemaOf(z.strictObject({ ...commonStep, ...kind.shape })))
+  const steps = Object.values(stepKinds).map((kind) => {
+    const step = schemaOf(z.strictObject({ ...commonStep, ...kind.shape }))
+    const properties = step.properties as Properties
+    const group = properties[kind.key]?.properties as Properties | undefined
+    if (group?.branches) group.branches = { type: 'array', minItems: 1, items: LEAF }
+    if (group?.step) group.step = NAMELESS
+    return step
+  })
   const chain = schemaOf(chainShape)
   const properties = chain.properties as Properties
   return { ...chain, properties: { ...properties, steps: { ...properties.steps, items: { anyOf: steps } } } }
 }
+function innerSteps(): Properties {
+  const common = z.strictObject(commonStep).omit(Object.fromEntries(OF_THE_GROUP.map((k) => [k, true])) as Omitted)
+  const leaves = Object.values(stepKinds).filter((kind) => kind.leaf)
+  const read = (name: z.ZodRawShape) =>
+    leaves.map((kind) => schemaOf(z.strictObject({ ...common.shape, ...kind.shape, ...name })))
+  return {
+    step_inside_a_group: { anyOf: read({}) },
+    step_for_each_item: { anyOf: read({ name: commonStep.name.optional() }) },
+  }
+}
+type Omitted = { [K in (typeof OF_THE_GROUP)[number]]: true }
 
 /** The JSON Schema of gateway.toml. What no single key can say (names that exist, keys that belong together) is `check`'s to find. */
 export function gatewayJsonSchema(): Schema {
@@ -86,6 +109,7 @@ export function gatewayJsonSchema(): Schema {
     title: 'Signalbox configuration',
     ...all,
     properties: { ...tables, providers: { type: 'array', items: { anyOf: providerSchemas() } } },
+    $defs: innerSteps(),
   }
 }
 

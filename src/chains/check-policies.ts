@@ -26,6 +26,10 @@ function checkStep(step: StepDefinition, providers: ReadonlySet<string>, at: Pat
   checkRetry(step.retry, ['retry'], wrong)
   if (step.cache_key !== undefined && step.cache_ttl_seconds === undefined)
     wrong(['cache_key'], 'cache_key needs cache_ttl_seconds beside it')
+  // Without a key results are told apart by what is sent; where nothing is, each would be the answer to all.
+  const sends = 'provider' in step || 'dispatch' in step
+  if (step.cache_ttl_seconds !== undefined && step.cache_key === undefined && !sends)
+    wrong(['cache_ttl_seconds'], `a ${kind.kind} step sends nothing to tell results apart by: it needs a cache_key`)
   const { compensate } = step
   if (!compensate) return
   if (!providers.has(compensate.provider))

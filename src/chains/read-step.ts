@@ -7,7 +7,7 @@ import type { StepKind } from './step-kind.ts'
 import { stepKinds } from './steps/index.ts'
 
 /** What says where to go, or what a failure means: a group says it for all that stands inside it. */
-const OF_THE_GROUP = ['needs', 'branches', 'default_next', 'on_failure', 'allow_failure'] as const
+export const OF_THE_GROUP = ['needs', 'branches', 'default_next', 'on_failure', 'allow_failure'] as const
 
 /** A step that stands inside a group. `name`: its name where it needs none of its own. */
 interface Inside {

@@ -88,6 +88,7 @@ const attributes = z
       Object.entries(v).every(([k, x]) => label.safeParse(k).success && typeof x === 'string'),
     'must be a table of at most 10 names, each with a text',
   )
+  .meta({ type: 'object' })
   .optional()
 
 /** A chain with its steps not yet looked at: they are checked one by one, each by its kind. */

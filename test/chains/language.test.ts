@@ -460,6 +460,13 @@ describe('policies and single steps', () => {
       ['steps/0/cache_key: cache_key needs cache_ttl_seconds beside it'],
     ],
     [
+      'a cache that could not tell one from another',
+      issues([{ name: 's', sub_chain: 'other', cache_ttl_seconds: 5 }, step('a', { cache_ttl_seconds: 5 })], {}, [
+        other,
+      ]),
+      ['steps/0/cache_ttl_seconds: a sub_chain step sends nothing to tell results apart by: it needs a cache_key'],
+    ],
+    [
       'compensation by nobody',
       issues([
         parallel([

@@ -3,10 +3,14 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { MOST_STEPS_TAKEN } from '../../src/chains/advance.ts'
+import { MAX_DEPTH } from '../../src/chains/check-sub-chains.ts'
 import { runStatuses } from '../../src/chains/run.ts'
-import { chainShape, commonStep } from '../../src/chains/shape.ts'
+import { chainShape, commonStep, MAX_STEPS } from '../../src/chains/shape.ts'
 import { fieldRoots, templateRoots } from '../../src/chains/step-kind.ts'
+import { MOST_ITEMS } from '../../src/chains/steps/for-each.ts'
 import { stepKinds } from '../../src/chains/steps/index.ts'
+import { MOST_SUMMARISED } from '../../src/chains/summary.ts'
+import { VERSIONS_KEPT } from '../../src/chains/versions.ts'
 import { awsKeys } from '../../src/providers/aws/config.ts'
 import { providerErrorCodes, providerTypes } from '../../src/providers/index.ts'
 import { codes, root, section, table } from './markdown.ts'
@@ -86,6 +90,16 @@ describe('docs/chains.md', () => {
     expect(said).toEqual(Object.values(stepKinds).map((k) => [k.kind, Object.keys(k.shape)]))
   })
 
+  const tables = (shape: z.ZodRawShape) =>
+    Object.entries(shape).flatMap(([name, s]) => {
+      const inner = s instanceof z.ZodOptional ? s.unwrap() : s
+      return inner instanceof z.ZodObject ? [[name, Object.keys(inner.shape)] as const] : []
+    })
+  it.each([...tables(commonStep), ...Object.values(stepKinds).flatMap((k) => tables(k.shape))])(
+    'says every key of `%s`, in their order',
+    (name, own) => expect(keys(`Key of \`${name}\``)).toEqual(own),
+  )
+
   it('says what branch fields and templates begin with, the statuses and the limit of steps', () => {
     const text = section(chains, undefined)
     const sentence = (start: string) => codes(text.slice(text.indexOf(start)).split('\n', 1)[0] ?? '')
@@ -93,6 +107,14 @@ describe('docs/chains.md', () => {
     const roots = sentence('Templates begin with one of')
     expect([...new Set(roots.filter((r) => templateRoots.some((t) => t === r)))]).toEqual([...templateRoots])
     expect(sentence('**Looking at it**').filter((w) => runStatuses.some((s) => s === w))).toEqual([...runStatuses])
-    expect(text).toContain(`may take ${MOST_STEPS_TAKEN} steps`)
+    for (const limit of [
+      `may take ${MOST_STEPS_TAKEN} steps`,
+      `1 to ${MAX_STEPS}, those inside groups included`,
+      `at most ${MAX_DEPTH} levels deep`,
+      `at most, and if left out, ${MOST_ITEMS}`,
+      `The newest ${VERSIONS_KEPT} are kept`,
+      `looks at ${MOST_SUMMARISED.toLocaleString('en')} executions`,
+    ])
+      expect(text).toContain(limit)
   })
 })

@@ -14,7 +14,9 @@ export const conditionStep: StepKind<ConditionStep> = {
   leaf: false,
   chooses: true,
   shape: {
-    condition: z.custom<ConditionStep['condition']>((v) => json.safeParse(v).success && isObject(v), 'must be a table'),
+    condition: z
+      .custom<ConditionStep['condition']>((v) => json.safeParse(v).success && isObject(v), 'must be a table')
+      .meta({ type: 'object' }),
     // biome-ignore lint/suspicious/noThenProperty: a word of the language; nothing awaits a definition
     then: z.string().min(1).optional(),
     else: z.string().min(1).optional(),

@@ -27,6 +27,7 @@ export const dispatchStep: StepKind<DispatchStep> = {
           (v) => isObject(v) && Object.values(v).every((x) => typeof x === 'string'),
           'must be a table of texts',
         )
+        .meta({ type: 'object' })
         .optional(),
       dedup_key: z.string().min(1).optional(),
     }),

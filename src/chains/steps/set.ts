@@ -17,11 +17,13 @@ export const setStep: StepKind<SetStep> = {
   leaf: true,
   chooses: false,
   shape: {
-    set: z.custom<SetStep['set']>(
-      (v) =>
-        json.safeParse(v).success && isObject(v) && Object.keys(v).length > 0 && Object.keys(v).length <= MAX_FIELDS,
-      `must be a table of 1 to ${MAX_FIELDS} fields`,
-    ),
+    set: z
+      .custom<SetStep['set']>(
+        (v) =>
+          json.safeParse(v).success && isObject(v) && Object.keys(v).length > 0 && Object.keys(v).length <= MAX_FIELDS,
+        `must be a table of 1 to ${MAX_FIELDS} fields`,
+      )
+      .meta({ type: 'object', minProperties: 1, maxProperties: MAX_FIELDS }),
   },
   check({ set }, at) {
     for (const [name, value] of Object.entries(set)) {
