@@ -8,6 +8,7 @@ import { didYouMean } from '../../core/nearest.ts'
 import type { Redact } from '../../core/redact.ts'
 import { parseWire } from '../../core/wire.ts'
 import { json, noContent, plain } from '../answer.ts'
+import type { Answered } from '../answered.ts'
 import { jsonBody, noBody } from '../body.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
 import { notRedacted } from '../placeholder.ts'
@@ -29,7 +30,7 @@ export const dagAnswer = (
   dag: Dag,
   format: (typeof dagFormats)[number] = 'json',
   statuses?: ReadonlyMap<string, string>,
-): Response => (format === 'json' ? json(200, dag) : plain(mermaidOf(dag, statuses)))
+): Answered => (format === 'json' ? json(200, dag) : plain(mermaidOf(dag, statuses)))
 
 /** Templates may hold what is not to be read, as a payload may. */
 const shown = (view: DefinitionView | DefinitionVersion, redact: Redact): JsonObject =>
