@@ -240,7 +240,7 @@ export interface ControlWrite {
   /** Only if the document has this version; null = only if there is none. */
   readonly ifVersion?: string | null
   /** Audited in the same commit. */
-  readonly record?: AuditRow
+  readonly record?: AuditRow | readonly AuditRow[]
 }
 /** Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion` did not hold. */
 export interface Control {

@@ -33,7 +33,8 @@ export async function openControl(
   }
   async function write(id: string, op: Op, doc: ControlDoc | undefined, w: ControlWrite): Promise<boolean> {
     try {
-      const done = await state.commit(GLOBAL, w.record === undefined ? [op] : [op, { op: 'record', row: w.record }])
+      const records = [w.record ?? []].flat().map((row): Op => ({ op: 'record', row }))
+      const done = await state.commit(GLOBAL, [op, ...records])
       if (done.ok) changed(id, doc)
       return done.ok
     } catch (e) {
