@@ -40,6 +40,11 @@ export interface StateStore {
     scope: Scope,
     opts: { readonly tag?: string; readonly limit: number; readonly after?: string; readonly descending?: boolean },
   ): Promise<Page>
+  /**
+   * Scopes that have entries of a kind, in an order of the store's; `after` is the last of the page before. One whose entries have just
+   * expired may still be among them.
+   */
+  scopes(kind: string, opts: { readonly limit: number; readonly after?: Scope }): Promise<readonly Scope[]>
   /** Counters, windows and buffers by id, read without changing them. */
   peek(
     kind: 'count' | 'admit' | 'buffer',
