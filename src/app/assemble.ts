@@ -1,9 +1,8 @@
 import type { Chains } from '../chains/chains.ts'
 import type { DefinitionIssue } from '../chains/definition.ts'
+import { dispatchedLookup } from '../chains/dispatched.ts'
 import { createChains } from '../chains/engine.ts'
 import type { AuditRow, AuditStore } from '../core/audit.ts'
-import { auditRow } from '../core/audit.ts'
-import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import type { Environment } from '../core/expand.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -22,6 +21,7 @@ import { createHeld } from '../dispatch/held.ts'
 import type { Observe, Parts } from '../dispatch/parts.ts'
 import { type AuditPolicy, type Recorded, recordOps } from '../dispatch/record.ts'
 import { createRedrive, type Redrive } from '../dispatch/redrive.ts'
+import { runCounts } from '../dispatch/run-counts.ts'
 import { createSend } from '../dispatch/send.ts'
 import { type Groups, groups } from '../groups/groups.ts'
 import type { Handlers } from '../loops/parts.ts'
@@ -34,6 +34,7 @@ import { openRules, type Rules } from '../rules/rules.ts'
 import { occur } from '../schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
+import { type AdminRow, adminRows } from './admin-row.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
@@ -56,7 +57,7 @@ export interface Assembled {
   readonly handlers: Handlers
   readonly auditPolicy: () => AuditPolicy
   readonly redact: () => Redact
-  readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
+  readonly adminRow: AdminRow
   /** This process, as the owner of claims. */
   readonly node: string
 }
@@ -160,6 +161,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     },
     env,
     control: await state.control('rules'),
+    scopeControl: await state.control('rule_scopes'),
+    hotRules: () => config().hotRules,
+    dispatchedBy: dispatchedLookup((name) => chains.definition(name)?.definition),
     processEnv: input.processEnv,
     defaults: { timezone: config().rules.defaultTimezone, envNames: config().rules.env, redact: hide },
   })
@@ -197,6 +201,8 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     schedules: held,
     providerNames,
     hasChain: (name: string) => chains.has(name),
+    runCounts: runCounts({ log: env.log, warned: (rule, limit) => input.stats.overLimit(rule, limit) }),
+    adminRow,
     // Chain definitions have no such key: none is passed twice.
     isReentrantChain: () => false,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
@@ -257,30 +263,5 @@ function settingsOf(config: Config, redact: Redact): ReturnType<Parts['settings'
     deadLetterTtlMs: deadLetters.ttlSeconds === undefined ? undefined : deadLetters.ttlSeconds * 1000,
     deadLetterForwardTo: deadLetters.forwardTo,
     redact,
-  }
-}
-
-/** Administrative records live in the empty scope, which no action can name. */
-function adminRows(policy: () => AuditPolicy, env: Env): Assembled['adminRow'] {
-  return (what, details, caller) => {
-    const { enabled, redact } = policy()
-    if (!enabled) return undefined
-    const id = env.newId()
-    const at = isoTime(env.clock.now())
-    return auditRow({
-      id,
-      kind: 'admin',
-      namespace: '',
-      tenant: '',
-      action_id: id,
-      run_id: id,
-      action_type: what,
-      outcome: 'changed',
-      details: redact(details),
-      caller,
-      received_at: at,
-      completed_at: at,
-      duration_ms: 0,
-    })
   }
 }
