@@ -14,6 +14,7 @@ import { BREAKERS_TOPIC, type Breakers, createBreakers } from '../delivery/break
 import { createDeliver, type Delivering } from '../delivery/deliver.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
+import { type CancelHeld, cancelHeld } from '../dispatch/cancel-held.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
 import { forwardOps } from '../dispatch/forward.ts'
 import { createGateway, type Gateway } from '../dispatch/gateway.ts'
@@ -53,6 +54,7 @@ export interface Assembled {
   readonly groups: Groups
   readonly gateway: Gateway
   readonly redrive: Redrive
+  readonly cancelHeld: CancelHeld
   readonly signer: LineageSigner
   readonly handlers: Handlers
   readonly auditPolicy: () => AuditPolicy
@@ -232,6 +234,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     cleanUp: (signal) => reap.cleanUp(signal),
     reap: (signal) => reap.reap(signal),
   }
+  const grouped = groups({ state, now, redact: hide, record })
   return {
     deliver,
     breakers,
@@ -241,9 +244,10 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     retention,
     schedules: held,
     recurrings: recurringActions,
-    groups: groups({ state, now, redact: hide, record }),
+    groups: grouped,
     gateway: createGateway(parts, tools, sender),
     redrive: createRedrive(parts, chains, sender),
+    cancelHeld: cancelHeld({ state, schedules: held, groups: grouped, chains }),
     signer,
     handlers,
     auditPolicy,

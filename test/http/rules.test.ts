@@ -96,6 +96,7 @@ rules:
     for (const [body, pointer] of [
       [{ enabled: false, tenant: '' }, '/tenant'],
       [{ enabled: false, namespace: 5 }, '/namespace'],
+      [{ enabled: true, cancel_held: true }, '/cancel_held'],
     ] as const)
       expect((await g.ask('PUT', '/v1/rules/first/enabled', body)).body).toMatchObject({
         code: 'invalid_switch',

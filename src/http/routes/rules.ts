@@ -3,7 +3,7 @@ import { isoTime } from '../../core/clock.ts'
 import { type Finding, notFound, Problem, showFinding } from '../../core/errors.ts'
 import { isObject, type JsonObject, own } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { parseWire, wireName } from '../../core/wire.ts'
+import { invalid, parseWire, wireName } from '../../core/wire.ts'
 import { readAction } from '../../dispatch/read-action.ts'
 import type { LoadState, RuleView } from '../../rules/rules.ts'
 import { json, outcomeResponse } from '../answer.ts'
@@ -21,6 +21,7 @@ const enabledSchema = z.strictObject({
   /** Left out, both: everywhere. */
   namespace: wireName.optional(),
   tenant: wireName.optional(),
+  cancel_held: z.boolean().optional(),
 })
 
 export const ruleRoutes: readonly Route[] = [
@@ -53,12 +54,14 @@ export const ruleRoutes: readonly Route[] = [
   {
     method: 'PUT',
     path: '/v1/rules/{name}/enabled',
-    doc: 'Switch a rule, everywhere or in one scope: {"enabled": false, "why": "…"}; lasts until the file says otherwise',
+    doc: 'Switch a rule, everywhere or in one scope: {"enabled": false, "why": "…", "cancel_held": true}; lasts until the file says otherwise',
     async handle(c, deps) {
       const q = readQuery(c, SCOPE)
       const name = param(c, 'name')
       const body = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
-      const { enabled, why } = body
+      const { enabled, why, cancel_held: cancel = false } = body
+      if (enabled && cancel)
+        throw invalid('switch', [{ pointer: '/cancel_held', message: 'goes with "enabled": false' }])
       if (!deps.rules.get(name)) throw noRule(deps, name)
       const { namespace = q.namespace, tenant = q.tenant } = body
       const one = { ...(namespace !== undefined && { namespace }), ...(tenant !== undefined && { tenant }) }
@@ -70,10 +73,13 @@ export const ruleRoutes: readonly Route[] = [
         enabled,
         ...(scope && { namespace: scope[0], tenant: scope[1] }),
         ...because,
+        ...(cancel && { cancel_held: true }),
       }
       const record = deps.adminRow(`rule ${enabled ? 'enabled' : 'disabled'}`, details, by)
       const how = { by, ...because, ...(record && { record }), ...(scope && { scope }) }
-      return json(200, forScope(await deps.rules.setEnabled(name, enabled, how), one))
+      const rule = forScope(await deps.rules.setEnabled(name, enabled, how), one)
+      // Switched off first: what it would queue from now on is not there to be missed.
+      return json(200, cancel ? { ...rule, cancelled_held: await deps.cancelHeld(name, scope, by) } : rule)
     },
   },
   {
