@@ -1,9 +1,8 @@
 import type { Chains } from '../chains/chains.ts'
 import type { DefinitionIssue } from '../chains/definition.ts'
+import { dispatchedLookup } from '../chains/dispatched.ts'
 import { createChains } from '../chains/engine.ts'
 import type { AuditRow, AuditStore } from '../core/audit.ts'
-import { auditRow } from '../core/audit.ts'
-import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import type { Environment } from '../core/expand.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -15,6 +14,7 @@ import { BREAKERS_TOPIC, type Breakers, createBreakers } from '../delivery/break
 import { createDeliver, type Delivering } from '../delivery/deliver.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
+import { type CancelHeld, cancelHeld } from '../dispatch/cancel-held.ts'
 import { chainDispatcher } from '../dispatch/chain-dispatch.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
 import { forwardOps } from '../dispatch/forward.ts'
@@ -23,6 +23,7 @@ import { createHeld } from '../dispatch/held.ts'
 import type { Observe, Parts } from '../dispatch/parts.ts'
 import { type AuditPolicy, type Recorded, recordOps } from '../dispatch/record.ts'
 import { createRedrive, type Redrive } from '../dispatch/redrive.ts'
+import { runCounts } from '../dispatch/run-counts.ts'
 import { createSend } from '../dispatch/send.ts'
 import { type Groups, groups } from '../groups/groups.ts'
 import type { Handlers } from '../loops/parts.ts'
@@ -35,6 +36,7 @@ import { openRules, type Rules } from '../rules/rules.ts'
 import { occur } from '../schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
+import { type AdminRow, adminRows } from './admin-row.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
@@ -53,11 +55,12 @@ export interface Assembled {
   readonly groups: Groups
   readonly gateway: Gateway
   readonly redrive: Redrive
+  readonly cancelHeld: CancelHeld
   readonly signer: LineageSigner
   readonly handlers: Handlers
   readonly auditPolicy: () => AuditPolicy
   readonly redact: () => Redact
-  readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
+  readonly adminRow: AdminRow
   /** This process, as the owner of claims. */
   readonly node: string
 }
@@ -163,6 +166,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     },
     env,
     control: await state.control('rules'),
+    scopeControl: await state.control('rule_scopes'),
+    hotRules: () => config().hotRules,
+    dispatchedBy: dispatchedLookup((name) => chains.definition(name)?.definition),
     processEnv: input.processEnv,
     defaults: { timezone: config().rules.defaultTimezone, envNames: config().rules.env, redact: hide },
   })
@@ -201,6 +207,8 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     providerNames,
     canStart: (name: string) => chains.has(name) && !chains.disabled(name),
     isReentrantChain: (name: string) => chains.definition(name)?.definition.reentrant === true,
+    runCounts: runCounts({ log: env.log, warned: (rule, limit) => input.stats.overLimit(rule, limit) }),
+    adminRow,
     nudge: (loop: 'flush' | 'copy') => input.nudge(loop === 'copy' ? 'copies' : 'flush'),
   }
   const releases = createHeld(parts, tools, sender)
@@ -230,6 +238,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   }
   const gateway = createGateway(parts, tools, sender)
   const dispatcher = chainDispatcher(gateway, clock)
+  const grouped = groups({ state, now, redact: hide, record })
   return {
     deliver,
     breakers,
@@ -239,9 +248,10 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     retention,
     schedules: held,
     recurrings: recurringActions,
-    groups: groups({ state, now, redact: hide, record }),
+    groups: grouped,
     gateway,
     redrive: createRedrive(parts, chains, sender),
+    cancelHeld: cancelHeld({ state, schedules: held, groups: grouped, chains }),
     signer,
     handlers,
     auditPolicy,
@@ -261,30 +271,5 @@ function settingsOf(config: Config, redact: Redact): ReturnType<Parts['settings'
     deadLetterTtlMs: deadLetters.ttlSeconds === undefined ? undefined : deadLetters.ttlSeconds * 1000,
     deadLetterForwardTo: deadLetters.forwardTo,
     redact,
-  }
-}
-
-/** Administrative records live in the empty scope, which no action can name. */
-function adminRows(policy: () => AuditPolicy, env: Env): Assembled['adminRow'] {
-  return (what, details, caller) => {
-    const { enabled, redact } = policy()
-    if (!enabled) return undefined
-    const id = env.newId()
-    const at = isoTime(env.clock.now())
-    return auditRow({
-      id,
-      kind: 'admin',
-      namespace: '',
-      tenant: '',
-      action_id: id,
-      run_id: id,
-      action_type: what,
-      outcome: 'changed',
-      details: redact(details),
-      caller,
-      received_at: at,
-      completed_at: at,
-      duration_ms: 0,
-    })
   }
 }

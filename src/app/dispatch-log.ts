@@ -1,13 +1,18 @@
 import type { Log } from '../core/env.ts'
+import type { OutcomeTag } from '../core/outcome.ts'
 import type { Observe } from '../dispatch/parts.ts'
+
+/** Somebody should look. */
+const BAD: ReadonlySet<string> = new Set<OutcomeTag>(['failed', 'circuit_open', 'loop_detected', 'hot'])
 
 /** One line for each run that ended: who, what became of it and why, how long it took. No payload, no answer. */
 export function logOutcomes(log: Log, next: Observe): Observe {
   return {
+    overLimit: (rule, limit) => next.overLimit(rule, limit),
     outcome(o, about) {
       next.outcome(o, about)
       const { action, kind, provider } = about
-      const bad = o.outcome === 'failed' || o.outcome === 'circuit_open' || o.outcome === 'loop_detected'
+      const bad = BAD.has(o.outcome)
       log[bad ? 'warn' : 'info'](
         {
           action_id: o.action_id,

@@ -153,6 +153,7 @@ export const serve: Serve = async (first, again) => {
       circuitBreaker: next.circuitBreaker,
       chains: next.chains,
       background: next.background,
+      hotRules: next.hotRules,
       audit: { ...config.audit, redact: next.audit.redact },
     }
     const opened = open(taken)

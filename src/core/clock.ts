@@ -17,13 +17,20 @@ const timerMs = (ms: number): number => Math.min(Math.max(ms, 0), LONGEST_TIMER_
 
 export function systemClock(): Clock {
   let origin = Date.now() - performance.now()
+  let wall = 0
+  let told = 0
   return {
     // Monotonic time since the origin: a clock that is set back cannot re-run what was done. Set forward it is followed, as after
     // the machine slept or found its time only after the start: what was due meanwhile is due now.
     now() {
+      const seen = Date.now()
+      // Asked ten times in a dispatch, most often within one millisecond: then the last answer stands.
+      if (seen === wall) return told
+      wall = seen
       const passed = performance.now()
-      origin = Math.max(origin, Date.now() - passed)
-      return Math.floor(origin + passed)
+      origin = Math.max(origin, seen - passed)
+      told = Math.floor(origin + passed)
+      return told
     },
     timer(ms, fn) {
       const t = setTimeout(fn, timerMs(ms))

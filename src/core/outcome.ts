@@ -14,6 +14,22 @@ interface Common {
   readonly warnings?: readonly string[]
   readonly trace?: Json
 }
+/** The limits on how often a rule may run: its own, and the general ones. */
+export const limitNames = ['max_executions', 'rule_limit', 'entity_limit', 'internal_limit'] as const
+export type LimitName = (typeof limitNames)[number]
+/** Why the gateway has switched a rule off in a scope. A type, so that it is JSON. */
+export type DisableDetails = {
+  /** RFC 3339. */
+  readonly at: string
+  readonly why: string
+  readonly limit: LimitName
+  readonly count: number
+  /** ISO 8601. */
+  readonly window: string
+  /** The action that was one too many, and its run. */
+  readonly action_id: string
+  readonly run_id: string
+}
 export type Guarantee = 'exactly_once' | 'at_least_once'
 interface Answered {
   readonly provider: string
@@ -64,6 +80,8 @@ export type End =
       readonly first_step: string
     }
   | { readonly outcome: 'accepted' }
+  /** A rule ran too often, and is switched off in this scope. */
+  | { readonly outcome: 'hot'; readonly disable_details: DisableDetails }
   /** `rule:<name>` and `chain:<name>`, from the one that was met again to itself; all there are where only the hops were too many. */
   | { readonly outcome: 'loop_detected'; readonly cycle: readonly string[] }
   | {
@@ -106,6 +124,7 @@ const STATUS: { readonly [T in OutcomeTag]: number } = {
   accepted: 202,
   circuit_open: 503,
   failed: 502,
+  hot: 409,
   loop_detected: 508,
   dry_run: 200,
 }

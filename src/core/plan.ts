@@ -1,5 +1,6 @@
 import type { Action } from './action.ts'
 import type { JsonObject } from './json.ts'
+import type { DisableDetails, LimitName } from './outcome.ts'
 
 /**
  * What evaluation yields: guards in rule order, side effects in rule order, one end. Evaluation is pure; the gateway makes the
@@ -11,6 +12,8 @@ export interface Plan {
   /** Names of the rules that matched, in order. */
   readonly matched: readonly string[]
   readonly guards: readonly Guard[]
+  /** What the runs of this plan's rules are counted against. */
+  readonly limits: readonly RunLimit[]
   readonly effects: readonly Effect[]
   readonly end: End
   readonly warnings: readonly string[]
@@ -35,6 +38,24 @@ export type Guard =
       readonly windowMs: number
       readonly message?: string
     }
+
+/** A limit on the runs of one rule in a scope, of which this plan is one more. */
+export interface RunLimit {
+  readonly rule: string
+  readonly limit: LimitName
+  /** State id of its window. */
+  readonly id: string
+  readonly count: number
+  readonly windowMs: number
+  /** As it was written: `PT30S`. */
+  readonly window: string
+  /** Over it: `warn` lets the run pass, `disable` refuses it and switches the rule off in the scope. */
+  readonly mode: 'warn' | 'disable'
+  /** Which of the times the rule was switched on in this scope the run belongs to. */
+  readonly since: string
+  /** The gateway has switched the rule off here: nothing that meets it is let through. */
+  readonly disabled?: DisableDetails
+}
 
 export type Effect =
   | {
@@ -118,6 +139,8 @@ export interface Evaluate {
   /** Milliseconds: `time.*` and due times come from it. */
   readonly now: number
   readonly resume?: Resume
+  /** The action came from the gateway itself: something it did led back to it. */
+  readonly internal?: boolean
   readonly trace?: TraceEntry[]
 }
 

@@ -40,6 +40,11 @@ export interface StateStore {
     scope: Scope,
     opts: { readonly tag?: string; readonly limit: number; readonly after?: string; readonly descending?: boolean },
   ): Promise<Page>
+  /**
+   * Scopes that have entries of a kind, in an order of the store's; `after` is the last of the page before. One whose entries have just
+   * expired may still be among them.
+   */
+  scopes(kind: string, opts: { readonly limit: number; readonly after?: Scope }): Promise<readonly Scope[]>
   /** Counters, windows and buffers by id, read without changing them. */
   peek(
     kind: 'count' | 'admit' | 'buffer',
@@ -242,7 +247,7 @@ export interface ControlWrite {
   /** Further ops of the same commit, in the global scope: what belongs to the document and need not be in every node's memory. */
   readonly also?: readonly Op[]
   /** Audited in the same commit. */
-  readonly record?: AuditRow
+  readonly record?: AuditRow | readonly AuditRow[]
 }
 /** Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion`, or an op of `also`, did not hold. */
 export interface Control {

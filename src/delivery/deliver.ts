@@ -219,8 +219,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
       generation.inFlight++
       const startedAt = env.clock.now()
       try {
-        const { timeoutMs } = route
-        const receipt = await attempt(env, route.provider, request, { token: '', timeoutMs, lost: NEVER })
+        const receipt = await route.provider.send(request, { token: '', signal: NEVER })
         deps.breakers.succeeded(provider, attempted(legDeps, lanes.of(provider), provider, startedAt))
         return receipt
       } catch (e) {

@@ -14,11 +14,12 @@ import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { About } from './refusal.ts'
 import type { Run } from './run.ts'
+import type { RunCount } from './run-counts.ts'
 import { letterOps } from './settle.ts'
 
 /**
  * A plan as one commit, in this order: Idempotency-Key; the held entry's removal; dedup and throttle in rule order; quotas by
- * name; side effects; the end; the record.
+ * name; limits of runs; side effects; the end; the record.
  *
  * 1 building it reads and writes nothing: before the commit nobody knows of the action, after it somebody owns it
  * 2 nothing is sent or started before the commit is durable (`after`)
@@ -62,8 +63,9 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
   const guardsAt = draft.ops.length
   const taken = quiet ? [] : guardOps(draft, plan)
   const counted = run.counted || quiet ? undefined : addQuotas(tools, run, plan, draft, now)
+  const runs = quiet || plan.limits.length === 0 ? NO_RUNS : addLimits(tools, run, plan, draft, now)
   const effects = effectOps(parts, tools, run, plan, draft, now)
-  const warnings = [...plan.warnings, ...effects.warnings]
+  const warnings = [...plan.warnings, ...runs.warnings, ...effects.warnings]
   const base = {
     action_id: run.action.id,
     run_id: run.runId,
@@ -105,6 +107,7 @@ export function admit(parts: Parts, tools: Tools, run: Run, plan: Plan, read: Re
     },
     after: {
       ...ended.after,
+      runs: runs.counts,
       chains:
         effects.begun.length === 0 ? (ended.after.chains ?? []) : [...effects.begun, ...(ended.after.chains ?? [])],
       nudge: effects.copies.length === 0 ? (ended.after.nudge ?? []) : ['copy', ...(ended.after.nudge ?? [])],
@@ -151,6 +154,31 @@ function addQuotas(
     add(draft, [op], { is: 'quota', quota: ops.quotas[i]! })
   })
   return { ops, at }
+}
+
+interface Runs {
+  readonly counts: readonly RunCount[]
+  readonly warnings: readonly string[]
+}
+const NO_RUNS: Runs = { counts: [], warnings: [] }
+
+/** Last of all that may refuse, so that only what would really run is one too many. A limit that only warns is no part of the commit. */
+function addLimits({ runCounts }: Tools, { scope }: Run, plan: Plan, draft: Draft, now: number): Runs {
+  const counts: RunCount[] = []
+  const warnings: string[] = []
+  const kept = isKept(plan, draft) && 'rule' in plan.end ? plan.end.rule : undefined
+  for (const limit of plan.limits) {
+    if (limit.rule === kept) continue
+    if (limit.mode === 'disable') {
+      add(draft, [{ op: 'admit', id: limit.id, max: limit.count, windowMs: limit.windowMs }], { is: 'limit', limit })
+      continue
+    }
+    const count = runCounts.of(scope, limit)
+    const warning = count.warning(now)
+    counts.push(count)
+    if (warning !== undefined) warnings.push(warning)
+  }
+  return { counts, warnings }
 }
 
 /** `keep` has a hold already: nothing is held for this one, which is recorded as its duplicate. */

@@ -1,6 +1,7 @@
 import type { Chains } from '../chains/chains.ts'
 import type { Quotas } from '../quotas/quotas.ts'
 import type { Intent } from './intent.ts'
+import type { RunCount, RunCounts } from './run-counts.ts'
 
 /** What to set in motion once the commit is durable. `at`: index of the op whose result has the claim's number. */
 export interface After {
@@ -14,9 +15,12 @@ export interface After {
   }[]
   /** Loops with work that is due at once. */
   readonly nudge: readonly ('flush' | 'copy')[]
+  /** To be counted. */
+  readonly runs: readonly RunCount[]
 }
 
 export interface Tools {
   readonly chains: Pick<Chains, 'startOps' | 'disabled'>
   readonly quotas: Pick<Quotas, 'countOps'>
+  readonly runCounts: RunCounts
 }

@@ -2,7 +2,7 @@ import type { Action } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Effect, End, Guard, Plan, TraceEntry } from '../core/plan.ts'
+import type { Effect, End, Guard, Plan, RunLimit, TraceEntry } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Admission } from './admission.ts'
 import type { Verdict } from './refused.ts'
@@ -18,14 +18,15 @@ export function dryOutcome(
   redact: Redact,
 ): Outcome {
   const { end } = plan
+  const told = verdict?.is === 'outcome' || verdict?.is === 'hot' ? verdict.outcome : undefined
   const delivers = end.kind === 'deliver' ? (end.rerouted ? 'rerouted' : 'executed') : undefined
   const would =
     verdict === undefined
       ? (admission.outcome?.outcome ?? delivers ?? 'executed')
-      : verdict.is === 'outcome'
-        ? verdict.outcome.outcome
+      : told
+        ? told.outcome
         : (delivers ?? 'executed')
-  const rule = verdict?.is === 'outcome' ? verdict.outcome.rule : 'rule' in end ? end.rule : undefined
+  const rule = told ? told.rule : 'rule' in end ? end.rule : undefined
   const provider = end.kind === 'deliver' ? end.provider : plan.action.provider
   return {
     action_id: run.action.id,
@@ -45,6 +46,7 @@ function planView(plan: Plan): JsonObject {
   return {
     matched: plan.matched,
     guards: plan.guards.map(guardView),
+    limits: plan.limits.map(limitView),
     effects: plan.effects.map(effectView),
     end: endView(plan.end),
     action: plain(plan.action),
@@ -63,6 +65,10 @@ function guardView(g: Guard): JsonObject {
     window_seconds: g.windowMs / 1000,
     ...(g.message !== undefined && { message: g.message }),
   }
+}
+
+function limitView({ rule, limit, count, window, mode, disabled }: RunLimit): JsonObject {
+  return { type: limit, rule, count, window, mode, ...(disabled && { disabled_by: 'system' }) }
 }
 
 function effectView(e: Effect): JsonObject {

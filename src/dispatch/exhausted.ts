@@ -53,6 +53,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     action,
     matched: [],
     guards: [],
+    limits: [],
     effects: [],
     warnings: [],
     end: { kind: 'deliver', provider: action.provider, rerouted: false },

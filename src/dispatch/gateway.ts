@@ -13,9 +13,10 @@ import type { Tools } from './after.ts'
 import type { Behind } from './behind.ts'
 import { knownProvider, namedProvider } from './door.ts'
 import { dryOutcome } from './dry-run.ts'
+import { type TripTools, trip } from './hot.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
 import { common } from './intent.ts'
-import { withoutLoop } from './loop.ts'
+import { cameBack, withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import { judge, type Verdict } from './refused.ts'
@@ -58,8 +59,8 @@ export interface Answer {
   readonly replayed?: boolean
 }
 
-export interface GatewayTools extends Tools {
-  readonly rules: Pick<Rules, 'current' | 'hit'>
+export interface GatewayTools extends Tools, TripTools {
+  readonly rules: Pick<Rules, 'current' | 'hit' | 'trip'>
   readonly chains: Pick<Chains, 'startOps' | 'begin' | 'disabled'>
   readonly schedules: Pick<Schedules, 'keys'>
   /** May this chain be passed twice in one lineage? */
@@ -108,7 +109,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   function planOf(input: Evaluate, { lineage, warnings = [] }: Behind): { plan: Plan; version: string } {
     const ruleset = tools.rules.current()
     const may = { rule: ruleset.isReentrant, chain: tools.isReentrantChain }
-    const plan = withoutLoop(ruleset.evaluate(input), lineage, may)
+    const plan = withoutLoop(ruleset.evaluate({ ...input, internal: cameBack(lineage) }), lineage, may)
     const told = warnings.length === 0 ? plan : { ...plan, warnings: [...warnings, ...plan.warnings] }
     return { plan: told, version: ruleset.version }
   }
@@ -163,7 +164,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
         return { outcome: await carryOn(run, admission, done) }
       }
       const verdict = await judge(parts, run, admission, done)
-      if (verdict.is === 'outcome') return { outcome: await refuse(run, plan, verdict.outcome) }
+      if (verdict.is === 'outcome' || verdict.is === 'hot') return { outcome: await refuse(run, plan, verdict) }
       if (verdict.is === 'replayed') return { outcome: verdict.outcome, replayed: true }
       if (verdict.is === 'take_over') {
         const outcome = await goOn(run, verdict)
@@ -186,6 +187,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const { after } = admission
     for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
     for (const loop of after.nudge) tools.nudge(loop)
+    tools.runCounts.ran(after.runs, run.receivedAt)
     const outcome = admission.complete(committed)
     if (after.intent) {
       const { intent, at, until } = after.intent
@@ -199,8 +201,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   /** A guard refused: the record and the key's answer are a second commit, and nothing else of the plan happens. */
-  async function refuse(run: Run, plan: Plan, outcome: Outcome): Promise<Outcome> {
+  async function refuse(run: Run, plan: Plan, verdict: Extract<Verdict, { is: 'outcome' | 'hot' }>): Promise<Outcome> {
     const now = env.clock.now()
+    const recordOf = (told: Outcome) => refusalRecord(parts, run, plan, told, now)
+    const { outcome, record } =
+      verdict.is === 'hot' && verdict.trips
+        ? await trip(env, tools, run, verdict.trips, verdict.outcome, recordOf)
+        : { outcome: verdict.outcome, record: recordOf(verdict.outcome) }
     const ops: Op[] = []
     // While the first is under way nothing is final: should it fail for certain, a repetition may be sent.
     if (run.idempotency && outcome.outcome === 'deduplicated' && outcome.first_outcome !== 'pending') {
@@ -208,7 +215,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       const take = takeIdempotency(run.idempotency, { runId: run.runId, state: 'done', answer }, run.keysVersion, now)
       ops.push({ ...take, orSkip: true } as Op)
     }
-    ops.push(...refusalRecord(parts, run, plan, outcome, now))
+    ops.push(...record)
     if (ops.length > 0) await state.commit(run.scope, ops)
     observe(run, outcome)
     return outcome

@@ -12,7 +12,9 @@ import { readHold, unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
 import type { GatewayTools } from './gateway.ts'
-import { withoutLoop } from './loop.ts'
+import { trip } from './hot.ts'
+import { givenUp, isLimited, waitAfter } from './limited.ts'
+import { cameBack, withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import { judge } from './refused.ts'
@@ -57,7 +59,6 @@ interface Work {
 }
 
 const ROUNDS = 8
-
 export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
   const { env, state } = parts
 
@@ -72,6 +73,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
             action,
             matched: [],
             guards: [],
+            limits: [],
             effects: [],
             warnings: [],
             end: {
@@ -81,7 +83,11 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
               ...(work.rule !== undefined && { rule: work.rule }),
             },
           }
-        : withoutLoop(ruleset.evaluate({ action, now, ...(resume && { resume }) }), work.lineage, may)
+        : withoutLoop(
+            ruleset.evaluate({ action, now, internal: cameBack(work.lineage), ...(resume && { resume }) }),
+            work.lineage,
+            may,
+          )
     // Those that matched before it was held were told then.
     tools.rules.hit(plan.matched.slice(resume?.matched.length ?? 0), now)
     if (lacks(plan)) return handBack(work, now)
@@ -95,7 +101,8 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       if (done.ok) return carryOn(run, plan, admission, done, work.entry.attempts)
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'claim_lost') return
-      if (verdict.is === 'outcome') return refused(work, run, plan, verdict.outcome)
+      if (verdict.is === 'hot' && verdict.trips) await trip(env, tools, run, verdict.trips, verdict.outcome, () => [])
+      if (verdict.is === 'outcome' || verdict.is === 'hot') return refused(work, run, plan, verdict.outcome)
       if (verdict.is === 'again' && verdict.stale) stale.set(verdict.stale.id, verdict.stale.version)
     }
     await putBack(work, 1000, 'contention')
@@ -163,6 +170,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const { after } = admission
     for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
     for (const loop of after.nudge) tools.nudge(loop)
+    tools.runCounts.ran(after.runs, env.clock.now())
     const outcome = admission.complete(committed)
     if (after.intent) {
       const { intent, at, until } = after.intent
@@ -175,18 +183,12 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
 
   async function refused(work: Work, run: Run, plan: Plan, outcome: Outcome): Promise<void> {
     const now = env.clock.now()
-    if (outcome.outcome === 'throttled' || outcome.outcome === 'quota_exceeded') {
-      if (!isExhausted(parts, work.entry.attempts, work.firstDueAt, now))
-        return putBack(work, outcome.retry_after_ms, outcome.outcome)
-      const failed: Outcome & { outcome: 'failed' } = {
-        action_id: run.action.id,
-        run_id: run.runId,
-        outcome: 'failed',
-        code: outcome.outcome,
-        message: `still ${outcome.outcome} after ${work.entry.attempts} attempts`,
-        retryable: false,
-        attempts: 0,
-      }
+    if (isLimited(outcome)) {
+      const { attempts } = work.entry
+      const { ms, counts } = waitAfter(outcome)
+      if (!isExhausted(parts, counts ? attempts : 0, work.firstDueAt, now))
+        return putBack(work, ms, outcome.outcome, counts ? attempts : attempts - 1)
+      const failed = givenUp(run, outcome, attempts)
       const letter = letterOps(parts, run, plan, failed, now)
       return close(run, plan, { ...failed, dead_letter_id: letter.letterId }, letter.ops)
     }
@@ -200,21 +202,24 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     if (done.ok) observe(run, plan, outcome)
   }
 
-  async function putBack(work: Work, retryAfterMs: number, why: string): Promise<void> {
-    const { key, claim, attempts, tags } = work.entry
-    const dueAt = env.clock.now() + retryDelayMs(parts, retryAfterMs, Math.min(attempts, 3))
-    const op: Op = work.hold
-      ? {
-          op: 'put',
-          kind: key.kind,
-          id: key.id,
-          value: JSON.stringify({ ...work.hold, lastRefusal: why } satisfies Hold),
-          version: env.newId(),
-          ifClaim: claim,
-          tags,
-          dueAt,
-        }
-      : { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, dueAt }
+  async function putBack(
+    { entry, hold }: Work,
+    retryAfterMs: number,
+    why: string,
+    attempts = entry.attempts,
+  ): Promise<void> {
+    const { key, claim, tags, value } = entry
+    const op: Op = {
+      op: 'put',
+      kind: key.kind,
+      id: key.id,
+      value: hold ? JSON.stringify({ ...hold, lastRefusal: why } satisfies Hold) : value,
+      version: env.newId(),
+      ifClaim: claim,
+      tags,
+      dueAt: env.clock.now() + retryDelayMs(parts, retryAfterMs, Math.min(entry.attempts, 3)),
+      attempts,
+    }
     await state.commit(key.scope, [op])
   }
 

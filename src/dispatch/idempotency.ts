@@ -74,6 +74,7 @@ export const isFinal = (o: Outcome): boolean =>
     o.outcome === 'throttled' ||
     o.outcome === 'quota_exceeded' ||
     o.outcome === 'circuit_open' ||
+    o.outcome === 'hot' ||
     (o.outcome === 'failed' && o.retryable)
   )
 

@@ -7,6 +7,9 @@ export interface Reentrant {
   readonly chain: (name: string) => boolean
 }
 
+/** It came from the gateway itself: something it did led back to it. What was only held on the way has not. */
+export const cameBack = (lineage: Lineage | undefined): boolean => lineage !== undefined && lineage.hops > 0
+
 /**
  * The plan; or, where a rule or chain of it has been passed before, or the action has come back too often, one that says so and
  * does nothing else.
@@ -26,6 +29,7 @@ export function withoutLoop(plan: Plan, lineage: Lineage | undefined, may: Reent
 const ending = (plan: Plan, rule: string | undefined, reason: string, cycle: readonly Passed[]): Plan => ({
   ...plan,
   guards: [],
+  limits: [],
   effects: [],
   end: { kind: 'loop', ...(rule !== undefined && { rule }), reason, cycle },
 })

@@ -1,6 +1,6 @@
 import type { Action } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
-import type { Outcome } from '../core/outcome.ts'
+import type { LimitName, Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
 import type { StateStore } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
@@ -36,6 +36,8 @@ export interface DispatchSettings {
 /** Called once per ended run: for the log line, counters and durations. Times in milliseconds. */
 export interface Observe {
   outcome(o: Outcome, about: Ran): void
+  /** A run over a limit that only warns. */
+  overLimit(rule: string, limit: LimitName): void
 }
 export interface Ran {
   readonly kind: string

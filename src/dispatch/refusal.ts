@@ -1,6 +1,6 @@
 import { isoTime } from '../core/clock.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { Guard } from '../core/plan.ts'
+import type { Guard, RunLimit } from '../core/plan.ts'
 import type { Entry, Refused } from '../core/state.ts'
 import type { CountedQuota } from '../quotas/quotas.ts'
 import { type DedupValue, readDedup } from './dedup.ts'
@@ -11,6 +11,7 @@ export type About =
   | { readonly is: 'dedup'; readonly guard: Extract<Guard, { kind: 'dedup' }> }
   | { readonly is: 'throttle'; readonly guard: Extract<Guard, { kind: 'throttle' }> }
   | { readonly is: 'quota'; readonly quota: CountedQuota }
+  | { readonly is: 'limit'; readonly limit: RunLimit }
   /** Something read before the commit has moved on: read again and try once more. */
   | { readonly is: 'moved' }
   /** The claim on the held entry is gone. */

@@ -1,10 +1,12 @@
 import { Problem } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
+import type { RunLimit } from '../core/plan.ts'
 import type { Entry, Refused } from '../core/state.ts'
 import { getDeadLetter } from '../delivery/dead-letters.ts'
 import { type Admission, staleId } from './admission.ts'
 import { readDedup } from './dedup.ts'
+import { type Hot, hotOutcome } from './hot.ts'
 import { readIdempotency } from './idempotency.ts'
 import { common, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
@@ -16,6 +18,8 @@ import type { Abandoned } from './takeover.ts'
 export type Verdict =
   /** The outcome; nothing else of the plan happens. */
   | { readonly is: 'outcome'; readonly outcome: Outcome }
+  /** The same; `trips`: its rule is to be switched off for it. */
+  | { readonly is: 'hot'; readonly outcome: Hot; readonly trips: RunLimit | undefined }
   /** An answer stored under the same Idempotency-Key. */
   | { readonly is: 'replayed'; readonly outcome: Outcome }
   /** An earlier run under this key went unknown: go on with it. */
@@ -35,6 +39,12 @@ export async function judge(parts: Parts, run: Run, admission: Admission, refuse
       return { is: 'outcome', outcome: throttledOutcome(base, about.guard, refused, now) }
     case 'quota':
       return { is: 'outcome', outcome: quotaOutcome(base, about.quota, refused, now) }
+    case 'limit':
+      return {
+        is: 'hot',
+        outcome: hotOutcome(run, about.limit, now),
+        trips: about.limit.disabled ? undefined : about.limit,
+      }
     case 'idempotency':
       return judgeKey(parts, run, refused.saw, now)
     case 'dedup':

@@ -2,6 +2,7 @@ import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { kinds } from '../core/hold.ts'
 import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
+import { type EndedWork, eachEntry } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op, Peeked, StateStore } from '../core/state.ts'
 import { flushAction, groupTag, readItem, readValue, sealInto, shownItem } from './group.ts'
@@ -21,7 +22,7 @@ export interface Discarded {
   readonly kind: 'flush'
   readonly action: Action
   readonly runId: string
-  readonly outcome: 'discarded'
+  readonly outcome: 'discarded' | 'cancelled'
   readonly rule: string
   readonly receivedAt: number
   readonly completedAt: number
@@ -38,6 +39,8 @@ export interface Groups {
   flushNow(scope: Scope, id: string): Promise<{ readonly flushIds: readonly string[] } | undefined>
   /** Drops the open events, naming them in the audit. `being_released`: they were sealed and are on their way out. */
   discard(scope: Scope, id: string, by: string): Promise<'discarded' | 'being_released' | 'not_found'>
+  /** Ends every event that a rule has gathered in a scope and that is not on its way out yet, audited `cancelled`. */
+  cancelOf(scope: Scope, rule: string, by: string): Promise<EndedWork>
 }
 export interface GroupPage {
   readonly groups: readonly JsonObject[]
@@ -54,6 +57,36 @@ export function groups(deps: GroupsDeps): Groups {
   async function seal(scope: Scope, id: string): Promise<readonly string[]> {
     const done = await state.commit(scope, [{ op: 'seal', id, into: sealInto(id) }])
     return done.ok ? (done.results[0]?.sealed ?? []) : []
+  }
+
+  /** Drops a sealed flush, unless it is on its way out; answers how many events went with it. */
+  async function drop(
+    { key, value, version }: Entry,
+    outcome: Discarded['outcome'],
+    by: string,
+  ): Promise<number | undefined> {
+    const flush = flushAction(value)
+    const record = deps.record({
+      id: flush.auditId,
+      kind: 'flush',
+      action: flush.action,
+      runId: flush.runId,
+      outcome,
+      rule: flush.resume.rule,
+      receivedAt: flush.sealedAt,
+      completedAt: now(),
+      caller: by,
+      details: {
+        group_id: own(flush.action.payload, 'group_id') ?? null,
+        flush_id: key.id,
+        action_ids: flush.events.map((e) => e.action_id),
+      },
+    })
+    const done = await state.commit(key.scope, [
+      { op: 'delete', kind: kinds.flush, id: key.id, ifVersion: version, ifUnclaimed: true },
+      ...record,
+    ])
+    return done.ok ? flush.events.length : undefined
   }
 
   return {
@@ -87,25 +120,27 @@ export function groups(deps: GroupsDeps): Groups {
       const [sealed] = await seal(scope, id)
       if (sealed === undefined) return (await flushesOf(scope, id)).length > 0 ? 'being_released' : 'not_found'
       const [entry] = await state.get([{ kind: kinds.flush, scope, id: sealed }])
-      if (!entry) return 'being_released'
-      const flush = flushAction(entry.value)
-      const record = deps.record({
-        id: flush.auditId,
-        kind: 'flush',
-        action: flush.action,
-        runId: flush.runId,
-        outcome: 'discarded',
-        rule: flush.resume.rule,
-        receivedAt: flush.sealedAt,
-        completedAt: now(),
-        caller: by,
-        details: { group_id: id, flush_id: sealed, action_ids: flush.events.map((e) => e.action_id) },
-      })
-      const done = await state.commit(scope, [
-        { op: 'delete', kind: kinds.flush, id: sealed, ifVersion: entry.version, ifUnclaimed: true },
-        ...record,
-      ])
-      return done.ok ? 'discarded' : 'being_released'
+      const gone = entry && (await drop(entry, 'discarded', by))
+      return gone === undefined ? 'being_released' : 'discarded'
+    },
+    async cancelOf(scope, rule, by) {
+      let cancelled = 0
+      let beingReleased = 0
+      const open = await eachEntry(state, BUFFER, scope, (entries) =>
+        Promise.all(entries.filter((e) => readValue(e.value).rule === rule).map((e) => seal(scope, e.key.id))),
+      )
+      const sealed = await eachEntry(state, kinds.flush, scope, (entries) =>
+        Promise.all(
+          entries
+            .filter((e) => flushAction(e.value).resume.rule === rule)
+            .map(async (e) => {
+              const gone = await drop(e, 'cancelled', by)
+              if (gone === undefined) beingReleased += flushAction(e.value).events.length
+              else cancelled += gone
+            }),
+        ),
+      )
+      return { cancelled, beingReleased, all: open && sealed }
     },
   }
 }

@@ -7,6 +7,7 @@ import type { Redact } from '../core/redact.ts'
 import type { StateStore } from '../core/state.ts'
 import type { Breakers } from '../delivery/breakers.ts'
 import type { Delivering } from '../delivery/deliver.ts'
+import type { CancelHeld } from '../dispatch/cancel-held.ts'
 import type { Gateway } from '../dispatch/gateway.ts'
 import type { AuditPolicy } from '../dispatch/record.ts'
 import type { Redrive } from '../dispatch/redrive.ts'
@@ -30,6 +31,7 @@ export interface HttpDeps {
   readonly defaultProvider: () => string | undefined
   readonly gateway: Gateway
   readonly redrive: Redrive
+  readonly cancelHeld: CancelHeld
   /** Reads the lineage that comes with an action. */
   readonly signer: Pick<LineageSigner, 'read'>
   readonly rules: Rules

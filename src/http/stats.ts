@@ -34,6 +34,8 @@ export interface Stats {
     },
   ): void
   attempt(seen: AttemptSeen): void
+  /** A run over a limit that only warns. */
+  overLimit(rule: string, limit: string): void
   problem(code: string): void
   /** Prometheus text. */
   metrics(looked: Looked): Promise<string>
@@ -50,11 +52,13 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
   const problems = new Map<string, number>()
   const ended = new Map<string, Map<string, number>>()
   const attempts = new Map<string, Map<string, number>>()
+  const overLimits = new Map<string, Map<string, number>>()
   let attemptCount = 0
 
   // Counted in plain maps, which cost a tenth of a labelled counter, and handed over when somebody looks.
   counter('outcomes_total', 'Ended runs by kind and outcome', ['kind', 'outcome'], ended)
   counter('provider_attempts_total', 'Attempts at providers by result', ['provider', 'result'], attempts)
+  counter('rule_limit_warnings_total', 'Runs of rules over a limit that only warns', ['rule', 'limit'], overLimits)
   new Counter({
     name: 'signalbox_problems_total',
     help: 'Refused requests by code',
@@ -117,6 +121,7 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
       bump(attempts, provider, result)
       latencies.observe({ provider }, Math.max(0, durationMs) / 1000)
     },
+    overLimit: (rule, limit) => bump(overLimits, rule, limit),
     problem: (code) => void problems.set(code, (problems.get(code) ?? 0) + 1),
     async metrics({ depths, breakers }) {
       const now = env.clock.now()

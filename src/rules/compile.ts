@@ -10,10 +10,11 @@ import { compileCondition } from './condition.ts'
 import { type Environment, listOf, readDocument } from './document.ts'
 import { compileField, type Field, type FieldContext } from './fields.ts'
 import { templateRoots } from './keys.ts'
+import { type Limit, limitShape, readLimit } from './limits.ts'
 import { kindOf, type Located, locate, type Report, readAs, unknownKey } from './located.ts'
 import { always, type Required, type Test } from './logic.ts'
 import type { RuleNames } from './names.ts'
-import type { Compiling, Stage } from './stage.ts'
+import type { Compiling, RuleAction, Stage } from './stage.ts'
 import { timeFields, unknownZone, type Zone, zone } from './time.ts'
 
 /** A rule as it runs. */
@@ -25,7 +26,12 @@ export interface Rule {
   readonly enabled: boolean
   /** May be passed twice in one lineage. */
   readonly reentrant: boolean
+  /** Its own limit, in place of the general ones. */
+  readonly maxExecutions: Limit | undefined
   readonly type: string
+  readonly runs: RuleAction['runs']
+  /** The chain it starts. */
+  readonly chain: string | undefined
   /** What a match does, in a few words: `reroute to alerts`. */
   readonly does: string
   readonly file: string
@@ -65,6 +71,9 @@ export const ruleShape = z.strictObject({
   description: z.string().optional(),
   enabled: z.boolean().default(true),
   reentrant: z.boolean().default(false).describe('may be passed again by what came of it'),
+  max_executions: limitShape
+    .optional()
+    .describe('in place of the general limits: more runs in a scope than this switch it off there'),
   timezone: z.string().optional(),
   condition: z.unknown().optional(),
   action: z.unknown().optional(),
@@ -139,8 +148,14 @@ function compileRule(node: Located, context: RuleContext): Omit<Rule, 'file' | '
   if (!actionNode) report.error(node.at, '"action" is missing')
   const action = actionNode && compileAction(actionNode, String(head?.name ?? ''), fields, context)
   if (!head || !action) return undefined
-  const { name, priority, description, enabled, reentrant } = head
-  return { name, priority, description, enabled, reentrant, ...action, ...condition }
+  const { name, priority, description, enabled, reentrant, max_executions: own } = head
+  if (own && action.runs === 'never')
+    report.warn(
+      locate(node, ['max_executions']).at,
+      `"max_executions" has no effect here: ${action.type} sends nothing, so there is nothing to count`,
+    )
+  const maxExecutions = own && readLimit(own)
+  return { name, priority, description, enabled, reentrant, maxExecutions, ...action, ...condition }
 }
 
 const envValues = ({ envNames, environment }: CompileContext): ReadonlyMap<string, string | undefined> =>
@@ -161,7 +176,7 @@ function compileAction(
   rule: string,
   fields: FieldContext,
   context: RuleContext,
-): { readonly type: string; readonly does: string; readonly stage: Stage } | undefined {
+): Pick<Rule, 'type' | 'runs' | 'chain' | 'does' | 'stage'> | undefined {
   const { report } = context
   const type = node.fields?.get('type')?.node
   if (!node.fields || !type) {
@@ -182,10 +197,14 @@ function compileAction(
   const params = readAs(found.params, parameters, report, Object.keys(found.params.shape))
   if (!params) return undefined
   // The schema beside it has just made these, so this is the parse.
-  const stage = found.compile(params as never, compiling(rule, parameters, fields, context))
+  let chain: string | undefined
+  const starts = (name: string): void => {
+    chain = name
+  }
+  const stage = found.compile(params as never, compiling(rule, parameters, fields, context, starts))
   const target = own(params, 'target_provider') ?? own(params, 'chain')
   const does = typeof target === 'string' ? `${found.type} ${found.type === 'chain' ? '' : 'to '}${target}` : found.type
-  return { type: found.type, does, stage }
+  return { type: found.type, runs: found.runs, chain, does, stage }
 }
 
 function without(node: Located, key: string): Located {
@@ -194,7 +213,13 @@ function without(node: Located, key: string): Located {
   return { ...node, value, fields: new Map([...(node.fields ?? [])].filter(([k]) => k !== key)) }
 }
 
-function compiling(rule: string, node: Located, fields: FieldContext, context: RuleContext): Compiling {
+function compiling(
+  rule: string,
+  node: Located,
+  fields: FieldContext,
+  context: RuleContext,
+  starts: (chain: string) => void,
+): Compiling {
   const { report, names, providers, chains } = context
   const error = (path: readonly PropertyKey[], message: string) => report.error(locate(node, path).at, message)
   return {
@@ -211,6 +236,7 @@ function compiling(rule: string, node: Located, fields: FieldContext, context: R
         error(path, `there is no provider "${name}"${didYouMean(name, providers)}`)
     },
     chain(name, path) {
+      starts(name)
       if (!chains.has(name)) error(path, `there is no chain "${name}"${didYouMean(name, chains)}`)
     },
     timezone(name, path) {

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, Scalar } from 'yaml'
 import type { Finding } from '../core/errors.ts'
-import { type Json, setOwn } from '../core/json.ts'
+import { type Json, narrow, setOwn } from '../core/json.ts'
 import { kindOf, type Located, type LocatedField, type Report, scalar } from './located.ts'
 
 /** Values one file may hold, aliases counted as often as they are used: a few lines of aliases can mean billions. */
@@ -65,7 +65,7 @@ export function readDocument(file: string, text: string, environment: Environmen
     for (const pair of node.items) {
       const keyNode = pair.key as Node | null
       const keyAt = keyNode?.range?.[0] ?? at
-      const key = isScalar(keyNode) ? String(keyNode.value) : undefined
+      const key = isScalar(keyNode) ? narrow(String(keyNode.value)) : undefined
       if (key === undefined || key === '__proto__') {
         report.error(keyAt, key === undefined ? 'a key must be plain text' : 'the key "__proto__" is refused')
         continue
@@ -80,8 +80,8 @@ export function readDocument(file: string, text: string, environment: Environmen
   function walkScalar(node: Scalar, at: number): Located {
     const v = node.value
     if (typeof v === 'string') {
-      if (!v.includes('${')) return { value: v, at }
-      const text = expand(v, at)
+      if (!v.includes('${')) return { value: narrow(v), at }
+      const text = narrow(expand(v, at))
       if (!WHOLE.test(v)) return { value: text, at }
       return { value: node.type === Scalar.PLAIN ? scalar(text) : text, at, reference: text }
     }

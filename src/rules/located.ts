@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { isObject, type Json, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 
@@ -68,9 +68,23 @@ export function readAs<S extends z.ZodType>(
     if (recast.length > 0) parsed = schema.safeParse(value)
   }
   if (parsed.success) return parsed.data
-  for (const issue of parsed.error.issues) reportIssue(issue, node, report, keys)
+  for (const issue of parsed.error.issues)
+    reportIssue(issue, node, report, issue.path.length === 0 ? keys : keysAt(schema, issue.path))
   return undefined
 }
+
+/** The keys of the mapping at a path, as far as the schema tells. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let at: z.core.$ZodType | undefined = schema
+  for (const key of path) {
+    const object = bare(at)
+    at = object instanceof z.ZodObject ? (object.shape as z.core.$ZodShape)[String(key)] : undefined
+  }
+  const object = bare(at)
+  return object instanceof z.ZodObject ? Object.keys(object.shape) : []
+}
+const bare = (s: z.core.$ZodType | undefined): z.core.$ZodType | undefined =>
+  s instanceof z.ZodOptional || s instanceof z.ZodDefault ? bare(s.unwrap()) : s
 
 const expected = (issue: z.core.$ZodIssue): string => (issue.code === 'invalid_type' ? issue.expected : '')
 
@@ -105,8 +119,7 @@ function reportIssue(issue: z.core.$ZodIssue, root: Located, report: Report, key
   const last = issue.path.findLast((k) => typeof k === 'string')
   const name = last === undefined ? 'this' : `"${String(last)}"`
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys)
-      report.error(node.fields?.get(key)?.keyAt ?? node.at, unknownKey(key, issue.path.length === 0 ? keys : []))
+    for (const key of issue.keys) report.error(node.fields?.get(key)?.keyAt ?? node.at, unknownKey(key, keys))
     return
   }
   const missing = typeof last === 'string' && issue.path.at(-1) === last && isMissing(root, issue.path)

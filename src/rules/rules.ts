@@ -1,3 +1,4 @@
+import type { Scope } from '../core/action.ts'
 import type { AuditRow } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
@@ -8,31 +9,19 @@ import type { Redact } from '../core/redact.ts'
 import type { Control } from '../core/state.ts'
 import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
 import type { Environment } from './document.ts'
+import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
 import { isAbsent, listRules, noDirectory, readRules } from './loader.ts'
 import type { RuleNames } from './names.ts'
-import { buildRuleset } from './ruleset.ts'
+import { type ReadyRules, readyRules, rulesetOf } from './ruleset.ts'
+import type { Scopes } from './scope-state.ts'
+import { scopeSwitches, type Trip, type Tripped } from './scope-switches.ts'
 import { dropOverruled, inForce, readSwitches, type Switch } from './switches.ts'
+import { type RuleView, ruleView } from './view.ts'
 import { watch } from './watcher.ts'
 
 export type { RuleNames } from './names.ts'
-
-/** One rule in its wire names, as GET /v1/rules answers it. */
-export interface RuleView {
-  readonly name: string
-  readonly priority: number
-  readonly enabled: boolean
-  readonly type: string
-  readonly description?: string
-  readonly file: string
-  readonly line: number
-  /** Since process start, on this node. */
-  readonly hits: number
-  /** RFC 3339. */
-  readonly last_hit?: string
-  /** Who switched it off; absent when the file itself did. */
-  readonly disabled_by?: string
-  readonly disable_details?: { readonly why?: string; readonly at: string }
-}
+export type { Trip, Tripped } from './scope-switches.ts'
+export type { RuleView } from './view.ts'
 
 export type Reloaded =
   | { readonly ok: true; readonly version: string; readonly warnings: readonly Finding[] }
@@ -51,18 +40,20 @@ export interface Rules {
   /** Reads the directory again: whole, or nothing changes. Never throws. */
   reload(): Promise<Reloaded>
   readonly lastLoad: LoadState
-  /** In order of evaluation. */
-  list(): readonly RuleView[]
-  get(name: string): RuleView | undefined
+  /** In order of evaluation, as they stand in the scope; left out: in general. */
+  list(scope?: Scope): readonly RuleView[]
+  get(name: string, scope?: Scope): RuleView | undefined
   /**
-   * Switches a rule by name, durably, on every node; wins until the file's own `enabled` changes. Throws Problem 404 for an
-   * unknown name, and what the state store throws.
+   * Switches a rule by name, durably, on every node: everywhere, or in one scope. Wins until the file's own `enabled` changes. Takes
+   * back what `trip` did. Throws Problem 404 for an unknown name, and what the state store throws.
    */
   setEnabled(
     name: string,
     enabled: boolean,
-    by: { readonly by: string; readonly why?: string; readonly record?: AuditRow },
+    by: { readonly by: string; readonly why?: string; readonly record?: AuditRow; readonly scope?: Scope },
   ): Promise<RuleView>
+  /** Switches a rule off in a scope, where one of its runs was over a limit: durably, on every node, until `setEnabled`. */
+  trip(trip: Trip): Promise<Tripped>
   /** Compiles a rule file's text beside nothing else and changes nothing. */
   check(text: string): readonly Finding[]
   /** Counts a hit of each rule. `now` in milliseconds. A released action's plan begins with what had matched before: leave that out. */
@@ -79,8 +70,13 @@ export interface OpenRules {
   /** Read at every load. */
   readonly names: () => RuleNames
   readonly env: Env
-  /** The topic `rules`. */
+  /** The topics `rules` and `rule_scopes`. */
   readonly control: Control
+  readonly scopeControl: Control
+  /** Read at every load. */
+  readonly hotRules: () => HotRules
+  /** Asked at each dispatch. */
+  readonly dispatchedBy: DispatchedBy
   /** For `${…}` in rule files, and behind `env.NAME`. */
   readonly processEnv: Environment
   readonly defaults: {
@@ -114,8 +110,10 @@ interface Loaded {
 export async function openRules(options: OpenRules): Promise<Rules> {
   const { directory, env, control } = options
   const { clock, log } = env
+  const scoped = scopeSwitches(options.scopeControl, log, env.newId)
   const hits = new Map<string, { count: number; last: number }>()
   let loaded: Loaded = { rules: [], content: '', at: clock.now(), defaultProvider: undefined }
+  let ready: ReadyRules
   let set: Ruleset
   let switches = readSwitches(control, log)
   let byName: ReadonlyMap<string, Rule> = new Map()
@@ -134,12 +132,30 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   })
 
   /** A new immutable set: whoever holds the old one finishes on it. */
-  function assemble(): Ruleset {
+  function assemble(scopes: Scopes = scoped.states(byName, isEnabled)): Ruleset {
     const off = loaded.rules.filter((r) => !isEnabled(r)).map((r) => r.name)
-    const version = sha256(joinParts([loaded.content, ...off.sort()])).slice(0, 12)
+    const version = sha256(joinParts([loaded.content, ...off.sort(), ...scoped.fingerprint()])).slice(0, 12)
     const { at: loadedAt, defaultProvider } = loaded
-    set = buildRuleset(loaded.rules, { version, loadedAt, defaultProvider, isEnabled })
+    set = rulesetOf(ready, { version, loadedAt, defaultProvider, scopes })
     return set
+  }
+  /** The rules that are on anywhere, made ready to be asked: dear where they are many, so a switch of one scope does it only if it must. */
+  function makeReady(): Ruleset {
+    const scopes = scoped.states(byName, isEnabled)
+    const pinned = pinnedIn(scopes)
+    const hot = options.hotRules()
+    ready = readyRules(loaded.rules, {
+      isEnabled,
+      isPinned: (rule) => pinned.has(rule.name),
+      countRun: (rule) => countRun(rule, hot, options.dispatchedBy),
+    })
+    return assemble(scopes)
+  }
+  function scopesChanged(): void {
+    const scopes = scoped.states(byName, isEnabled)
+    const live = new Set(ready.live.map((l) => l.rule.name))
+    if (pinnedIn(scopes).isSubsetOf(live)) assemble(scopes)
+    else makeReady()
   }
 
   async function load(): Promise<Reloaded> {
@@ -164,11 +180,13 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     if (!ok) return { ok, findings }
     const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
     const { defaultProvider } = ctx.names
+    const named = new Map(compiled.rules.map((r) => [r.name, r]))
+    await dropOverruled(control, named, switches, log)
+    await scoped.dropOverruled(named)
     loaded = { rules: compiled.rules, content, at, defaultProvider }
-    byName = new Map(loaded.rules.map((r) => [r.name, r]))
-    await dropOverruled(control, byName, switches, log)
+    byName = named
     switches = readSwitches(control, log)
-    return { ok, version: assemble().version, warnings: findings }
+    return { ok, version: makeReady().version, warnings: findings }
   }
 
   const warn = (findings: readonly Finding[]): void => {
@@ -190,10 +208,14 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   const first = await load()
   if (!first.ok) throw new RulesNotLoaded(first.findings)
   warn(first.warnings)
-  const unsubscribe = control.subscribe(() => {
-    switches = readSwitches(control, log)
-    assemble()
-  })
+  const unsubscribe = [
+    control.subscribe(() => {
+      switches = readSwitches(control, log)
+      makeReady()
+    }),
+    options.scopeControl.subscribe(scopesChanged),
+    scoped.stop,
+  ]
   const watcher = watch(
     clock,
     () =>
@@ -206,23 +228,9 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     (e) => log.error({ error: e instanceof Error ? e.message : String(e) }, 'looking for changed rules failed'),
   )
 
-  function view(rule: Rule): RuleView {
-    const s = inForce(rule, switches)
-    const hit = hits.get(rule.name)
-    const { name, priority, type, description, file, line } = rule
-    return {
-      name,
-      priority,
-      enabled: isEnabled(rule),
-      type,
-      ...(description !== undefined && { description }),
-      file,
-      line,
-      hits: hit?.count ?? 0,
-      ...(hit && { last_hit: isoTime(hit.last) }),
-      ...(s &&
-        !s.enabled && { disabled_by: s.by, disable_details: { at: s.at, ...(s.why !== undefined && { why: s.why }) } }),
-    }
+  const view = (rule: Rule, scope?: Scope): RuleView => {
+    const here = scope && scoped.at(rule.name, scope)
+    return ruleView(rule, inForce(rule, switches), here, scoped.of(rule.name), hits.get(rule.name))
   }
 
   return {
@@ -231,26 +239,26 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     get lastLoad() {
       return lastLoad
     },
-    list: () => loaded.rules.map(view),
-    get(name) {
+    list: (scope) => loaded.rules.map((r) => view(r, scope)),
+    get(name, scope) {
       const rule = byName.get(name)
-      return rule && view(rule)
+      return rule && view(rule, scope)
     },
-    async setEnabled(name, enabled, { by, why, record }) {
+    async setEnabled(name, enabled, { by, why, record, scope }) {
       const rule = byName.get(name)
       if (!rule) throw notFound(`rule "${name}"`)
-      const value: Switch = {
-        enabled,
-        by,
-        at: isoTime(clock.now()),
-        file_enabled: rule.enabled,
-        ...(why !== undefined && { why }),
+      const said = { by, at: isoTime(clock.now()), ...(why !== undefined && { why }) }
+      if (scope) await scoped.set(rule, scope, enabled, { ...said, ...(record && { record }) }, isEnabled(rule))
+      else {
+        const value: Switch = { enabled, ...said, file_enabled: rule.enabled }
+        await control.put(name, JSON.stringify(value), record ? { record } : {})
+        await scoped.everywhere(name, enabled)
       }
-      await control.put(name, JSON.stringify(value), record ? { record } : {})
       switches = readSwitches(control, log)
-      assemble()
-      return view(byName.get(name) ?? rule)
+      makeReady()
+      return view(byName.get(name) ?? rule, scope)
     },
+    trip: (t) => scoped.trip(t),
     check: (text) => compileRules([{ file: 'rules.yaml', text }], context()).findings,
     hit(names, now) {
       for (const name of names) {
@@ -265,8 +273,16 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     start: () => watcher.start(),
     stop() {
       watcher.stop()
-      unsubscribe()
+      for (const end of unsubscribe) end()
     },
   }
 }
 const UNREADABLE = 'unreadable'
+
+/** Rules that are on in some scope by a switch of its own. */
+function pinnedIn(scopes: Scopes): ReadonlySet<string> {
+  const pinned = new Set<string>()
+  for (const tenants of scopes.values())
+    for (const states of tenants.values()) for (const [name, { on }] of states) if (on) pinned.add(name)
+  return pinned
+}

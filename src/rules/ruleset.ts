@@ -10,6 +10,8 @@ import {
 } from '../core/plan.ts'
 import type { Rule } from './compile.ts'
 import { type DecisionIndex, decisionIndex } from './decision-index.ts'
+import { type CountRun, closedLimit } from './limits.ts'
+import type { Scopes } from './scope-state.ts'
 import type { Draft, Notes } from './stage.ts'
 
 export interface RulesetOptions {
@@ -17,35 +19,58 @@ export interface RulesetOptions {
   /** Milliseconds. */
   readonly loadedAt: number
   readonly defaultProvider: string | undefined
-  /** Whether a rule is on, its own word and its switch weighed. */
+  /** Switches of single scopes. */
+  readonly scopes?: Scopes
+}
+/** Rules made ready to be asked: what stays as it is when a single scope's switches change. */
+export interface ReadyRules {
+  readonly rules: readonly Rule[]
+  readonly live: readonly Live[]
+  readonly lookup: DecisionIndex | undefined
+}
+export interface Readied {
+  /** Whether a rule is on in general, its own word and its switch weighed. */
   isEnabled(rule: Rule): boolean
+  /** Of those that are not: on in some scope. */
+  isPinned?(rule: Rule): boolean
+  /** What the runs of a rule are counted against. */
+  countRun?(rule: Rule): CountRun | undefined
 }
 
 /** Up to here asking every rule is quicker than looking up which to ask. */
 const LINEAR = 8
+
+export function readyRules(rules: readonly Rule[], how: Readied, index?: 'always' | 'never'): ReadyRules {
+  const live: Live[] = []
+  for (const rule of rules) {
+    const on = how.isEnabled(rule)
+    if (on || how.isPinned?.(rule)) live.push({ rule, on, holder: holderOf(rule, rules), count: how.countRun?.(rule) })
+  }
+  const indexed = index === 'always' || (index !== 'never' && live.length > LINEAR)
+  return { rules, live, lookup: indexed ? decisionIndex(live.map((l) => l.rule)) : undefined }
+}
 
 /**
  * An immutable set of rules in order of evaluation. Invariants:
  * 1 evaluation is pure: the same action, moment and place to resume give the same plan
  * 2 index, linear scan and trace run the same compiled tests and stages, and agree
  * 3 after a rule changed the action, every later rule sees the change, the choice of rules to ask included
+ * 4 a rule the gateway has switched off in a scope still stands there: what meets it is refused, not let by (`limits`)
  */
-export function buildRuleset(rules: readonly Rule[], options: RulesetOptions, index?: 'always' | 'never'): Ruleset {
-  const { version, loadedAt, defaultProvider } = options
-  const on = rules.map((r) => options.isEnabled(r))
-  const live: Live[] = rules.filter((_, i) => on[i]).map((rule) => ({ rule, holder: holderOf(rule, rules) }))
-  const indexed = index === 'always' || (index !== 'never' && live.length > LINEAR)
-  const lookup = indexed ? decisionIndex(live.map((l) => l.rule)) : undefined
+export function rulesetOf(ready: ReadyRules, { version, loadedAt, defaultProvider, scopes }: RulesetOptions): Ruleset {
+  const { rules, live, lookup } = ready
+  const everywhere = live.every((l) => l.on)
   const reentrant = new Set(rules.filter((r) => r.reentrant).map((r) => r.name))
   return {
     version,
     loadedAt,
     isReentrant: (name) => reentrant.has(name),
     evaluate(input) {
-      const draft = newDraft(input)
-      const asked = input.resume ? afterHold(input.resume) : undefined
-      const end = input.trace
-        ? runTraced(draft, rules, live, on, input.resume, asked, input.trace)
+      const { action, resume, trace } = input
+      const draft = newDraft(input, scopes && scopes.size > 0 ? hereOf(scopes, action) : undefined)
+      const asked = resume || draft.here || !everywhere ? whoIsAsked(resume, draft.here) : undefined
+      const end = trace
+        ? runTraced(draft, rules, live, resume, asked, trace)
         : lookup
           ? runIndexed(draft, live, lookup, asked)
           : runLinear(draft, live, asked)
@@ -56,12 +81,17 @@ export function buildRuleset(rules: readonly Rule[], options: RulesetOptions, in
     },
   }
 }
+const hereOf = (scopes: Scopes, { namespace, tenant }: Evaluate['action']): Draft['here'] =>
+  scopes.get(namespace)?.get(tenant)
 
-interface Live {
+export interface Live {
   readonly rule: Rule
+  /** In general. */
+  readonly on: boolean
   readonly holder: () => Holder
+  readonly count: CountRun | undefined
 }
-type Asked = (rule: Rule) => boolean
+type Asked = (l: Live) => boolean
 
 /** What a hold keeps of its rule; made when first needed, since a priority may have thousands of rules. */
 function holderOf(rule: Rule, rules: readonly Rule[]): () => Holder {
@@ -78,12 +108,15 @@ function holderOf(rule: Rule, rules: readonly Rule[]): () => Holder {
   }
 }
 
-function newDraft({ action, now, resume, trace }: Evaluate): Draft {
+function newDraft({ action, now, resume, trace, internal = false }: Evaluate, here: Draft['here']): Draft {
   return {
     action,
     now,
+    internal,
+    here,
     matched: resume ? [...resume.matched] : [],
     guards: [],
+    limits: [],
     effects: [],
     warnings: [],
     notes: trace ? { why: '', mismatch: false } : undefined,
@@ -91,13 +124,19 @@ function newDraft({ action, now, resume, trace }: Evaluate): Draft {
   }
 }
 /** Nothing is asked of the store for an action that is only turned away: such a plan has no guards. */
-function toPlan({ action, matched, guards, effects, warnings }: Draft, end: End): Plan {
+function toPlan({ action, matched, guards, limits, effects, warnings }: Draft, end: End): Plan {
   const quiet = turnsAway(end) && effects.length === 0
-  return { action, matched, guards: quiet ? [] : guards, effects, end, warnings }
+  return { action, matched, guards: quiet ? [] : guards, limits: quiet ? [] : limits, effects, end, warnings }
 }
 
-/** A released action goes on behind its holder, by the names it was held with, whatever has become of the rules since. */
-function afterHold({ rule, priority, before, matched }: Resume): Asked {
+/** Those that are on here. A released action goes on behind its holder, by the names it was held with, whatever has become of the rules since. */
+function whoIsAsked(resume: Resume | undefined, here: Draft['here']): Asked {
+  const isOn: Asked = (l) => here?.get(l.rule.name)?.on ?? l.on
+  if (!resume) return isOn
+  const isNext = afterHold(resume)
+  return (l) => isOn(l) && isNext(l.rule)
+}
+function afterHold({ rule, priority, before, matched }: Resume): (r: Rule) => boolean {
   const done = new Set([rule, ...before, ...matched])
   return (r) => r.priority >= priority && !done.has(r.name)
 }
@@ -108,15 +147,18 @@ function matches(rule: Rule, draft: Draft): boolean {
   draft.failure = undefined
   return false
 }
-function act({ rule, holder }: Live, draft: Draft): End | undefined {
+function act({ rule, holder, count }: Live, draft: Draft): End | undefined {
   draft.matched.push(rule.name)
+  const { hot, since = '' } = draft.here?.get(rule.name) ?? {}
+  if (hot) draft.limits.push(closedLimit(rule.name, hot, since))
+  else count?.(draft, since)
   return rule.stage(draft, holder)
 }
 
 function runLinear(draft: Draft, live: readonly Live[], asked: Asked | undefined): End | undefined {
   for (let i = 0; i < live.length; i++) {
     const l = live[i]!
-    if (asked && !asked(l.rule)) continue
+    if (asked && !asked(l)) continue
     if (!matches(l.rule, draft)) continue
     const end = act(l, draft)
     if (end) return end
@@ -139,7 +181,7 @@ function runIndexed(
     at = nextPosition(lists, heads, at)
     const l = live[at]
     if (!l) return undefined
-    if (asked && !asked(l.rule)) continue
+    if (asked && !asked(l)) continue
     if (!matches(l.rule, draft)) continue
     const { action } = draft
     const end = act(l, draft)
@@ -171,22 +213,17 @@ function runTraced(
   draft: Draft,
   rules: readonly Rule[],
   live: readonly Live[],
-  on: readonly boolean[],
   resume: Resume | undefined,
   asked: Asked | undefined,
   trace: TraceEntry[],
 ): End | undefined {
   const byRule = new Map(live.map((l) => [l.rule, l]))
   const notes = draft.notes!
-  for (const [i, rule] of rules.entries()) {
+  for (const rule of rules) {
     const entry = { rule: rule.name, priority: rule.priority, matched: false }
     const l = byRule.get(rule)
-    if (!on[i] || !l) {
-      trace.push({ ...entry, why: 'switched off' })
-      continue
-    }
-    if (asked && !asked(rule)) {
-      trace.push({ ...entry, why: `not asked again after "${resume?.rule}" held the action` })
+    if (!l || (asked && !asked(l))) {
+      trace.push({ ...entry, why: notAsked(rule, l, draft, resume) })
       continue
     }
     notes.why = 'no condition'
@@ -202,9 +239,20 @@ function runTraced(
       why: notes.why,
       ...(mismatched(notes) ? { type_mismatch: true } : {}),
       ...(error !== undefined && { error }),
-      ...(matched ? { effect: end ? `${rule.does}; later rules are not asked` : `${rule.does}; passes on` } : {}),
+      ...(matched ? { effect: effectOf(rule, draft, end) } : {}),
     })
     if (end) return end
   }
   return undefined
+}
+
+function notAsked({ name }: Rule, l: Live | undefined, { here }: Draft, resume: Resume | undefined): string {
+  const state = here?.get(name)
+  if (state && !state.on) return l?.on ? 'switched off in this scope' : 'switched off'
+  if (!l || !(state?.on ?? l.on)) return 'switched off'
+  return `not asked again after "${resume?.rule}" held the action`
+}
+function effectOf({ name, does }: Rule, { here }: Draft, end: End | undefined): string {
+  const then = end ? `${does}; later rules are not asked` : `${does}; passes on`
+  return here?.get(name)?.hot ? `${then}; refused in the end: switched off by the system in this scope` : then
 }

@@ -1,9 +1,10 @@
 import type { z } from 'zod'
 import type { Action } from '../core/action.ts'
 import type { Json } from '../core/json.ts'
-import type { Effect, End, Guard, Holder } from '../core/plan.ts'
+import type { Effect, End, Guard, Holder, RunLimit } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Field } from './fields.ts'
+import type { ScopeState } from './scope-state.ts'
 import type { Zone } from './time.ts'
 
 /** One evaluation under way. Lives for one call; what it gathers becomes the plan. */
@@ -12,8 +13,13 @@ export interface Draft {
   readonly now: number
   readonly matched: string[]
   readonly guards: Guard[]
+  readonly limits: RunLimit[]
   readonly effects: Effect[]
   readonly warnings: string[]
+  /** The action came from the gateway itself. */
+  readonly internal: boolean
+  /** By rule: what has been said in the action's scope alone. */
+  readonly here: ReadonlyMap<string, ScopeState> | undefined
   /** Set when a trace is asked for: conditions then say why, in passing. */
   readonly notes: Notes | undefined
   /** A CEL expression failed: the rule does not match, whatever stands around the expression. */
@@ -51,6 +57,11 @@ export interface RuleAction<S extends z.ZodObject = z.ZodObject> {
   readonly type: string
   /** What a match does with the action, for the documentation. */
   readonly kind: 'passes' | 'stops' | 'holds'
+  /**
+   * When a match is a run of the rule: always, where it decides or sets something off; where it only asks or changes, for a limit of
+   * the rule's own; never, where it turns away.
+   */
+  readonly runs: 'always' | 'own_limit' | 'never'
   readonly summary: string
   /** Strict: the keys beside `type`. */
   readonly params: S

@@ -4,7 +4,7 @@ import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { Control } from '../core/state.ts'
 import type { Rule } from './compile.ts'
 
-/** A rule switched on or off by hand or by the gateway: the value of a document of the topic `rules`, by rule name. */
+/** A rule switched on or off by hand, everywhere: the value of a document of the topic `rules`, by rule name. */
 const Switch = z.object({
   enabled: z.boolean(),
   by: z.string(),
@@ -15,9 +15,6 @@ const Switch = z.object({
   file_enabled: z.boolean(),
 })
 export type Switch = z.output<typeof Switch>
-
-/** The gateway's own hand: what it switched off stays off, whatever the file says, until a person switches it on. */
-export const SYSTEM = 'system'
 
 export function readSwitches(control: Control, log: Log): ReadonlyMap<string, Switch> {
   const switches = new Map<string, Switch>()
@@ -40,8 +37,7 @@ function parse(text: string): unknown {
 /** The switch that decides about a rule, if one does. */
 export function inForce(rule: Rule, switches: ReadonlyMap<string, Switch>): Switch | undefined {
   const s = switches.get(rule.name)
-  if (!s) return undefined
-  return (s.by === SYSTEM && !s.enabled) || s.file_enabled === rule.enabled ? s : undefined
+  return s?.file_enabled === rule.enabled ? s : undefined
 }
 
 /** Forgets switches the file has since overruled, so that they do not come back when it says again what it said then. */

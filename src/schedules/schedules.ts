@@ -2,6 +2,7 @@ import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { type Hold, kinds } from '../core/hold.ts'
 import type { Json, JsonObject } from '../core/json.ts'
+import { type EndedWork, eachEntry } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Key, Op, StateStore } from '../core/state.ts'
 import { type EndedHold, type KeyState, readHold, readKey, unlinkOps } from './schedule.ts'
@@ -37,8 +38,11 @@ export interface Schedules {
   keyOf(hold: Hold): Promise<Entry | undefined>
   list(scope: Scope, page: { readonly limit: number; readonly after?: string }): Promise<SchedulePage>
   get(scope: Scope, id: string): Promise<JsonObject | undefined>
-  cancel(scope: Scope, id: string, by: string): Promise<'cancelled' | 'being_released' | 'not_found'>
+  cancel(scope: Scope, id: string, by: string): Promise<Cancelled>
+  /** Ends every scheduled action, or copy, that a rule holds in a scope. */
+  cancelOf(kind: 'scheduled' | 'copy', scope: Scope, rule: string, by: string): Promise<EndedWork>
 }
+export type Cancelled = 'cancelled' | 'being_released' | 'not_found'
 export interface SchedulePage {
   readonly scheduled: readonly JsonObject[]
   readonly next?: string
@@ -77,6 +81,21 @@ export function schedules(deps: SchedulesDeps): Schedules {
     const scope: Scope = [hold.action.namespace, hold.action.tenant]
     return (await state.get([{ kind: kinds.scheduleKey, scope, id: hold.keyId }]))[0]
   }
+  async function cancel(kind: 'scheduled' | 'copy', scope: Scope, id: string, by: string): Promise<Cancelled> {
+    for (;;) {
+      const [entry] = await state.get([{ kind: kinds[kind], scope, id }])
+      if (!entry) return 'not_found'
+      if (entry.claim) return 'being_released'
+      const hold = readHold(entry)
+      const done = await state.commit(scope, [
+        { op: 'delete', kind: kinds[kind], id, ifVersion: entry.version, ifUnclaimed: true },
+        ...unlinkOps(hold, await keyOf(hold), newId()),
+        ...deps.record(endedRecord({ hold, outcome: 'cancelled' }, now(), { caller: by })),
+      ])
+      if (done.ok) return 'cancelled'
+    }
+  }
+
   return {
     keyOf,
     async keys(scope, ids) {
@@ -105,19 +124,19 @@ export function schedules(deps: SchedulesDeps): Schedules {
       const [entry] = await state.get([{ kind: kinds.scheduled, scope, id }])
       return entry && holdView(entry, redact)
     },
-    async cancel(scope, id, by) {
-      for (;;) {
-        const [entry] = await state.get([{ kind: kinds.scheduled, scope, id }])
-        if (!entry) return 'not_found'
-        if (entry.claim) return 'being_released'
-        const hold = readHold(entry)
-        const done = await state.commit(scope, [
-          { op: 'delete', kind: kinds.scheduled, id, ifVersion: entry.version, ifUnclaimed: true },
-          ...unlinkOps(hold, await keyOf(hold), newId()),
-          ...deps.record(endedRecord({ hold, outcome: 'cancelled' }, now(), { caller: by })),
-        ])
-        if (done.ok) return 'cancelled'
-      }
+    cancel: (scope, id, by) => cancel('scheduled', scope, id, by),
+    async cancelOf(kind, scope, rule, by) {
+      const ended = { cancelled: 0, being_released: 0, not_found: 0 }
+      const all = await eachEntry(state, kinds[kind], scope, (entries) =>
+        Promise.all(
+          entries
+            .filter((e) => readHold(e).rule === rule)
+            .map(async (e) => {
+              ended[await cancel(kind, scope, e.key.id, by)]++
+            }),
+        ),
+      )
+      return { cancelled: ended.cancelled, beingReleased: ended.being_released, all }
     },
   }
 }

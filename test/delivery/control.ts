@@ -45,7 +45,7 @@ export function sharedControl(clock: FakeClock, lagMs = 500, writeMs = 0): Share
           shared.writes++
           const doc = { id, value, version: String(++version) }
           docs.set(id, doc)
-          if (write.record) records.push(write.record)
+          records.push(...[write.record ?? []].flat())
           for (const n of nodes) if (n !== me || shared.failing === 'reply-lost') clock.timer(lagMs, () => n.see(doc))
           if (shared.failing === 'reply-lost') throw new StateUnknown('no reply')
           me.see(doc)

@@ -94,6 +94,9 @@ describe('the plan of an action that comes back', () => {
     action: { id: 'a', namespace: 'n', tenant: 't', action_type: 'x', payload: {}, metadata: {}, created_at: '' },
     matched: ['go'],
     guards: [{ kind: 'throttle', rule: 'slow', id: 's', maxCount: 1, windowMs: 1 }],
+    limits: [
+      { rule: 'go', limit: 'rule_limit', id: 'l', count: 1, windowMs: 1, window: 'PT1S', mode: 'disable', since: '' },
+    ],
     effects: [],
     end: { kind: 'chain', rule: 'go', chain: 'c' },
     warnings: [],
@@ -108,10 +111,11 @@ describe('the plan of an action that comes back', () => {
     expect(withoutLoop(plan, lineage, { ...nothing, rule: () => true }).end.kind).toBe('loop')
   })
 
-  it('else says so, with what had matched and no guard', () => {
+  it('else says so, with what had matched no guard and no run', () => {
     expect(withoutLoop(plan, lineage, nothing)).toEqual({
       ...plan,
       guards: [],
+      limits: [],
       end: { kind: 'loop', rule: 'go', reason: 'chain "c" has been passed before', cycle: ['chain:c', 'chain:c'] },
     })
     expect(withoutLoop(plan, { ...lineage, hops: 9 }, { rule: () => true, chain: () => true }).end).toEqual({

@@ -106,6 +106,7 @@ export async function testHouse(options: HouseOptions = {}): Promise<House> {
     stats: {
       outcome: (outcome, about) => void observed.push({ outcome, about }),
       attempt: () => {},
+      overLimit: () => {},
     },
     stopping: stopping.signal,
     nudge: (name) => loops?.nudge(name),

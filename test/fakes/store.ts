@@ -75,6 +75,7 @@ export function crashing(base: StateStore, n: number, when: Crash): Crashing {
     commit: (...a) => (a[2]?.dry ? look(() => base.commit(...a)) : write(() => base.commit(...a))),
     claim: (...a) => write(() => base.claim(...a)),
     list: (...a) => look(() => base.list(...a)),
+    scopes: (...a) => look(() => base.scopes(...a)),
     peek: (...a) => look(() => base.peek(...a)),
     control: (...a) => look(() => base.control(...a)),
     depths: () => look(() => base.depths()),

@@ -197,6 +197,22 @@ describe('each outcome has its status and its fields', () => {
     expect(live.body.trace).toEqual(dry.body.trace)
     expect(live.body.outcome).toBe(dry.body.verdict)
   })
+  test('hot: the rule has run too often and is off in this scope', async () => {
+    const g = await gateway({ set: ['hot_rules.mode=disable', 'hot_rules.rule_limit.count=1'] })
+    await g.dispatch({ action_type: 'alert' })
+    told(await g.dispatch({ id: 'a', action_type: 'alert' }), 409, 'hot', {
+      rule: 'elsewhere',
+      disable_details: {
+        at: '2026-01-05T12:00:00.000Z',
+        why: 'rule "elsewhere" has had more than 1 run in PT30S',
+        limit: 'rule_limit',
+        count: 1,
+        window: 'PT30S',
+        action_id: 'a',
+        run_id: expect.any(String),
+      },
+    })
+  })
   test('loop_detected, with the way round', async () => {
     const g = await gateway()
     const run = '019b8d8e-0000-7000-8000-000000000001'

@@ -192,7 +192,8 @@ describe('addresses', () => {
     ['/v1/audit?from=yesterday', '?from', expect.stringContaining('RFC 3339')],
     ['/v1/audit?to=99999999999999999999', '?to', expect.stringContaining('RFC 3339')],
     ['/v1/chains?status=runing', '?status', expect.stringContaining('did you mean "running"')],
-    ['/v1/rules?namespace=a', '?namespace', expect.any(String)],
+    ['/v1/rules?name=a', '?name', expect.any(String)],
+    ['/v1/rules?namespace=', '?namespace', 'must not be empty'],
     ['/health?verbose=1', '?verbose', 'unknown parameter'],
   ])('%s names the parameter', async (path, pointer, message) => {
     problem(await (await testGateway()).ask('GET', path), 400, 'invalid_query', { errors: [{ pointer, message }] })

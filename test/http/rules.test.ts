@@ -59,6 +59,61 @@ rules:
     })
     expect((await g.ask('PUT', '/v1/rules/third/enabled', { enabled: false })).status).toBe(404)
   })
+  test('are switched in one scope, by body or by query, and seen as they stand there', async () => {
+    const g = await testGateway({ rules: RULES })
+    const off = await g.ask('PUT', '/v1/rules/first/enabled', { enabled: false, tenant: 'a', why: 'loud' })
+    expect(off.body).toMatchObject({ enabled: false, disabled_by: 'anonymous', disable_details: { why: 'loud' } })
+    // Who asks for one scope is told of no other.
+    expect(off.body.scopes).toBeUndefined()
+    expect((await g.ask('GET', '/v1/rules/first?tenant=b')).body.scopes).toBeUndefined()
+    expect((await g.ask('GET', '/v1/rules/first')).body).toMatchObject({
+      enabled: true,
+      scopes: [{ namespace: 'default', tenant: 'a', enabled: false, disable_details: { why: 'loud' } }],
+    })
+    await g.ask('PUT', '/v1/rules/first/enabled?namespace=n', { enabled: false })
+    expect(await admin(g)).toEqual([
+      ['rule disabled', { rule: 'first', enabled: false, namespace: 'default', tenant: 'a', why: 'loud' }],
+      ['rule disabled', { rule: 'first', enabled: false, namespace: 'n', tenant: 'default' }],
+    ])
+    const on = async (query: string) => {
+      const [first] = items(await g.ask('GET', `/v1/rules${query}`), 'rules')
+      expect((await g.ask('GET', `/v1/rules/first${query}`)).body).toEqual(first)
+      return first!.enabled
+    }
+    expect([await on(''), await on('?tenant=a'), await on('?namespace=n'), await on('?tenant=b')]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ])
+    const sent = async (scope: object) =>
+      (await g.dispatch({ action_type: 'x', provider: 'out', payload: { a: 1 }, ...scope })).body.outcome
+    expect([await sent({}), await sent({ tenant: 'a' }), await sent({ namespace: 'n' })]).toEqual([
+      'suppressed',
+      'executed',
+      'executed',
+    ])
+    for (const [body, pointer] of [
+      [{ enabled: false, tenant: '' }, '/tenant'],
+      [{ enabled: false, namespace: 5 }, '/namespace'],
+      [{ enabled: true, cancel_held: true }, '/cancel_held'],
+    ] as const)
+      expect((await g.ask('PUT', '/v1/rules/first/enabled', body)).body).toMatchObject({
+        code: 'invalid_switch',
+        errors: [{ pointer }],
+      })
+    expect((await g.ask('PUT', '/v1/rules/first/enabled?tenant=', { enabled: false })).body).toMatchObject({
+      code: 'invalid_query',
+    })
+    expect((await g.ask('GET', '/v1/rules/first?tenant=')).status).toBe(400)
+  })
+  test('show a limit of their own', async () => {
+    const limit = { count: 5, window: 'PT1M' }
+    const g = await testGateway({
+      rules: 'rules:\n  - { name: a, max_executions: { count: 5, window: PT1M }, action: { type: allow } }\n',
+    })
+    expect((await g.ask('GET', '/v1/rules/a')).body).toMatchObject({ max_executions: limit })
+  })
   test('PITFALLS 1: a bad edit leaves the rules of before in force, and shows in the list and in health', async () => {
     const g = await testGateway({ rules: RULES })
     g.writeRules('rules:\n  - { name: first, prioritee: 1, action: { type: suppress } }\n')

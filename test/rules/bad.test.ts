@@ -47,10 +47,13 @@ describe('${…} in rule files', () => {
       now: 0,
       matched: [],
       guards: [],
+      limits: [],
       effects: [],
       warnings: [],
       notes: undefined,
       failure: undefined,
+      internal: false,
+      here: undefined,
     }
     const end = rule!.stage(draft, () => ({ priority: 0, before: [] }))
     return end?.kind === 'schedule' ? end.dueAt : undefined

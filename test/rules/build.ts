@@ -4,7 +4,8 @@ import { type Finding, showFinding } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Plan, Resume, Ruleset, TraceEntry } from '../../src/core/plan.ts'
 import { type CompileContext, compileRules, type Rule, type RuleFile } from '../../src/rules/compile.ts'
-import { buildRuleset } from '../../src/rules/ruleset.ts'
+import type { HotRules } from '../../src/rules/limits.ts'
+import { readyRules, rulesetOf } from '../../src/rules/ruleset.ts'
 
 /** A Monday, 12:00 UTC. */
 export const NOON = Date.UTC(2026, 0, 5, 12, 0, 0)
@@ -19,6 +20,16 @@ export const context: CompileContext = {
   envNames: ['STAGE', 'UNSET'],
   environment: { STAGE: 'test' },
   redact: (v) => v,
+}
+
+/** The general limits as they are without a word in the configuration. */
+export const hotRules: HotRules = {
+  mode: 'warn',
+  internalMode: 'disable',
+  ruleLimit: { count: 100, windowMs: 30_000, window: 'PT30S' },
+  entityLimit: { count: 50, windowMs: 60_000, window: 'PT1M' },
+  internalLimit: { count: 20, windowMs: 300_000, window: 'PT5M' },
+  entityFields: ['payload.device_id', 'payload.entity_id', 'payload.id'],
 }
 
 export const fixture = (path: string): string =>
@@ -39,7 +50,8 @@ export function compiled(files: string | readonly RuleFile[], more: Partial<Comp
 }
 
 export function setOf(rules: readonly Rule[], index?: 'always' | 'never', defaultProvider?: string): Ruleset {
-  return buildRuleset(rules, { version: 'v', loadedAt: NOON, defaultProvider, isEnabled: (r) => r.enabled }, index)
+  const ready = readyRules(rules, { isEnabled: (r) => r.enabled }, index)
+  return rulesetOf(ready, { version: 'v', loadedAt: NOON, defaultProvider })
 }
 export const ruleset = (files: string | readonly RuleFile[], more: Partial<CompileContext> = {}): Ruleset =>
   setOf(compiled(files, more))

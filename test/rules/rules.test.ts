@@ -6,13 +6,14 @@ import { Problem, StateUnavailable, showFinding } from '../../src/core/errors.ts
 import type { Control } from '../../src/core/state.ts'
 import { openRules, type Rules, RulesNotLoaded } from '../../src/rules/rules.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
-import { action, context, NOON } from './build.ts'
+import { action, context, hotRules, NOON } from './build.ts'
 import { memoryControl } from './control.ts'
 
 let root: string
 let dir: string
 let env: TestEnv
 let control: Control
+let scopeControl: Control
 const opened: Rules[] = []
 const rule = (name: string, type = 'suppress', more = '') => `  - { name: ${name}, action: { type: ${type} }${more} }\n`
 const write = (path: string, ...rules: string[]) => writeFileSync(join(dir, path), `rules:\n${rules.join('')}`)
@@ -24,6 +25,9 @@ async function open(more: { directory?: string; mayBeAbsent?: boolean } = {}): P
     names: () => context.names,
     env,
     control,
+    scopeControl,
+    hotRules: () => hotRules,
+    dispatchedBy: () => ({ types: new Set(), lockBy: undefined }),
     processEnv: { STAGE: 'test' },
     defaults: { timezone, envNames, redact },
     ...more,
@@ -40,6 +44,7 @@ beforeEach(() => {
   mkdirSync(dir)
   env = testEnv()
   control = memoryControl()
+  scopeControl = memoryControl()
 })
 afterEach(() => {
   for (const r of opened.splice(0)) r.stop()
@@ -268,18 +273,6 @@ describe('PITFALLS 5: switches', () => {
     expect(rules.get('a')?.enabled).toBe(true)
     write('a.yaml', rule('a', 'deny', ', enabled: false'))
     await rules.reload()
-    await rules.setEnabled('a', true, { by: 'ann' })
-    expect(rules.get('a')?.enabled).toBe(true)
-  })
-  it('what the system switched off is switched on by hand alone', async () => {
-    write('a.yaml', rule('a', 'deny'))
-    const rules = await open()
-    await rules.setEnabled('a', false, { by: 'system', why: 'hot' })
-    write('a.yaml', rule('a', 'deny', ', enabled: false'))
-    await rules.reload()
-    write('a.yaml', rule('a', 'deny'))
-    await rules.reload()
-    expect(rules.get('a')).toMatchObject({ enabled: false, disabled_by: 'system' })
     await rules.setEnabled('a', true, { by: 'ann' })
     expect(rules.get('a')?.enabled).toBe(true)
   })

@@ -24,6 +24,7 @@ describe('the JSON Schema of rule files', () => {
       'description',
       'enabled',
       'reentrant',
+      'max_executions',
       'timezone',
       'condition',
       'action',

@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/core/clock.ts'
 import type { Env } from '../../../src/core/env.ts'
 import { systemRandom, uuidv7Source } from '../../../src/core/ids.ts'
 import type { Control } from '../../../src/core/state.ts'
+import { readLimit } from '../../../src/rules/limits.ts'
 import { openRules, type Rules } from '../../../src/rules/rules.ts'
 import { BODY, writeGateway } from './settings.ts'
 
@@ -82,6 +83,16 @@ function open(directory: string): Promise<Rules> {
     names: () => ({ providers, chains: ['telemetry-processing'], loops: { groupFlush: true, scheduled: true } }),
     env,
     control,
+    scopeControl: control,
+    hotRules: () => ({
+      mode: 'warn',
+      internalMode: 'disable',
+      ruleLimit: readLimit({ count: 100, window: 'PT30S' }),
+      entityLimit: readLimit({ count: 50, window: 'PT1M' }),
+      internalLimit: readLimit({ count: 20, window: 'PT5M' }),
+      entityFields: [],
+    }),
+    dispatchedBy: () => ({ types: new Set(), lockBy: undefined }),
     processEnv: {},
     defaults: { timezone: 'UTC', envNames: [], redact: (v) => v },
   })

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { type HotRules, readLimit } from '../../rules/limits.ts'
 import { backendOf } from './backends.ts'
 import { readBreakers } from './breakers.ts'
 import { camelKeys } from './camel.ts'
@@ -39,6 +40,7 @@ export function buildConfig(draft: Draft, parsed: Sections | undefined, file: st
       defaultProvider: parsed.rules.default_provider,
       env: parsed.rules.env,
     },
+    hotRules: hotRulesConfig(parsed),
     executor,
     circuitBreaker: breakerConfig(parsed, providers, breakers),
     chains: camelKeys(parsed.chains),
@@ -78,6 +80,18 @@ function auditConfig(
     storePayload: audit.store_payload,
     ttlSeconds: audit.ttl_seconds,
     redact: audit.redact,
+  }
+}
+
+function hotRulesConfig({ hot_rules: h }: Sections): HotRules {
+  return {
+    mode: h.mode,
+    // Who has switched the general limits off means all of them.
+    internalMode: h.internal_mode ?? (h.mode === 'off' ? 'off' : 'disable'),
+    ruleLimit: readLimit(h.rule_limit),
+    entityLimit: readLimit(h.entity_limit),
+    internalLimit: readLimit(h.internal_limit),
+    entityFields: h.entity_fields,
   }
 }
 

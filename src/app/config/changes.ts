@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Config } from './config.ts'
 
 /**
- * The sections an edit has changed that only a start reads. `providers`, `circuit_breaker`, `chains`, `background` and
- * `audit.redact` are taken over by a reload and never named.
+ * The sections an edit has changed that only a start reads. `providers`, `circuit_breaker`, `chains`, `background`,
+ * `hot_rules` and `audit.redact` are taken over by a reload and never named.
  */
 export function needsRestart(running: Config, edited: Config): readonly string[] {
   const fixed = (c: Config): { readonly [section: string]: unknown } => ({

@@ -1,4 +1,5 @@
 import type { RedactConfig } from '../../core/redact.ts'
+import type { HotRules } from '../../rules/limits.ts'
 
 /**
  * The gateway's configuration after parsing: defaults filled in, references expanded, paths absolute, names checked. Times carry
@@ -15,6 +16,7 @@ export interface Config {
   /** In file order; never empty without a file (then: one `log` provider named `log`). */
   readonly providers: readonly ProviderConfig[]
   readonly rules: RulesConfig
+  readonly hotRules: HotRules
   readonly executor: ExecutorConfig
   readonly circuitBreaker: CircuitBreakerConfig
   readonly chains: ChainsConfig

@@ -2,7 +2,7 @@ import { parse, TomlError } from 'smol-toml'
 import { z } from 'zod'
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
-import { setOwn } from '../../core/json.ts'
+import { narrow, setOwn } from '../../core/json.ts'
 import type { ProviderType } from '../../core/provider.ts'
 import { type Path, type Places, readPlaces } from './places.ts'
 import { breakerShape, chainKeys, providerCommon, sections } from './schema.ts'
@@ -28,7 +28,8 @@ export interface Draft {
 }
 
 /** smol-toml's tables have no prototype, which zod's messages stumble over when a key is named `constructor`. */
-export const plain = (v: unknown): unknown => (Array.isArray(v) ? v.map(plain) : isTable(v) ? plainTable(v) : v)
+export const plain = (v: unknown): unknown =>
+  Array.isArray(v) ? v.map(plain) : isTable(v) ? plainTable(v) : typeof v === 'string' ? narrow(v) : v
 function plainTable(table: Table): Table {
   const made: Table = {}
   for (const key of Object.keys(table)) setOwn(made, key, plain(table[key]))

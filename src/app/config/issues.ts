@@ -10,7 +10,7 @@ type Issue = z.core.$ZodIssue
 /** Sections that will mean protection one day. Accepting them before they work would run open while looking closed. */
 const REFUSED: ReadonlySet<string> = new Set(['auth', 'encryption'])
 /** More keys than this are not listed in a message. */
-const FEW = 12
+const FEW = 16
 
 /** Turns what a schema found at `base` into findings in words of our own, so that they do not change with the library. */
 export function reportIssues(draft: Draft, base: Path, issues: readonly Issue[]): void {

@@ -1,9 +1,10 @@
 import { zoneError } from '../../core/zone.ts'
+import { entityFieldProblem } from '../../rules/limits.ts'
 import { type Draft, follow, report } from './draft.ts'
 import type { Path } from './places.ts'
 
 /**
- * What is allowed and yet worth a word, and the one value that only its meaning can judge, the time zone. Reads what was written,
+ * What is allowed and yet worth a word, and the values that only their meaning can judge: the time zone, the fields of entities. Reads what was written,
  * so that it is said beside the errors of other keys, not after them.
  */
 export function checkMeanings(draft: Draft): void {
@@ -14,6 +15,13 @@ export function checkMeanings(draft: Draft): void {
   const problem = typeof zone === 'string' && zone !== '' ? zoneError(zone) : undefined
   if (problem !== undefined)
     report(draft, 'error', ['rules', 'default_timezone'], `rules.default_timezone: ${problem}`, 'value')
+
+  const entityFields = at('hot_rules', 'entity_fields')
+  for (const [i, field] of (Array.isArray(entityFields) ? entityFields : []).entries()) {
+    const wrong = typeof field === 'string' && field !== '' ? entityFieldProblem(field) : undefined
+    if (wrong !== undefined)
+      report(draft, 'error', ['hot_rules', 'entity_fields', i], `hot_rules.entity_fields: ${wrong}`, 'value')
+  }
 
   const host = at('server', 'host')
   if (typeof host === 'string' && host !== '' && !/^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(host))

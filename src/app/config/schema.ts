@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { chainShape, commonStep } from '../../chains/shape.ts'
 import { stepKinds } from '../../chains/steps/index.ts'
+import { limitShape, modes } from '../../rules/limits.ts'
 import { backendNames } from './config.ts'
 
 /** The sections of gateway.toml, strict, with their defaults. The types of `[[providers]]` bring their own keys. */
@@ -70,6 +71,17 @@ const rules = z.strictObject({
   default_timezone: z.string().min(1).default('UTC'),
   default_provider: name.optional(),
   env: z.array(z.string().min(1)).default([]),
+})
+const { count: runs, window } = limitShape.shape
+const limit = (count: number, span: string) =>
+  z.strictObject({ count: runs.default(count), window: window.default(span) }).prefault({})
+const hotRules = z.strictObject({
+  mode: z.enum(modes).default('warn'),
+  internal_mode: z.enum(modes).optional(),
+  rule_limit: limit(100, 'PT30S'),
+  entity_limit: limit(50, 'PT1M'),
+  internal_limit: limit(20, 'PT5M'),
+  entity_fields: z.array(z.string().min(1)).default(['payload.device_id', 'payload.entity_id', 'payload.id']),
 })
 const executor = z.strictObject({
   max_retries: z.number().int().min(0).max(100).default(3),
@@ -154,6 +166,7 @@ export const sections = z.strictObject({
   audit: audit.prefault({}),
   providers: z.array(z.unknown()).default([]),
   rules: rules.prefault({}),
+  hot_rules: hotRules.prefault({}),
   executor: executor.prefault({}),
   circuit_breaker: circuitBreaker.prefault({}),
   chains: chains.prefault({}),

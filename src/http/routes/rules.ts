@@ -3,58 +3,83 @@ import { isoTime } from '../../core/clock.ts'
 import { type Finding, notFound, Problem, showFinding } from '../../core/errors.ts'
 import { isObject, type JsonObject, own } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { parseWire } from '../../core/wire.ts'
+import { invalid, parseWire, wireName } from '../../core/wire.ts'
 import { readAction } from '../../dispatch/read-action.ts'
-import type { LoadState } from '../../rules/rules.ts'
+import type { LoadState, RuleView } from '../../rules/rules.ts'
 import { json, outcomeResponse } from '../answer.ts'
 import { jsonBody, noBody, parseJson, readBody, text } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
-import { readQuery } from '../query.ts'
+import { type Query, readQuery, SCOPE, scopeOf } from '../query.ts'
 import { callerOf, header, param } from '../request.ts'
 import type { Ctx, Route } from '../route.ts'
 import { behindOf, readContext, received } from './dispatch.ts'
 
-const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
-const OF = ['rules']
+const enabledSchema = z.strictObject({
+  enabled: z.boolean(),
+  why: z.string().max(1000).optional(),
+  /** Left out, both: everywhere. */
+  namespace: wireName.optional(),
+  tenant: wireName.optional(),
+  cancel_held: z.boolean().optional(),
+})
 
 export const ruleRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/rules',
-    doc: 'The rules in force in their order, with hits; `error` when the last load failed',
+    doc: 'The rules in force in their order, as they stand in a scope, with hits; `error` when the last load failed',
     handle(c, { rules }) {
-      const { items, next } = cut(rules.list(), (r) => r.name, readPage(readQuery(c, PAGE), OF))
+      const q = readQuery(c, [...PAGE, ...SCOPE])
+      const scope = scopeOf(q)
+      const of = ['rules', ...scope]
+      const shown = rules.list(scope).map((r) => forScope(r, q))
+      const { items, next } = cut(shown, (r) => r.name, readPage(q, of))
       const { version, loadedAt } = rules.current()
-      return pageOf('rules', items, next, OF, { version, loaded_at: isoTime(loadedAt), ...loadError(rules.lastLoad) })
+      return pageOf('rules', items, next, of, { version, loaded_at: isoTime(loadedAt), ...loadError(rules.lastLoad) })
     },
   },
   {
     method: 'GET',
     path: '/v1/rules/{name}',
-    doc: 'One rule',
+    doc: 'One rule, as it stands in a scope',
     handle(c, deps) {
-      readQuery(c, [])
+      const q = readQuery(c, SCOPE)
       const name = param(c, 'name')
-      const rule = deps.rules.get(name)
+      const rule = deps.rules.get(name, scopeOf(q))
       if (!rule) throw noRule(deps, name)
-      return json(200, rule)
+      return json(200, forScope(rule, q))
     },
   },
   {
     method: 'PUT',
     path: '/v1/rules/{name}/enabled',
-    doc: 'Switch a rule: {"enabled": false, "why": "…"}; lasts until the file says otherwise',
+    doc: 'Switch a rule, everywhere or in one scope: {"enabled": false, "why": "…", "cancel_held": true}; lasts until the file says otherwise',
     async handle(c, deps) {
-      readQuery(c, [])
+      const q = readQuery(c, SCOPE)
       const name = param(c, 'name')
-      const { enabled, why } = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
+      const body = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
+      const { enabled, why, cancel_held: cancel = false } = body
+      if (enabled && cancel)
+        throw invalid('switch', [{ pointer: '/cancel_held', message: 'goes with "enabled": false' }])
       if (!deps.rules.get(name)) throw noRule(deps, name)
+      const { namespace = q.namespace, tenant = q.tenant } = body
+      const one = { ...(namespace !== undefined && { namespace }), ...(tenant !== undefined && { tenant }) }
+      const scope = Object.keys(one).length > 0 ? scopeOf(one) : undefined
       const by = callerOf(c)
-      const details = { rule: name, enabled, ...(why !== undefined && { why }) }
+      const because = why !== undefined && { why }
+      const details = {
+        rule: name,
+        enabled,
+        ...(scope && { namespace: scope[0], tenant: scope[1] }),
+        ...because,
+        ...(cancel && { cancel_held: true }),
+      }
       const record = deps.adminRow(`rule ${enabled ? 'enabled' : 'disabled'}`, details, by)
-      const how = { by, ...(why !== undefined && { why }), ...(record && { record }) }
-      return json(200, await deps.rules.setEnabled(name, enabled, how))
+      const how = { by, ...because, ...(record && { record }), ...(scope && { scope }) }
+      const rule = forScope(await deps.rules.setEnabled(name, enabled, how), one)
+      // Switched off first: what it would queue from now on is not there to be missed.
+      return json(200, cancel ? { ...rule, cancelled_held: await deps.cancelHeld(name, scope, by) } : rule)
     },
   },
   {
@@ -105,6 +130,13 @@ const noRule = ({ rules }: HttpDeps, name: string): Problem =>
       rules.list().map((r) => r.name),
     ),
   )
+
+/** Who asks for one scope is told of no other. */
+function forScope({ scopes, scopes_more: more, ...rule }: RuleView, { namespace, tenant }: Query<Scoped>): RuleView {
+  if (namespace !== undefined || tenant !== undefined) return rule
+  return { ...rule, ...(scopes && { scopes }), ...(more !== undefined && { scopes_more: more }) }
+}
+type Scoped = (typeof SCOPE)[number]
 
 const findingView = ({ severity, file, line, column, message }: Finding): JsonObject => ({
   severity,

@@ -4,6 +4,7 @@ import { defineRuleAction } from '../stage.ts'
 export const allow = defineRuleAction({
   type: 'allow',
   kind: 'stops',
+  runs: 'always',
   summary: 'deliver now; later rules are not asked',
   params: z.strictObject({ fallback_provider: z.string().optional() }),
   compile({ fallback_provider }, c) {

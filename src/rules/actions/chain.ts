@@ -5,6 +5,7 @@ import { defineRuleAction } from '../stage.ts'
 export const chain = defineRuleAction({
   type: 'chain',
   kind: 'stops',
+  runs: 'always',
   summary: 'start an execution of the chain; with `then: continue` later rules are asked too',
   params: z.strictObject({
     chain: z.string(),

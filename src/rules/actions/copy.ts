@@ -6,6 +6,7 @@ import { defineRuleAction } from '../stage.ts'
 export const copy = defineRuleAction({
   type: 'copy',
   kind: 'passes',
+  runs: 'always',
   summary: 'send a copy to `target_provider` as an action of its own; no rule is asked for it',
   params: z.strictObject({ target_provider: z.string(), changes: jsonObject.optional() }),
   compile({ target_provider: targetProvider, changes }, c) {

@@ -10,6 +10,7 @@ import { type Draft, defineRuleAction } from '../stage.ts'
 export const deduplicate = defineRuleAction({
   type: 'deduplicate',
   kind: 'passes',
+  runs: 'own_limit',
   summary: 'pass an action once per key and `ttl_seconds`; a repetition is answered `deduplicated`',
   params: z.strictObject({
     ttl_seconds: z.number().positive().max(31_536_000),

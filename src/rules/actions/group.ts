@@ -6,6 +6,7 @@ import { defineRuleAction } from '../stage.ts'
 export const group = defineRuleAction({
   type: 'group',
   kind: 'holds',
+  runs: 'always',
   summary: 'gather actions with equal `group_by` values and send them as one',
   params: z.strictObject({
     group_by: z.array(z.string()).min(1).max(16),

@@ -5,6 +5,7 @@ import { defineRuleAction } from '../stage.ts'
 export const modify = defineRuleAction({
   type: 'modify',
   kind: 'passes',
+  runs: 'own_limit',
   summary: 'change the action: `changes` is merged into the payload (RFC 7396), `set` gives values to paths',
   params: z.strictObject({
     changes: jsonObject.optional(),

@@ -5,6 +5,7 @@ import { defineRuleAction } from '../stage.ts'
 export const reroute = defineRuleAction({
   type: 'reroute',
   kind: 'stops',
+  runs: 'always',
   summary: 'deliver to `target_provider` instead; later rules are not asked',
   params: z.strictObject({ target_provider: z.string(), fallback_provider: z.string().optional() }),
   compile({ target_provider: provider, fallback_provider: fallback }, c) {

@@ -8,6 +8,7 @@ import type { Zone } from '../time.ts'
 export const schedule = defineRuleAction({
   type: 'schedule',
   kind: 'holds',
+  runs: 'always',
   summary: 'deliver later: after `delay_seconds`, at the next `until` ("HH:MM"), or when `cron` is next due',
   params: z.strictObject({
     delay_seconds: z.number().min(0).max(31_622_400).optional(),

@@ -5,6 +5,7 @@ import { defineRuleAction } from '../stage.ts'
 export const suppress = defineRuleAction({
   type: 'suppress',
   kind: 'stops',
+  runs: 'never',
   summary: 'drop the action; the caller is told `suppressed`',
   params: z.strictObject({ reason: z.string().min(1).max(500).optional() }),
   compile({ reason }, { rule }) {

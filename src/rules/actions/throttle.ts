@@ -8,6 +8,7 @@ import { defineRuleAction } from '../stage.ts'
 export const throttle = defineRuleAction({
   type: 'throttle',
   kind: 'passes',
+  runs: 'own_limit',
   summary: 'never more than `max_count` in any `window_seconds`, per scope and key; over it `throttled` (429)',
   params: z.strictObject({
     max_count: z.int().min(1).max(1_000_000_000_000),

@@ -1,4 +1,4 @@
-import type { SQLInputValue, StatementSync } from 'node:sqlite'
+import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Scope } from '../../core/action.ts'
 import type { AuditScan, AuditScanned } from '../../core/audit.ts'
 import { fromSql, scopeParts, toSql } from './text.ts'
@@ -61,18 +61,26 @@ export class AuditReads {
     return { rows: found, ...(last === undefined ? {} : { below: fromSql(last.id) }) }
   }
 
-  /** Scopes that have records, after the given one, by one seek each. */
+  /** Scopes that have records, after the given one. */
   scopes(after: string | undefined, limit: number): Scope[] {
     const next = this.#sql('SELECT scope FROM audit WHERE scope > ? ORDER BY scope LIMIT 1')
-    const found: Scope[] = []
-    let at: SQLInputValue = after === undefined ? '' : toSql(after)
-    while (found.length < limit) {
-      const row = next.get(at)
-      if (row === undefined) break
-      const scope = row.scope!
-      found.push(scopeParts(fromSql(scope)))
-      at = scope
-    }
-    return found
+    return seekScopes((at) => next.get(at), after, limit)
   }
+}
+
+/** By one seek each. */
+export function seekScopes(
+  next: (at: SQLInputValue) => { readonly [column: string]: SQLOutputValue } | undefined,
+  after: string | undefined,
+  limit: number,
+): Scope[] {
+  const found: Scope[] = []
+  let at: SQLInputValue = after === undefined ? '' : toSql(after)
+  while (found.length < limit) {
+    const scope = next(at)?.scope
+    if (scope === undefined) break
+    found.push(scopeParts(fromSql(scope)))
+    at = scope
+  }
+  return found
 }

@@ -33,6 +33,8 @@ export class Cells<T> {
   readonly #undo: Undo
   readonly #cells = new Map<string, Cell<T>>()
   readonly #dirty: Cell<T>[] = []
+  /** The one asked for last: an op looks at what it then changes. */
+  #last: Cell<T> | undefined
   readonly #select: StatementSync
   readonly #insert: StatementSync
   readonly #update: StatementSync
@@ -50,6 +52,8 @@ export class Cells<T> {
   }
 
   #cell(scope: string, id: string): Cell<T> {
+    const last = this.#last
+    if (last !== undefined && last.id === id && last.scope === scope) return last
     const key = scope + id // a scope's text says where it ends
     let cell = this.#cells.get(key)
     if (cell === undefined) {
@@ -64,6 +68,7 @@ export class Cells<T> {
       }
       this.#cells.set(key, cell)
     }
+    this.#last = cell
     return cell
   }
   get(scope: string, id: string): T | undefined {
@@ -114,12 +119,16 @@ export class Cells<T> {
 
   /** Ends a transaction that was committed. */
   settle(): void {
-    if (this.#cells.size > KEPT) this.#cells.clear()
+    if (this.#cells.size > KEPT) this.#drop()
   }
   /** The transaction is void: nothing remembered can be trusted. */
   forget(): void {
-    this.#cells.clear()
+    this.#drop()
     this.#dirty.length = 0
+  }
+  #drop(): void {
+    this.#cells.clear()
+    this.#last = undefined
   }
 }
 

@@ -33,8 +33,8 @@ export async function openControl(
   }
   async function write(id: string, op: Op, doc: ControlDoc | undefined, w: ControlWrite): Promise<boolean> {
     try {
-      const record: readonly Op[] = w.record === undefined ? [] : [{ op: 'record', row: w.record }]
-      const done = await state.commit(GLOBAL, [op, ...(w.also ?? []), ...record])
+      const records = [w.record ?? []].flat().map((row): Op => ({ op: 'record', row }))
+      const done = await state.commit(GLOBAL, [op, ...(w.also ?? []), ...records])
       if (done.ok) changed(id, doc)
       return done.ok
     } catch (e) {

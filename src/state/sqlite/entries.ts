@@ -33,6 +33,8 @@ export class Entries {
   readonly #undo: Undo
   readonly #slots = new Map<string, Slot>()
   readonly #touched: Slot[] = []
+  /** The one asked for last: an op looks at what it then changes. */
+  #last: Slot | undefined
   readonly #select: StatementSync
   readonly #upsert: StatementSync
   readonly #delete: StatementSync
@@ -54,6 +56,8 @@ export class Entries {
   }
 
   #slot(kind: string, scope: string, id: string): Slot {
+    const last = this.#last
+    if (last !== undefined && last.id === id && last.scope === scope && last.kind === kind) return last
     const key = `${kind.length}:${kind}${scope}${id}`
     let slot = this.#slots.get(key)
     if (slot === undefined) {
@@ -62,6 +66,7 @@ export class Entries {
       slot = { kind, scope, id, row, stored: row }
       this.#slots.set(key, slot)
     }
+    this.#last = slot
     return slot
   }
   /** The row if it has not expired. */
@@ -121,6 +126,7 @@ export class Entries {
   /** Between transactions nothing is remembered: entries are many and seldom asked for twice. */
   forget(): void {
     this.#slots.clear()
+    this.#last = undefined
     this.#touched.length = 0
   }
 }

@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
-import { AuditReads, type ScanCall } from './audit-reads.ts'
+import { AuditReads, type ScanCall, seekScopes } from './audit-reads.ts'
 import type { Answer } from './engine.ts'
 import { entryOf, rowOf } from './entries.ts'
 import { say } from './failure.ts'
@@ -22,6 +22,7 @@ export type Read =
   | readonly ['get', keys: readonly (readonly [kind: string, scope: string, id: string])[]]
   | readonly ['list', ListCall]
   | readonly ['peek', what: 'count' | 'admit' | 'buffer', scope: string, ids: readonly string[]]
+  | readonly ['scopes', kind: string, after: string | undefined, limit: number]
   | readonly ['depths']
   | readonly ['auditPage', ScanCall]
   | readonly ['auditScopes', after: string | undefined, limit: number]
@@ -52,6 +53,8 @@ export class Reads {
         return this.#list(call[1], now)
       case 'peek':
         return call[3].map((id) => this.#peek[call[1]](call[2], id, now) ?? null)
+      case 'scopes':
+        return seekScopes((at) => this.#sql(NEXT_SCOPE).get(call[1], at), call[2], call[3])
       case 'depths':
         return this.#depths(now)
       case 'auditPage':
@@ -144,6 +147,7 @@ export class Reads {
       }))
   }
 }
+const NEXT_SCOPE = 'SELECT scope FROM entry WHERE kind = ? AND scope > ? ORDER BY scope LIMIT 1'
 const LIVE = '(expires_at IS NULL OR expires_at > ?)'
 
 export function answerOf(reads: Reads, call: Read, now: number): Answer {

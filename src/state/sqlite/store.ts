@@ -42,6 +42,7 @@ export function storeOver({ writer, reader, newId, prepare }: Channels): Opened 
       write(['commit', scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true]),
     claim: (kind, opts) => write(['claim', { kind, ...opts }]),
     list: (kind, scope, opts) => read(['list', { kind, scope: scopeText(scope), ...opts }]),
+    scopes: (kind, { after, limit }) => read(['scopes', kind, after && scopeText(after), limit]),
     async peek(what, scope, ids) {
       const found = await read<(object | null)[]>(['peek', what, scopeText(scope), ids])
       return found.map((p) => p ?? undefined) as Awaited<ReturnType<StateStore['peek']>>

@@ -6,7 +6,15 @@ const config = (...set: string[]) => readText(`${CONSOLE}[server]\nport = 1\n`, 
 
 test.each([
   [[], []],
-  [['providers.console.max_retries=9', 'circuit_breaker.failure_threshold=2', 'background.enabled=false'], []],
+  [
+    [
+      'providers.console.max_retries=9',
+      'circuit_breaker.failure_threshold=2',
+      'background.enabled=false',
+      'hot_rules.mode=off',
+    ],
+    [],
+  ],
   [['audit.redact.fields=["x"]'], []],
   [['audit.store_payload=false'], ['audit']],
   [

@@ -72,6 +72,14 @@ test('an empty file has every default of the contract', () => {
       holdMaxAttempts: 20,
       holdMaxAgeSeconds: 86_400,
     },
+    hotRules: {
+      mode: 'warn',
+      internalMode: 'disable',
+      ruleLimit: { count: 100, windowMs: 30_000, window: 'PT30S' },
+      entityLimit: { count: 50, windowMs: 60_000, window: 'PT1M' },
+      internalLimit: { count: 20, windowMs: 300_000, window: 'PT5M' },
+      entityFields: ['payload.device_id', 'payload.entity_id', 'payload.id'],
+    },
     quotas: { enabled: true },
     deadLetters: { forwardTo: undefined, ttlSeconds: undefined },
     audit: { ttlSeconds: undefined, redact: { enabled: true, fields: [], placeholder: '[REDACTED]' } },
@@ -81,6 +89,27 @@ test('an empty file has every default of the contract', () => {
 test('PITFALLS 26: every background loop is on by default', () => {
   const { background } = readText('').config!
   expect(Object.entries(background).filter(([, v]) => v === false)).toEqual([])
+})
+
+test.each([
+  ['off', undefined, 'off'],
+  ['off', 'warn', 'warn'],
+  ['warn', undefined, 'disable'],
+  ['disable', undefined, 'disable'],
+  ['disable', 'off', 'off'],
+])('hot rules: with mode %s and internal_mode %s, what came from the gateway itself has %s', (mode, internal, is) => {
+  const set = [`hot_rules.mode=${mode}`, ...(internal === undefined ? [] : [`hot_rules.internal_mode=${internal}`])]
+  expect(readText(CONSOLE, { set }).config?.hotRules).toMatchObject({ mode, internalMode: is })
+})
+
+test('half of a limit leaves the other half as it was, by file and by variable', () => {
+  const env = { SIGNALBOX__HOT_RULES__INTERNAL_LIMIT__WINDOW: 'PT1H', SPAN: 'P1D' }
+  const text = `${CONSOLE}[hot_rules]\nrule_limit = { count = 7 }\nentity_limit.window = "\${SPAN}"\n`
+  expect(readText(text, { env }).config?.hotRules).toMatchObject({
+    ruleLimit: { count: 7, windowMs: 30_000 },
+    entityLimit: { count: 50, windowMs: 86_400_000, window: 'P1D' },
+    internalLimit: { count: 20, windowMs: 3_600_000 },
+  })
 })
 
 test('every key of every section is read', () => {
@@ -195,7 +224,7 @@ test('names that are words of the language are only names', () => {
   expect(config?.circuitBreaker.providers.get('__proto__')?.failureThreshold).toBe(2)
   const odd = readText(`${CONSOLE}[constructor]\n[server]\n__proto__ = 1\ntoString = 2`)
   expect(odd.shown).toEqual([
-    'gateway.toml:4:2: error: unknown section "constructor"; it has server, state, audit, providers, rules, executor, circuit_breaker, chains, lineage, background, quotas, dead_letters',
+    'gateway.toml:4:2: error: unknown section "constructor"; it has server, state, audit, providers, rules, hot_rules, executor, circuit_breaker, chains, lineage, background, quotas, dead_letters',
     expect.stringContaining('gateway.toml:6:1: error: unknown key "__proto__" in server'),
     expect.stringContaining('gateway.toml:7:1: error: unknown key "toString" in server'),
   ])

@@ -33,6 +33,32 @@ export function listsContract(open: OpenState): void {
         ['b', 'a'],
       ])
     })
+    it('PITFALLS 16: names the scopes that have entries of a kind, each once, in pages', async () => {
+      const scopes: Scope[] = [
+        ['a', 'b:c'],
+        ['a:b', 'c'],
+        ['a_', '%'],
+        ['a*', '\u0000é'],
+        ['default', 'default'],
+      ]
+      for (const scope of scopes) await s.state.commit(scope, [s.put('x'), s.put('y')])
+      await s.state.commit(['of another', 'kind'], [{ ...s.put('x'), kind: `${s.kind}x` } as never])
+      const found: Scope[] = []
+      for (let after: Scope | undefined, more = true; more; after = found.at(-1)) {
+        const page = await s.state.scopes(s.kind, { limit: 2, ...(after && { after }) })
+        found.push(...page)
+        more = page.length === 2
+      }
+      expect(found.toSorted()).toEqual(scopes.toSorted())
+      await s.state.commit(
+        ['a_', '%'],
+        [
+          { op: 'delete', kind: s.kind, id: 'x' },
+          { op: 'delete', kind: s.kind, id: 'y' },
+        ],
+      )
+      expect(await s.state.scopes(s.kind, { limit: 9 })).toHaveLength(scopes.length - 1)
+    })
     it('lists by tag; tags follow the entry', async () => {
       await s.ok(s.put('a', { tags: ['red', 'big'] }), s.put('b', { tags: ['red'] }), s.put('c', { tags: ['blue'] }))
       expect(await walk(s, { limit: 9, tag: 'red' })).toEqual([['a', 'b']])

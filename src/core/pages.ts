@@ -1,0 +1,32 @@
+import type { Scope } from './action.ts'
+import type { Entry, StateStore } from './state.ts'
+
+const PAGE = 500
+/** A million entries: more than that are left for another time. */
+const MOST_PAGES = 2000
+
+/** Every entry of a kind in a scope, page by page, each page worked on before the next is read. False: there are more than are looked at in one go. */
+export async function eachEntry(
+  state: Pick<StateStore, 'list'>,
+  kind: string,
+  scope: Scope,
+  work: (entries: readonly Entry[]) => Promise<unknown>,
+): Promise<boolean> {
+  let after: string | undefined
+  for (let n = 0; n < MOST_PAGES; n++) {
+    const page = await state.list(kind, scope, { limit: PAGE, ...(after !== undefined && { after }) })
+    await work(page.entries)
+    after = page.next
+    if (after === undefined) return true
+  }
+  return false
+}
+
+/** What ending the work a rule holds has come to. */
+export interface EndedWork {
+  readonly cancelled: number
+  /** Past ending: on its way out already. */
+  readonly beingReleased: number
+  /** False: there was more than is looked at in one go. */
+  readonly all: boolean
+}
