@@ -9,6 +9,11 @@ import { stepKinds } from './steps/index.ts'
 /** What says where to go, or what a failure means: a group says it for all that stands inside it. */
 export const OF_THE_GROUP = ['needs', 'branches', 'default_next', 'on_failure', 'allow_failure'] as const
 
+/** Made once: zod compiles a schema when it is first asked, which takes longer than reading a step. */
+const shapes: ReadonlyMap<StepKind, z.ZodObject> = new Map(
+  Object.values(stepKinds).map((kind) => [kind, z.strictObject({ ...commonStep, ...kind.shape })]),
+)
+
 /** A step that stands inside a group. `name`: its name where it needs none of its own. */
 interface Inside {
   readonly name?: string
@@ -20,7 +25,7 @@ export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): Ste
   const kind = findKind(raw, at, say, inside !== undefined)
   const inner = membersOf(raw).map((m) => readStep(m.raw, [...at, ...m.path], say, m))
   if (!kind) return undefined
-  const shape = z.strictObject({ ...commonStep, ...kind.shape })
+  const shape = shapes.get(kind)!
   const parsed = shape.safeParse(inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say))
   if (!parsed.success) return sayZod(parsed.error, at, shape, say, `a ${kind.kind} step`)
   if (inner.includes(undefined)) return undefined

@@ -65,7 +65,8 @@ function needed(chain: ChainDefinition): readonly Way[] {
 
 /** Of each step, those that may have ended when it is entered: from each of them some way leads to it. */
 export function precedingSteps(ways: readonly Way[]): (step: string) => ReadonlySet<string> {
-  return (step) => walk(step, (name) => ways.filter((w) => w.to === name).map((w) => w.from))
+  const before = Map.groupBy(ways, (w) => w.to)
+  return (step) => walk(step, (name) => (before.get(name) ?? []).map((w) => w.from))
 }
 
 /** What is reached in at least one step. */

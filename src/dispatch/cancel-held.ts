@@ -1,5 +1,5 @@
 import type { Chains } from '../chains/chains.ts'
-import { readRun } from '../chains/load.ts'
+import { readRun } from '../chains/loaded.ts'
 import { endedStatuses, runStatuses, statusTag } from '../chains/run.ts'
 import type { Scope } from '../core/action.ts'
 import { Problem } from '../core/errors.ts'
