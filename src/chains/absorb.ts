@@ -1,7 +1,7 @@
 import { endStep, timeIsUp } from './advance.ts'
 import { settleGroup, stopGroup } from './group.ts'
 import { signalOf } from './inbox.ts'
-import { hasEnded, type Run, stepAt, type Task } from './run.ts'
+import { groupOf, type Run, stepAt, type Task, taskOf } from './run.ts'
 import type { Wake } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 
@@ -17,24 +17,18 @@ export function absorbCancel(turn: Turn): void {
   else turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...(fromParent && { fromParent }) } })
 }
 
-/** Acts on what others have said; a signal nobody waits for stays for whoever comes to it. */
+/** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */
 export function absorb(turn: Turn): void {
   for (const r of turn.inbox) {
-    if (hasEnded(turn.run)) return
     const m = r.message
     switch (m.type) {
-      case 'cancel':
-        break // before all else
+      case 'cancel': // before all else
+      case 'signal': // when it is known whether it is paused
+        break
       case 'child': {
         turn.took(r)
         const waits = turn.run.open.find((t) => t.child === m.child)
         if (waits) wake(turn, waits, { by: 'child', result: m.result })
-        break
-      }
-      case 'signal': {
-        const waits = turn.run.open.find((t) => t.signal === m.name)
-        const signal = signalOf(r)
-        if (waits && signal && !turn.run.paused) wake(turn, waits, { by: 'signal', signal })
         break
       }
       case 'pause':
@@ -50,6 +44,27 @@ export function absorb(turn: Turn): void {
       }
     }
   }
+  // What one signal lets begin may take the next, so what is there is looked at anew each time.
+  while (takeSignal(turn));
+}
+
+/** The oldest signal that somebody waits for goes to the one who has waited longest. */
+function takeSignal(turn: Turn): boolean {
+  if (turn.run.paused || turn.run.cause) return false
+  for (const r of turn.inbox) {
+    const signal = signalOf(r)
+    const waits = signal && turn.run.open.find((t) => t.signal === signal.name && signal.at <= lastMoment(turn, t))
+    if (!waits) continue
+    wake(turn, waits, { by: 'signal', signal })
+    return true
+  }
+  return false
+}
+/** A signal that was sent later than this is too late, whoever looks first. */
+function lastMoment({ run }: Turn, t: Task): number {
+  const group = groupOf(t.key)
+  const ofGroup = group === undefined ? undefined : taskOf(run, group)?.until
+  return Math.min(run.deadline, t.until ?? Number.POSITIVE_INFINITY, ofGroup ?? Number.POSITIVE_INFINITY)
 }
 
 /** What a step waited for is there, or will not come any more. */

@@ -76,6 +76,7 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
     case 'wait':
       say({
         ...(e.until !== undefined && { until: e.until }),
+        ...(e.fixed && { fixed: true }),
         ...(e.signal !== undefined && { signal: e.signal }),
       })
       turn.keep(e.record)

@@ -9,6 +9,8 @@ export type ChainEvent = { readonly at: number } & Happening
 export interface Begins {
   readonly child?: string
   readonly until?: number
+  /** `until` is a moment of the calendar: a pause does not move it. */
+  readonly fixed?: true
   readonly signal?: string
   /** Members of the group; with `redo` those that run again. */
   readonly members?: number
@@ -105,11 +107,15 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'paused':
       return withStatus({ ...r, paused: { at: e.at, by: e.by } })
     case 'unpaused': {
-      const { paused: _p, ...rest } = r
-      return withStatus({ ...rest, deadline: e.deadline })
+      const { paused, ...rest } = r
+      const open = paused ? r.open.map((t) => later(t, e.at - Math.max(paused.at, t.since))) : r.open
+      return withStatus({ ...rest, open, deadline: e.deadline })
     }
-    case 'stopping':
-      return { ...r, cause: e.cause }
+    case 'stopping': {
+      // What is about to end is not paused any more.
+      const { paused: _p, ...rest } = r
+      return { ...rest, cause: e.cause }
+    }
     case 'compensating':
       return { ...r, status: 'compensating', deadline: e.deadline, undone: { ok: 0, failed: 0 } }
     case 'ended': {
@@ -161,13 +167,22 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
   })
 }
 
-function begun({ notBefore: _n, child: _c, until: _u, signal: _s, ...t }: Task, e: Begins & { attempt: number }): Task {
+/** While an execution is paused its time stands still. */
+const later = (t: Task, ms: number): Task => ({
+  ...t,
+  ...(t.notBefore !== undefined && { notBefore: t.notBefore + ms }),
+  ...(t.until !== undefined && !t.fixed && { until: t.until + ms }),
+})
+
+function begun(was: Task, e: Begins & { attempt: number }): Task {
+  const { notBefore: _n, child: _c, until: _u, fixed: _f, signal: _s, ...t } = was
   const { members: total, redo } = e
   return {
     ...t,
     attempt: e.attempt,
     ...(e.child !== undefined && { child: e.child }),
     ...(e.until !== undefined && { until: e.until }),
+    ...(e.fixed && { fixed: true }),
     ...(e.signal !== undefined && { signal: e.signal }),
     ...(total !== undefined && {
       group: { total, next: 0, ok: redo ? total - redo.length : 0, failed: 0, ...(redo && { redo }) },

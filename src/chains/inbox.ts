@@ -13,10 +13,14 @@ export type Message =
   | { readonly type: 'signal'; readonly name: string; readonly payload: Json; readonly by: string; readonly at: number }
   | { readonly type: 'pause' | 'unpause'; readonly by: string }
 
+type Put = Extract<Op, { op: 'put' }>
+
 export interface Received {
   readonly id: string
   readonly version: string
   readonly message: Message
+  /** As it is stored. */
+  readonly bytes: number
 }
 
 /** There is one cancel of an execution, under a name of its own: every commit asks that none has come unseen. */
@@ -29,7 +33,7 @@ export function putCancel(
   runId: string,
   message: Omit<Extract<Message, { type: 'cancel' }>, 'type'>,
   version: string,
-): Op {
+): Put {
   const value = JSON.stringify({ type: 'cancel', ...message } satisfies Message)
   // One that is there already stays: it may be the parent's.
   return { op: 'put', kind: kinds.inbox, id: cancelId(runId), value, version, ifVersion: null, orSkip: true }
@@ -43,18 +47,20 @@ export function putChildEnd(
   const value = JSON.stringify({ type: 'child', step: parent.step, child, result } satisfies Message)
   return { op: 'put', kind: kinds.inbox, id: childId(parent.id, child), value, version }
 }
-export function putSaid(runId: string, id: string, message: Message): Op {
+export function putSaid(runId: string, id: string, message: Message): Put {
   return { op: 'put', kind: kinds.inbox, id: saidId(runId, id), value: JSON.stringify(message), version: id }
 }
 export const take = (r: Received): Op => ({ op: 'delete', kind: kinds.inbox, id: r.id })
 
-/** Messages an execution may have waiting; a signal beyond is refused. */
+/** Messages an execution may have waiting, and their bytes; a signal beyond is refused. */
 export const MOST_MESSAGES = 1000
+export const MOST_MESSAGE_BYTES = 10 * 1024 * 1024
 
 const received = (e: Entry): Received => ({
   id: e.key.id,
   version: e.version,
   message: JSON.parse(e.value) as Message,
+  bytes: Buffer.byteLength(e.value),
 })
 
 /** Everything that waits for an execution, oldest first. */

@@ -6,10 +6,12 @@ import { uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import type { Chains } from './chains.ts'
-import { type Message, MOST_MESSAGES, putCancel, putSaid, readInbox } from './inbox.ts'
+import { type Message, MOST_MESSAGE_BYTES, MOST_MESSAGES, putCancel, putSaid, readInbox } from './inbox.ts'
 import { readRun } from './loaded.ts'
 import { endedStatuses, hasEnded, type Run, statusTag } from './run.ts'
+import { bytesOf } from './turn.ts'
 
+type Put = Extract<Op, { op: 'put' }>
 export interface OperationsDeps {
   readonly state: StateStore
   readonly env: Env
@@ -26,14 +28,17 @@ export function createOperations(
   const ended = (run: Run) => new Problem(409, 'chain_ended', `the execution has ended: ${run.status}`)
 
   /** Leaves a message, and wakes the execution. */
-  async function say(scope: Scope, id: string, op: (run: Run) => Op, check?: (run: Run) => void): Promise<Run> {
+  async function say(scope: Scope, id: string, op: (run: Run) => Put, check?: (run: Run) => void): Promise<Run> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
     if (!entry) throw notFound('execution')
     const run = readRun(entry.value)
     if (hasEnded(run)) throw ended(run)
     check?.(run)
-    const done = await state.commit(scope, [op(run), { op: 'wake', kind: kinds.run, id }])
+    const message = op(run)
+    const done = await state.commit(scope, [message, { op: 'wake', kind: kinds.run, id }])
     if (!done.ok || done.results[1]?.skipped) {
+      // It ended meanwhile: nobody will take the message.
+      await state.commit(scope, [{ op: 'delete', kind: message.kind, id: message.id }])
       const [now] = await state.get([{ kind: kinds.run, scope, id }])
       throw ended(now ? readRun(now.value) : run)
     }
@@ -68,10 +73,16 @@ export function createOperations(
       return told(run, { resume_requested: true })
     },
     async signal(scope, id, { name, payload, by }) {
+      const message: Message = { type: 'signal', name, payload, by, at: env.clock.now() }
       const waiting = await readInbox(state, scope, id)
-      if (waiting.length >= MOST_MESSAGES)
-        throw new Problem(409, 'inbox_full', `${MOST_MESSAGES} signals wait for this execution already`)
-      const run = await say(scope, id, said({ type: 'signal', name, payload, by, at: env.clock.now() }))
+      const bytes = waiting.reduce((sum, r) => sum + r.bytes, bytesOf(payload))
+      if (waiting.length >= MOST_MESSAGES || (waiting.length > 0 && bytes > MOST_MESSAGE_BYTES))
+        throw new Problem(
+          409,
+          'inbox_full',
+          `no more than ${MOST_MESSAGES} messages and ${MOST_MESSAGE_BYTES} bytes wait for one execution`,
+        )
+      const run = await say(scope, id, said(message))
       return told(run, { signal: name, accepted: true })
     },
 

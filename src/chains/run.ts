@@ -107,6 +107,8 @@ export interface Task {
   readonly child?: string
   /** When what it waits for is there by itself, or is given up. */
   readonly until?: number
+  /** That is a moment of the calendar: a pause does not move it. */
+  readonly fixed?: true
   readonly signal?: string
   readonly group?: GroupState
   /** It undoes the step. */

@@ -90,7 +90,14 @@ export type Entered =
       readonly child: string
       readonly ops: readonly Op[]
     }
-  | { readonly to: 'wait'; readonly record: StepRecord; readonly until: number | undefined; readonly signal?: string }
+  | {
+      readonly to: 'wait'
+      readonly record: StepRecord
+      readonly until: number | undefined
+      /** `until` is a moment of the calendar. */
+      readonly fixed?: boolean
+      readonly signal?: string
+    }
   | { readonly to: 'members'; readonly record: StepRecord; readonly total: number }
   | { readonly to: 'end'; readonly record: StepRecord; readonly over: Over }
   /** This node lacks what the step needs; another may have it, or this one after a reload. */

@@ -47,7 +47,7 @@ export const waitStep: StepKind<WaitStep> = {
         const until = wait.until === undefined ? after(value, at.now) : moment(value)
         if (typeof until === 'string') return failed(record, { code: 'invalid_wait', message: until })
         if (until <= at.now) return { to: 'end', record, over: { result: good({ waited_until: isoTime(at.now) }) } }
-        return { to: 'wait', record, until }
+        return { to: 'wait', record, until, fixed: wait.until !== undefined }
       },
       woken: (at) => ({ result: good({ waited_until: isoTime(at.now) }) }),
     }
