@@ -1,7 +1,7 @@
 import { endStep, timeIsUp } from './advance.ts'
 import { settleGroup, stopGroup } from './group.ts'
 import { signalOf } from './inbox.ts'
-import { groupOf, type Run, stepAt, type Task, taskOf } from './run.ts'
+import { groupOf, stepAt, type Task, taskOf } from './run.ts'
 import type { Wake } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 
@@ -10,11 +10,12 @@ export function absorbCancel(turn: Turn): void {
   const r = turn.inbox.find((x) => x.message.type === 'cancel')
   if (r?.message.type !== 'cancel') return
   turn.inbox = turn.inbox.filter((x) => x !== r)
-  const { by, fromParent } = r.message
+  const { by, fromParent, waited } = r.message
+  const alone = fromParent && !waited ? { fromParent } : {}
   // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
   if (turn.run.cause) return
-  if (fromParent && turn.now >= turn.run.deadline) timeIsUp(turn, stepAt(turn.run), true)
-  else turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...(fromParent && { fromParent }) } })
+  if (fromParent && turn.now >= turn.run.deadline) timeIsUp(turn, stepAt(turn.run), alone)
+  else turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...alone } })
 }
 
 /** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */
@@ -78,18 +79,4 @@ export function wake(turn: Turn, task: Task, by: Wake): void {
   const record = turn.records.get(task.key)
   if (!does.woken || !record) throw new Error(`step "${task.key}" of ${turn.run.id} waits, and nothing says for what`)
   endStep(turn, task.key, record, does.woken(turn.context(task), by))
-}
-
-/** When there is something to do about a task, milliseconds; it may be past. Infinity: not before somebody says so. */
-export function dueOf(t: Task): number {
-  if (t.notBefore !== undefined) return t.notBefore
-  if (t.child !== undefined) return Number.POSITIVE_INFINITY
-  if (t.group || t.signal !== undefined || t.until !== undefined) return t.until ?? Number.POSITIVE_INFINITY
-  return 0
-}
-
-/** The next moment at which an execution that nobody acts on has something to do. */
-export function nextDue(run: Run): number {
-  const open = run.paused ? [] : run.open.map(dueOf)
-  return Math.min(...open, run.paused ? Number.POSITIVE_INFINITY : run.deadline)
 }

@@ -2,13 +2,16 @@ import { follow } from '../core/json.ts'
 import { backoffOf } from './backoff.ts'
 import { cacheOps } from './cache.ts'
 import type { ChainStep } from './compile.ts'
-import { fillGroup, settleGroup } from './group.ts'
+import { fillGroup, groupAgain, redoOf, settleGroup } from './group.ts'
+import type { Begins } from './history.ts'
 import { letterOf } from './letters.ts'
 import { bad } from './outcomes.ts'
 import { groupOf, type Run, type StepRecord, type StepResult, type Task } from './run.ts'
 import type { Entered, Over } from './step-kind.ts'
-import { bytesOf, MOST_BYTES, type Turn } from './turn.ts'
+import { bytesOf, itemOf, MOST_BYTES, type Turn } from './turn.ts'
 import { fields } from './variables.ts'
+
+const TOO_MUCH = { code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }
 
 /** Loops are bounded by the timeout and by this, whichever comes first: entries into steps, members of groups excluded. */
 export const MOST_STEPS_TAKEN = 1000
@@ -24,7 +27,7 @@ export function openStep(turn: Turn, key: string, prev: Task['prev'], iteration?
     ...(prev && { prev }),
     ...(delay > 0 && { not_before: turn.now + Math.ceil(delay * 1000) }),
   })
-  if (delay === 0 && !step.cache) beginStep(turn, key)
+  if (delay === 0 && !step.cache && !turn.isFull) beginStep(turn, key)
 }
 
 /**
@@ -40,56 +43,70 @@ export function beginStep(turn: Turn, key: string): string | undefined {
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
     return undefined
   }
+  if (record?.ranIn) {
+    beginGroup(turn, task, record.ranIn.length, { redo: redoOf(record) })
+    return undefined
+  }
   return entered(turn, task, turn.step(key).does.enter(turn.context(task)))
+}
+
+/** Members of a group are begun as far as there is room. */
+function beginGroup(turn: Turn, task: Task, members: number, more: { redo?: readonly number[]; bytes?: number }): void {
+  const { key, attempt } = task
+  const own = turn.step(key).definition.timeout_seconds
+  turn.say({
+    type: 'step_attempted',
+    step: key,
+    attempt: attempt + 1,
+    members,
+    ...(own !== undefined && { until: turn.now + own * 1000 }),
+    ...more,
+  })
+  fillGroup(turn, key, openStep)
 }
 
 /** What a step said of itself on being entered, made part of the commit. */
 function entered(turn: Turn, task: Task, e: Entered): string | undefined {
   const { key } = task
   if (e.to === 'lack') return e.what
-  const step = turn.step(key)
-  const bytes = bytesOf(e.record.input) + bytesOf(e.record.items as never)
-  const say = (more: object): void =>
-    turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1, ...(bytes > 0 && { bytes }), ...more })
+  const { input, items, ...bare } = e.record
+  const bytes = bytesOf(input) + bytesOf(items)
+  const counted = bytes > 0 && { bytes }
+  const say = (more: Begins): void =>
+    turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1, ...more })
   if (turn.run.bytes + bytes > MOST_BYTES) {
     say({})
-    const over = {
-      result: bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }),
-    }
-    endStep(turn, key, e.record, over)
+    const { sending: _sending, child: _child, ...unsent } = bare
+    endStep(turn, key, { ...unsent, attempts: 0 }, { result: bad(TOO_MUCH) })
     return undefined
   }
   switch (e.to) {
-    case 'act': {
-      say({})
-      const record: StepRecord = step.undo && e.store ? { ...e.record, undo: 'due' } : e.record
-      if (e.store) turn.keep(record)
-      else turn.records.set(key, record)
+    case 'act':
+      say({ ...counted })
+      if (e.store) turn.keep(turn.step(key).undo ? toBeUndone(turn, task, e.record) : e.record)
+      else turn.records.set(key, e.record)
       return undefined
-    }
     case 'child':
-      say({ child: e.child })
+      say({ ...counted, child: e.child })
       turn.keep(e.record)
       turn.ops.push(...e.ops)
       turn.born.push(e.child)
       return undefined
     case 'wait':
       say({
+        ...counted,
         ...(e.until !== undefined && { until: e.until }),
         ...(e.fixed && { fixed: true }),
         ...(e.signal !== undefined && { signal: e.signal }),
       })
       turn.keep(e.record)
       return undefined
-    case 'members': {
-      const own = step.definition.timeout_seconds
-      say({ members: e.total, ...(own !== undefined && { until: turn.now + own * 1000 }) })
+    case 'members':
       turn.keep(e.record)
-      fillGroup(turn, key, openStep)
+      beginGroup(turn, task, e.total, { ...counted })
       return undefined
-    }
     case 'end':
-      say({})
+      say({ ...counted })
       endStep(turn, key, e.record, e.over)
       return undefined
   }
@@ -105,20 +122,19 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   if (over.took) turn.tookSignal(over.took, key)
   const bytes = bytesOf(over.result.body)
   const tooMuch = turn.run.bytes + bytes > MOST_BYTES
-  const result: StepResult = tooMuch
-    ? bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` })
-    : over.result
+  const result: StepResult = tooMuch ? bad(TOO_MUCH) : over.result
   const where = whereTo(turn, step, task, result, over)
   const letter = letterOf(turn, step, record, result, over.undelivered)
   const { sending: _sent, undo: _undo, ...kept } = record
-  const ended: StepRecord = {
+  const closed: StepRecord = {
     ...kept,
     endedAt: turn.now,
     result,
     ...(letter !== undefined && { deadLetterId: letter }),
-    // Unknown is not failed: what may have been done is undone too.
-    ...(step.undo && (result.success || tooMuch || over.undelivered?.unknown) && { undo: 'due' as const }),
   }
+  // Unknown is not failed: what may have been done is undone too. What another did and a cache gave is not.
+  const done = over.result.success || over.undelivered?.unknown === true
+  const ended = step.undo && done && !record.cached ? toBeUndone(turn, task, closed) : closed
   turn.close(step, ended, result)
   if (result.success && step.cache && !record.cached) turn.ops.push(...cacheOps(turn, step, ended))
   turn.say({
@@ -131,7 +147,8 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
     ...(where.tolerated && { tolerated: true }),
     ...(where.chosen && { next: where.next ?? null }),
   })
-  if (turn.now >= turn.run.deadline && !turn.run.cause && goesOn(turn, where)) timeIsUp(turn, key)
+  const { run } = turn
+  if (turn.now >= run.deadline && !run.cause && !run.paused && goesOn(turn, where)) timeIsUp(turn, key)
   else if (where.fails && !turn.run.cause) fail(turn, key, result)
   const group = groupOf(key)
   if (group !== undefined) {
@@ -139,11 +156,8 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
     fillGroup(turn, group, openStep)
     return
   }
-  const { graph, steps } = turn.from.chain
-  turn.complete =
-    !where.fails &&
-    turn.run.open.length === 0 &&
-    (graph ? turn.run.done.length === steps.size : where.next === undefined)
+  const { graph } = turn.from.chain
+  turn.complete = !where.fails && turn.run.open.length === 0 && !goesOn(turn, where)
   if (turn.run.cause) return
   if (graph) openReady(turn)
   else if (where.next !== undefined) goTo(turn, where.next, { step: key, iteration: task.iteration })
@@ -182,8 +196,17 @@ const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
   origin: turn.from.beginning.origin,
   results: new Map(turn.results).set(step.name, result),
 })
-const goesOn = (turn: Turn, w: Where): boolean =>
-  w.fails === true || w.next !== undefined || turn.run.open.length > 0 || turn.from.chain.graph
+/** The execution is not complete with this step. */
+function goesOn(turn: Turn, w: Where): boolean {
+  const { run } = turn
+  const { graph, steps } = turn.from.chain
+  return w.fails === true || w.next !== undefined || run.open.length > 0 || (graph && run.done.length < steps.size)
+}
+
+const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {
+  const { item } = itemOf(turn, task)
+  return { ...record, undo: 'due', ...(item && { item: item.item }) }
+}
 
 function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {
   const taken = Object.values(turn.run.entered).reduce((a, b) => a + b, 0)
@@ -213,7 +236,7 @@ function fail(turn: Turn, key: string, result: StepResult): void {
   const error = result.error ?? { code: 'failed', message: `step "${key}" failed` }
   turn.say({ type: 'stopping', cause: { status: 'failed', error, step: groupOf(key) ?? key } })
 }
-export function timeIsUp(turn: Turn, key: string | undefined, fromParent?: true): void {
+export function timeIsUp(turn: Turn, key: string | undefined, how: { readonly fromParent?: true } = {}): void {
   const { timeoutMs } = turn.run
   const at = key === undefined ? '' : `, at step "${key}"`
   const error = { code: 'timed_out', message: `not done within ${timeoutMs / 1000} s${at}` }
@@ -223,7 +246,7 @@ export function timeIsUp(turn: Turn, key: string | undefined, fromParent?: true)
       status: 'timed_out',
       error,
       ...(key !== undefined && { step: groupOf(key) ?? key }),
-      ...(fromParent && { fromParent }),
+      ...how,
     },
   })
 }
@@ -232,8 +255,14 @@ export function timeIsUp(turn: Turn, key: string | undefined, fromParent?: true)
 function again(turn: Turn, task: Task, step: ChainStep, record: StepRecord, over: Over): boolean {
   const { retry } = step
   if (!retry || turn.run.cause || task.attempt >= retry.max_attempts) return false
+  const group = groupOf(task.key)
+  if (group !== undefined && turn.task(group)?.group?.stopped) return false
   const wait = Math.max(backoffOf(retry, task.attempt, turn.tools.random()), over.retryAfterMs ?? 0)
-  if (turn.now + wait >= turn.run.deadline) return false
+  if (turn.now + wait >= turn.run.deadline && !turn.run.paused) return false
+  if (task.group) {
+    groupAgain(turn, task, { ...record, result: over.result }, turn.now + wait)
+    return true
+  }
   const { child: _child, ...kept } = record
   turn.keep(kept)
   if (task.child !== undefined) turn.records.delete(task.key)

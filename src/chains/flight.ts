@@ -2,30 +2,35 @@ import { kinds } from '../core/hold.ts'
 import { LEASE_MS, type Lease } from '../delivery/lease.ts'
 import { endStep } from './advance.ts'
 import type { Driver } from './driver.ts'
-import type { Loaded } from './loaded.ts'
-import { type StepRecord, stepId, type Task, undoId } from './run.ts'
+import { settleGroup } from './group.ts'
+import { type Loaded, recordId } from './loaded.ts'
+import { persevere } from './persevere.ts'
+import { groupOf, type StepRecord, type Task, taskOf } from './run.ts'
 import { putStep } from './start.ts'
 import type { ActContext, Acted } from './step-kind.ts'
 import { Turn } from './turn.ts'
-import { endUndo } from './undo.ts'
+import { endUndo, undeliverable } from './undo.ts'
+import { dropTask } from './wind-down.ts'
 
-/** What is being acted on at this moment, by key. */
-export interface Flights {
-  readonly flying: Map<string, Flight>
-  /** Keys whose record an earlier claim stored: an attempt may have been made that nobody saw the end of. */
-  readonly resumed: Set<string>
-}
 export interface Flight {
   /** Ends back-off at once; an attempt under way is let finish. */
   readonly stop: AbortController
-  /** What its end does to the execution; or that the claim is lost; or what this node lacks. */
-  readonly ended: Promise<((turn: Turn) => void) | 'lost' | { readonly lacks: string }>
+  readonly ended: Promise<FlightEnd>
+}
+/** What the end of an attempt does to the execution; or that the claim is lost; or what this node lacks. */
+export type FlightEnd = ((turn: Turn) => void) | 'lost' | { readonly lacks: string }
+
+interface How {
+  /** An earlier claim may have made an attempt. */
+  readonly resuming: boolean
+  /** Aborts when another may do it, or nobody waits here for its end. */
+  readonly lost: AbortSignal
 }
 
 /** Does what was stored for one open step, outside of any turn. */
-export function flightOf(tools: Driver, at: Loaded, task: Task, lease: Lease, resuming: boolean): Flight {
+export function flightOf(tools: Driver, at: Loaded, task: Task, lease: Lease, how: How): Flight {
   const stop = new AbortController()
-  return { stop, ended: fly(tools, at, task, lease, resuming, stop.signal) }
+  return { stop, ended: fly(tools, at, task, lease, how, stop.signal) }
 }
 
 async function fly(
@@ -33,60 +38,80 @@ async function fly(
   at: Loaded,
   task: Task,
   lease: Lease,
-  resuming: boolean,
+  { resuming, lost }: How,
   stopping: AbortSignal,
-): ReturnType<() => Flight['ended']> {
+): Promise<FlightEnd> {
   const { clock } = tools.env
   const step = at.chain.step(task.key)
   const turn = new Turn(tools, at, clock.now(), { acting: new Set(), holds: false, resumed: new Set() })
-  const own = step.definition.timeout_seconds
-  const begun = clock.now()
+  const record = at.records.get(task.key)!
   const context: ActContext = {
     ...turn.context(task),
-    record: at.records.get(task.key)!,
+    record,
     clock,
     resuming,
-    deadline: Math.min(
-      at.run.deadline,
-      begun + tools.stepDeadlineMs(),
-      own === undefined || task.undo ? Number.POSITIVE_INFINITY : begun + own * 1000,
-    ),
+    deadline: deadlineOf(tools, at, task),
     once: task.undo === true || step.retry !== undefined,
-    hooks: { lost: lease.lost, stopping },
-    store: (record) => storeRecord(tools, at, task, lease, record),
+    hooks: { lost, stopping },
+    store: (r) => storeRecord(tools, at, task, lease, lost, r),
     dispatch: tools.dispatch,
   }
   const acts = task.undo ? step.undo!.does.act : step.does.act!
   const acted = await acts(context)
   if (acted.kind === 'lost') return 'lost'
-  if (acted.kind === 'lacks') return { lacks: acted.what }
-  return (t) => land(t, task, acted)
+  if (acted.kind !== 'lacks') return (t) => land(t, task, record, acted)
+  // What undoes a step is given up when its time is over; of what does one, that is for the execution's own end.
+  if (task.undo && clock.now() >= at.run.deadline) return (t) => undeliverable(t, task.key, record, acted.what)
+  return { lacks: acted.what }
 }
 
-function land(turn: Turn, task: Task, acted: Exclude<Acted, { kind: 'lost' | 'lacks' }>): void {
+function deadlineOf(tools: Driver, { run, chain }: Loaded, task: Task): number {
+  const now = tools.env.clock.now()
+  const own = task.undo ? undefined : chain.step(task.key).definition.timeout_seconds
+  const group = groupOf(task.key)
+  return Math.min(
+    run.deadline,
+    now + tools.stepDeadlineMs(),
+    own === undefined ? Number.POSITIVE_INFINITY : now + own * 1000,
+    // No attempt outlives its group's time.
+    (group === undefined ? undefined : taskOf(run, group)?.until) ?? Number.POSITIVE_INFINITY,
+  )
+}
+
+function land(turn: Turn, task: Task, sent: StepRecord, acted: Exclude<Acted, { kind: 'lost' | 'lacks' }>): void {
   const { key } = task
+  if (turn.task(key)?.iteration !== task.iteration) return
   if (acted.kind === 'ended') {
     if (task.undo) endUndo(turn, key, acted.record, acted)
     else endStep(turn, key, acted.record, acted)
     return
   }
   // Back-off, or a stop: it goes on then, and no stray wake-up before.
-  if (!turn.task(key)) return
-  turn.records.set(key, acted.record)
-  const { run, tools } = turn
-  const id = (task.undo ? undoId : stepId)(run.id, key, task.iteration)
-  turn.ops.push(putStep(run.id, id, acted.record, tools.newId()))
-  turn.say({ type: 'step_backed_off', step: key, not_before: acted.dueAt })
+  const { record } = acted
+  turn.records.set(key, record)
+  turn.ops.push(putStep(turn.run.id, recordId(turn.run, task), record, turn.tools.newId()))
+  // Counted before it was made, and not made.
+  const unmade = (record.attempts ?? 0) === (sent.attempts ?? 0)
+  turn.say({ type: 'step_backed_off', step: key, not_before: acted.dueAt, ...(unmade && { unmade }) })
+  const group = groupOf(key)
+  if (group === undefined || !turn.task(group)?.group?.stopped) return
+  dropTask(turn, turn.task(key)!)
+  settleGroup(turn, group, endStep)
 }
 
 /** A record of the step under way, stored before what it says is done; the touch proves the claim. */
-async function storeRecord(tools: Driver, at: Loaded, task: Task, lease: Lease, record: StepRecord): Promise<boolean> {
-  const { run, scope } = at
-  const until = tools.env.clock.now() + LEASE_MS
-  const id = (task.undo ? undoId : stepId)(run.id, task.key, task.iteration)
-  const done = await tools.state.commit(scope, [
-    { op: 'touch', kind: kinds.run, id: run.id, ifClaim: lease.claim, until },
-    putStep(run.id, id, record, tools.newId()),
-  ])
-  return done.ok
+async function storeRecord(
+  tools: Driver,
+  { run, scope }: Loaded,
+  task: Task,
+  { claim }: Lease,
+  lost: AbortSignal,
+  record: StepRecord,
+): Promise<boolean> {
+  const put = putStep(run.id, recordId(run, task), record, tools.newId())
+  const done = await persevere(tools.env, lost, () => {
+    const until = tools.env.clock.now() + LEASE_MS
+    return tools.state.commit(scope, [{ op: 'touch', kind: kinds.run, id: run.id, ifClaim: claim, until }, put])
+  })
+  return done?.answer.ok ?? false
 }

@@ -1,10 +1,11 @@
 import type { GroupPlan } from './compile.ts'
+import { canFill } from './due.ts'
 import { memberIds } from './loaded.ts'
 import { opening } from './outcomes.ts'
 import { type GroupState, membersOf, type StepRecord, type StepResult, type Task } from './run.ts'
 import type { Over } from './step-kind.ts'
 import type { Turn } from './turn.ts'
-import { dropTask } from './wind-down.ts'
+import { letGo } from './wind-down.ts'
 
 /** How steps are opened and ended (advance.ts), handed in: what a group does leads back there. */
 type OpenStep = (turn: Turn, key: string, prev: Task['prev'], iteration?: number) => void
@@ -33,10 +34,9 @@ export function fillGroup(turn: Turn, key: string, openStep: OpenStep): void {
   for (;;) {
     const task = turn.task(key)
     const plan = turn.step(key).group
-    if (!task?.group || !plan || task.group.stopped || turn.run.cause || turn.run.paused || turn.holds) return
-    const { total, next, redo } = task.group
-    if (next >= (redo?.length ?? total)) return
-    if (membersOf(turn.run, key).length >= plan.atOnce) return
+    if (!task?.group || !plan || turn.run.paused || turn.holds) return
+    if (turn.isFull || !canFill(turn.run, turn.from.chain, key)) return
+    const { next, redo } = task.group
     const index = redo ? redo[next]! : next
     openStep(turn, `${key}.${plan.member(index).name}`, task.prev, task.iteration)
   }
@@ -59,14 +59,49 @@ export function settleGroup(turn: Turn, key: string, endStep: EndStep): void {
   const ids = memberIds(turn.run, task, record, plan)
   const results = ids.map(({ key: k }) => turn.members.get(k))
   const result = sumOf(turn, key, results, verdict.success, task.group)
-  endStep(turn, key, record, { result })
-  for (const { key: k } of ids) turn.members.delete(k)
+  endStep(turn, key, record, { result, retryable: !result.success })
+  // Not where it is tried again: what succeeded stands.
+  if (!turn.task(key)?.notBefore) for (const { key: k } of ids) turn.members.delete(k)
 }
+
+/**
+ * A group that failed is tried again: its members that did not succeed run once more, under another iteration and so other tokens,
+ * as those of an execution brought back do.
+ */
+export function groupAgain(turn: Turn, task: Task, failed: StepRecord, notBefore: number): void {
+  const { key, iteration, prev, attempt } = task
+  const step = turn.step(key)
+  const next = iteration + 1
+  const ids = memberIds(turn.run, task, failed, step.group!)
+  const stands = ids.map(({ key: k }) => turn.members.get(k)?.success === true)
+  turn.close(step, { ...failed, endedAt: turn.now }, failed.result!)
+  const { result: _r, endedAt: _e, ...kept } = failed
+  turn.keep({
+    ...kept,
+    iteration: next,
+    seq: turn.run.taken,
+    enteredAt: turn.now,
+    ranIn: stands.map((s, i) => (s ? (failed.ranIn?.[i] ?? iteration) : next)),
+  })
+  for (const [i, { key: k }] of ids.entries()) if (!stands[i]) turn.members.delete(k)
+  turn.say({
+    type: 'step_entered',
+    step: key,
+    iteration: next,
+    ...(prev && { prev }),
+    not_before: notBefore,
+    attempt,
+  })
+}
+
+/** Members of a group brought back that are to run, by number. */
+export const redoOf = (record: StepRecord): readonly number[] =>
+  (record.ranIn ?? []).flatMap((ran, i) => (ran === record.iteration ? [i] : []))
 
 /** Nothing more is begun; what only waits is dropped. */
 export function stopGroup(turn: Turn, key: string, why: 'join' | 'timeout'): void {
   turn.say({ type: 'group_stopped', step: key, why })
-  for (const m of membersOf(turn.run, key)) if (!turn.isActing(m)) dropTask(turn, m)
+  for (const m of membersOf(turn.run, key)) if (!turn.isActing(m)) letGo(turn, m)
 }
 
 function sumOf(

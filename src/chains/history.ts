@@ -32,10 +32,19 @@ export type Happening =
       readonly undo?: true
       /** Brought back by itself: what comes after it is done. */
       readonly alone?: true
+      /** A group that failed and is tried again: attempts begun before. */
+      readonly attempt?: number
     }
   /** An attempt is about to be made: counted first. */
   | ({ readonly type: 'step_attempted'; readonly step: string; readonly attempt: number } & Begins)
-  | { readonly type: 'step_backed_off'; readonly step: string; readonly not_before: number; readonly code?: string }
+  | {
+      readonly type: 'step_backed_off'
+      readonly step: string
+      readonly not_before: number
+      readonly code?: string
+      /** The attempt that was counted has not been made. */
+      readonly unmade?: true
+    }
   | {
       readonly type: 'step_ended'
       readonly step: string
@@ -51,6 +60,8 @@ export type Happening =
     }
   /** Nothing more of a group is begun: its join is decided, or its time is over. */
   | { readonly type: 'group_stopped'; readonly step: string; readonly why: 'join' | 'timeout' }
+  /** The execution it waits for is told to end. That is waited for: what was done last is undone first. */
+  | { readonly type: 'step_stopping'; readonly step: string }
   /** It was not begun, or waited, when it was no longer wanted. */
   | { readonly type: 'step_dropped'; readonly step: string }
   | { readonly type: 'signalled'; readonly signal: string; readonly by: string; readonly step: string }
@@ -94,12 +105,24 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'step_backed_off':
       return withStatus({
         ...r,
-        open: changed(r, e.step, ({ child: _c, ...t }) => ({ ...t, notBefore: e.not_before })),
+        open: changed(r, e.step, ({ child: _c, stopping: _s, ...t }) => ({
+          ...t,
+          notBefore: e.not_before,
+          attempt: t.attempt - (e.unmade ? 1 : 0),
+        })),
       })
     case 'step_ended':
       return withStatus(left(r, e))
     case 'group_stopped':
-      return { ...r, open: changed(r, e.step, (t) => (t.group ? { ...t, group: { ...t.group, stopped: e.why } } : t)) }
+      // Its time has done its work, or is no longer asked for.
+      return {
+        ...r,
+        open: changed(r, e.step, ({ until: _u, ...t }) =>
+          t.group ? { ...t, group: { ...t.group, stopped: e.why } } : t,
+        ),
+      }
+    case 'step_stopping':
+      return { ...r, open: changed(r, e.step, (t) => ({ ...t, stopping: true })) }
     case 'step_dropped':
       return withStatus({ ...r, open: r.open.filter((t) => t.key !== e.step) })
     case 'signalled':
@@ -119,7 +142,8 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'compensating':
       return { ...r, status: 'compensating', deadline: e.deadline, undone: { ok: 0, failed: 0 } }
     case 'ended': {
-      const ended: Run = { ...r, status: e.status, endedAt: e.at, open: [] }
+      const { paused: _p, ...rest } = r
+      const ended: Run = { ...rest, status: e.status, endedAt: e.at, open: [] }
       return {
         ...ended,
         ...(e.error && { error: e.error }),
@@ -147,7 +171,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     key: e.step,
     iteration: e.iteration,
     since: e.at,
-    attempt: 0,
+    attempt: e.attempt ?? 0,
     ...(e.prev && { prev: e.prev }),
     ...(e.not_before !== undefined && { notBefore: e.not_before }),
     ...(e.undo && { undo: true }),
@@ -175,7 +199,7 @@ const later = (t: Task, ms: number): Task => ({
 })
 
 function begun(was: Task, e: Begins & { attempt: number }): Task {
-  const { notBefore: _n, child: _c, until: _u, fixed: _f, signal: _s, ...t } = was
+  const { notBefore: _n, child: _c, stopping: _t, until: _u, fixed: _f, signal: _s, ...t } = was
   const { members: total, redo } = e
   return {
     ...t,

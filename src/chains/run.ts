@@ -105,6 +105,8 @@ export interface Task {
   readonly attempt: number
   /** The execution it waits for. */
   readonly child?: string
+  /** That one has been told to end. */
+  readonly stopping?: true
   /** When what it waits for is there by itself, or is given up. */
   readonly until?: number
   /** That is a moment of the calendar: a pause does not move it. */
@@ -161,7 +163,9 @@ export interface StepRecord {
   readonly child?: { readonly id: string; readonly chain: string }
   /** What a `for_each` goes over, decided when it was entered. */
   readonly items?: readonly Json[]
-  /** Of a group brought back: the iteration each member's standing result is of; left out = the group's own. */
+  /** Of a member of one that says how it is undone: by then the list is no longer at hand. */
+  readonly item?: Json
+  /** Of a group brought back or tried again: the iteration each member's standing result is of; left out = the group's own. */
   readonly ranIn?: readonly number[]
   /** Attempts made, those of delivery included. */
   readonly attempts?: number

@@ -26,8 +26,18 @@ export interface Tools extends Starter {
   readonly start: (s: Start) => { readonly ops: readonly Op[] }
 }
 
+/** What happens in one commit, about: more is left for the next, so that none grows without bound. */
+const MOST_EVENTS = 200
+
 /** Inputs and results of one execution. Bytes. */
 export const MOST_BYTES = 10 * 1024 * 1024
+
+/** An execution that is told to end. */
+export interface Orphan {
+  readonly id: string
+  /** Its end is waited for. */
+  readonly waited: boolean
+}
 
 export interface How {
   readonly acting: ReadonlySet<string>
@@ -48,7 +58,7 @@ export class Turn {
   /** Executions these ops give birth to. */
   readonly born: string[] = []
   /** Executions that need not go on. */
-  readonly orphans: string[] = []
+  readonly orphans: Orphan[] = []
   /** Keys of what is being acted on here at this moment. */
   readonly acting: ReadonlySet<string>
   /** The process stops: steps are opened, and begun by whoever comes next. */
@@ -91,12 +101,25 @@ export class Turn {
   task(key: string): Task | undefined {
     return taskOf(this.run, key)
   }
-  /** Under way at a provider, or it was when a node died: its end is still to be had. */
+  /** Under way at a provider, or it was when a node died: its end is still to be had. What is only stored has not been sent. */
   isActing(t: Task): boolean {
     if (this.acting.has(t.key)) return true
     // Once time is up nothing is taken up again.
-    if (this.run.cause?.status === 'timed_out') return false
-    return this.records.get(t.key)?.sending !== undefined && t.notBefore === undefined
+    if (this.isLate) return false
+    return this.resumed.has(t.key) && t.notBefore === undefined && this.records.get(t.key)?.sending !== undefined
+  }
+  /** The end of its time has been said, or is past while it ends otherwise. */
+  get isLate(): boolean {
+    const { cause, deadline } = this.run
+    return cause !== undefined && (cause.status === 'timed_out' || this.now >= deadline)
+  }
+  /** Nothing more is begun in this commit. */
+  get isFull(): boolean {
+    return this.events.length >= MOST_EVENTS
+  }
+  /** An attempt may have been acted on that nobody saw the end of. */
+  mayHaveActed(t: Task, record: StepRecord): boolean {
+    return record.sending !== undefined && (record.sending.unknown === true || this.resumed.has(t.key))
   }
 
   keep(record: StepRecord): void {
@@ -112,6 +135,12 @@ export class Turn {
     else this.members.set(record.key, result)
     this.ops.push(...stepRecordOps(tools.audit(), run, step.definition, this.from.beginning.origin, record, result))
   }
+  /** An execution of this turn's own making that need not be. */
+  unborn(child: string): void {
+    this.born.splice(this.born.indexOf(child), 1)
+    const kept = this.ops.filter((o) => !('id' in o) || (o.id !== child && !o.id.startsWith(`${child}/`)))
+    this.ops.splice(0, this.ops.length, ...kept)
+  }
   /** A message has been acted on. */
   took(r: Received): void {
     this.ops.push(take(r))
@@ -126,7 +155,6 @@ export class Turn {
   context(t: Task): StepContext {
     const { run, from, tools, now } = this
     const { beginning, scope } = from
-    const group = groupOf(t.key)
     const before = t.prev ? this.results.get(t.prev.step) : beginning.prev
     return {
       scope,
@@ -138,7 +166,7 @@ export class Turn {
       now,
       deliver: tools.deliver,
       lineage: beginning.lineage,
-      ...itemOf(this, t, group),
+      ...itemOf(this, t),
       signal: (name) => this.inbox.map(signalOf).find((s) => s?.name === name),
       child: (name, timeoutMs) => this.#child(t, name, timeoutMs, before),
     }
@@ -174,13 +202,16 @@ export class Turn {
   }
 }
 
-function itemOf(turn: Turn, t: Task, group: string | undefined): Pick<StepContext, 'item'> {
-  const items = group === undefined ? undefined : turn.records.get(group)?.items
+/** Of a member of a `for_each`. */
+export function itemOf(turn: Turn, t: Task): Pick<StepContext, 'item'> {
+  const group = groupOf(t.key)
   const plan = group === undefined ? undefined : turn.step(group).group
-  if (!items || !plan) return {}
+  if (group === undefined || !plan) return {}
   const index = plan.indexOf(t.key)
-  return { item: { item: items[index] ?? null, index } }
+  const item = t.undo ? turn.undos[0]?.item : turn.records.get(group)?.items?.[index]
+  return item === undefined ? {} : { item: { item, index } }
 }
 
 /** Bytes of a value as it is stored. */
-export const bytesOf = (v: Json | undefined): number => (v === undefined ? 0 : Buffer.byteLength(JSON.stringify(v)))
+export const bytesOf = (v: Json | readonly Json[] | undefined): number =>
+  v === undefined ? 0 : Buffer.byteLength(JSON.stringify(v))

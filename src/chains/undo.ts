@@ -1,13 +1,14 @@
 import { backoffOf } from './backoff.ts'
 import type { Undo } from './compile.ts'
 import { letterOf } from './letters.ts'
+import { bad } from './outcomes.ts'
 import { stepRecordOps } from './records.ts'
 import { type StepRecord, stepId, type Task, undoId } from './run.ts'
 import { putStep } from './start.ts'
 import type { Failure } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 import { variables } from './variables.ts'
-import { end } from './wind-down.ts'
+import { end, parcelOf } from './wind-down.ts'
 
 /**
  * Compensation: what an execution has done is undone, last first, one at a time, each under a token of its own. What cannot be
@@ -45,12 +46,29 @@ export function beginUndo(turn: Turn, key: string): string | undefined {
   }
   const seen = { ...variables(turn.context(task)), result: done.result ?? null }
   const e = undo.does.enter(turn.context(task), seen)
-  if (e.to === 'lack') return e.what
+  if (e.to === 'lack') {
+    if (turn.now < turn.run.deadline) return e.what
+    turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
+    undeliverable(turn, key, e.record, e.what, e.undelivered)
+    return undefined
+  }
   turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
   if (e.to === 'act') keepUndo(turn, e.record)
   else if (e.to === 'end') endUndo(turn, key, e.record, e.over)
   else throw new Error('what undoes a step sends something')
   return undefined
+}
+
+/** Time is over, and still nobody has what it takes to undo the step. */
+export function undeliverable(
+  turn: Turn,
+  key: string,
+  record: StepRecord,
+  what: string,
+  lost = record.sending && parcelOf(turn, record.sending, record.sending.unknown === true || turn.resumed.has(key)),
+): void {
+  const result = bad({ code: 'provider_unknown', message: `there is no provider "${what}"` })
+  endUndo(turn, key, record, { result, ...(lost && { undelivered: lost }) })
 }
 
 function keepUndo(turn: Turn, record: StepRecord): void {

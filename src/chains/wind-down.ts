@@ -1,63 +1,79 @@
 import { letterOf } from './letters.ts'
 import { bad, opening } from './outcomes.ts'
-import type { EndedStatus, Task } from './run.ts'
+import { type EndedStatus, membersOf, type Sending, type Task } from './run.ts'
 import type { Undelivered } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 
-/** Lets go of a task that only waits. Where time ran out, what it was to send is a dead letter: what was accepted does not vanish. */
+/** Lets go of a task that only waits, or is not yet sent. A sub-chain is told to end, and waited for where the order of undoing asks it. */
+export function letGo(turn: Turn, task: Task): void {
+  const { child, key } = task
+  const born = child !== undefined && turn.born.includes(child)
+  if (born) turn.unborn(child)
+  const waited = child !== undefined && !born && turn.from.chain.undoes
+  if (child !== undefined && !born && !task.stopping) turn.orphans.push({ id: child, waited })
+  if (!waited) dropTask(turn, task)
+  else if (!task.stopping) turn.say({ type: 'step_stopping', step: key })
+}
+
+/** Where time ran out, what the task was to send is a dead letter: what was accepted does not vanish. */
 export function dropTask(turn: Turn, task: Task): void {
-  if (task.child !== undefined) turn.orphans.push(task.child)
-  if (turn.run.cause?.status === 'timed_out') {
-    const record = turn.records.get(task.key) ?? opening(turn.context(task))
-    const lost = wanted(turn, task)
-    const error = { code: 'timed_out', message: `not done within ${turn.run.timeoutMs / 1000} s` }
-    const result = bad(error)
-    const letter = letterOf(turn, turn.step(task.key), record, result, lost)
-    const { sending, undo: _undo, ...kept } = record
-    const ended = {
-      ...kept,
-      endedAt: turn.now,
-      result,
-      ...(letter !== undefined && { deadLetterId: letter }),
-      ...(turn.step(task.key).undo && sending && (record.attempts ?? 0) > 0 && { undo: 'due' as const }),
-    }
-    turn.close(turn.step(task.key), ended, result)
+  const { key } = task
+  const stored = turn.records.get(key)
+  const unknown = stored !== undefined && turn.mayHaveActed(task, stored)
+  if (turn.isLate) closeLate(turn, task, unknown)
+  // It was to be undone should it have been sent, and it has not.
+  else if (stored?.undo && !unknown) {
+    const { undo: _undo, ...kept } = stored
+    turn.keep(kept)
   }
-  turn.say({ type: 'step_dropped', step: task.key })
+  turn.records.delete(key)
+  turn.say({ type: 'step_dropped', step: key })
+}
+
+function closeLate(turn: Turn, task: Task, unknown: boolean): void {
+  const step = turn.step(task.key)
+  const record = turn.records.get(task.key) ?? opening(turn.context(task))
+  const result = bad({ code: 'timed_out', message: `not done within ${turn.run.timeoutMs / 1000} s` })
+  const letter = letterOf(turn, step, record, result, wanted(turn, task))
+  const { sending: _sent, undo: _undo, ...kept } = record
+  const ended = {
+    ...kept,
+    endedAt: turn.now,
+    result,
+    ...(letter !== undefined && { deadLetterId: letter }),
+    ...(step.undo && unknown && { undo: 'due' as const }),
+  }
+  turn.close(step, ended, result)
 }
 
 /** What the step would have sent, or may have sent without anyone having seen the end of it. */
 function wanted(turn: Turn, task: Task): Undelivered | undefined {
   const sending = turn.records.get(task.key)?.sending
-  if (sending)
-    return {
-      action: sending.action,
-      provider: sending.provider,
-      requested: sending.action.provider ?? sending.provider,
-      token: sending.token,
-      request: sending.request,
-      unknown: sending.unknown === true || turn.resumed.has(task.key),
-      lineage: turn.from.beginning.lineage,
-    }
-  if (task.group || task.child !== undefined || task.undo) return undefined
+  if (sending) return parcelOf(turn, sending, sending.unknown === true || turn.resumed.has(task.key))
+  if (task.group || task.child !== undefined) return undefined
   try {
     const e = turn.step(task.key).does.enter(turn.context(task))
     if (e.to === 'lack') return e.undelivered
     if (e.to === 'end') return e.over.undelivered
     const s = e.to === 'act' ? e.record.sending : undefined
-    return (
-      s && {
-        action: s.action,
-        provider: s.provider,
-        requested: s.provider,
-        token: s.token,
-        request: s.request,
-        unknown: false,
-      }
-    )
+    return s && parcelOf(turn, s, false)
   } catch {
     // A fault in rendering it must not keep the execution from its end, which says that the step was not done.
     return undefined
+  }
+}
+
+/** What was stored to be sent, as a dead letter takes it; of what goes to the rules and not to a provider there is none. */
+export function parcelOf(turn: Turn, s: Sending, unknown: boolean): Undelivered | undefined {
+  if (s.provider === '') return undefined
+  return {
+    action: s.action,
+    provider: s.provider,
+    requested: s.action.provider ?? s.provider,
+    token: s.token,
+    request: s.request,
+    unknown,
+    lineage: turn.from.beginning.lineage,
   }
 }
 
@@ -69,15 +85,14 @@ function wanted(turn: Turn, task: Task): Undelivered | undefined {
 export function windDown(turn: Turn): 'open' | 'undo' | 'ended' {
   const { run } = turn
   if (run.endedAt !== undefined) return 'ended'
-  if (run.status === 'compensating' || run.paused || run.status === 'pending') {
-    if (!(run.status === 'pending' && run.cause)) return 'open'
-  }
   const { cause } = run
+  if (run.status === 'compensating' || (run.status === 'pending' && !cause)) return 'open'
+  // A cause has ended the pause; what is complete is complete.
+  if (run.paused && run.open.length > 0) return 'open'
   if (cause) {
+    for (const t of run.open) if (!t.group && !turn.isActing(t)) letGo(turn, t)
     // A group goes when nothing of it is under way.
-    for (const t of run.open) if (!t.group && !turn.isActing(t)) dropTask(turn, t)
-    for (const t of turn.run.open)
-      if (t.group && !turn.run.open.some((m) => m.key.startsWith(`${t.key}.`))) dropTask(turn, t)
+    for (const t of turn.run.open) if (t.group && membersOf(turn.run, t.key).length === 0) dropTask(turn, t)
   }
   if (turn.run.open.length > 0) return 'open'
   // A cancel that comes while the last step is in flight is too late: what is complete is complete.

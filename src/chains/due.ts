@@ -1,0 +1,42 @@
+import type { Chain } from './compile.ts'
+import { hasEnded, membersOf, type Run, type StepRecord, type Task, taskOf } from './run.ts'
+
+/** One that only waits for others to say something looks again after so long, so that nothing hangs on one message. */
+const LOOK_AGAIN_MS = 3_600_000
+export const PAUSED_MS = 86_400_000
+
+/** When there is something to do about a task, milliseconds; it may be past. Infinity: not before somebody says so. */
+export function dueOf(t: Task): number {
+  if (t.notBefore !== undefined) return t.notBefore
+  if (t.child !== undefined) return Number.POSITIVE_INFINITY
+  if (t.group || t.signal !== undefined || t.until !== undefined) return t.until ?? Number.POSITIVE_INFINITY
+  return 0
+}
+
+/** Counted and stored, so that it may be sent, or is on its way. */
+export const isAloft = (t: Task, record: StepRecord | undefined): boolean =>
+  t.attempt > 0 && t.notBefore === undefined && record?.sending !== undefined
+
+/** There is room in the group, and a member to begin. */
+export function canFill(run: Run, chain: Chain, key: string): boolean {
+  const group = taskOf(run, key)?.group
+  if (!group || group.stopped || run.cause) return false
+  if (group.next >= (group.redo?.length ?? group.total)) return false
+  return membersOf(run, key).length < (chain.step(key).group?.atOnce ?? 0)
+}
+
+/** The next moment at which an execution that nobody acts on has something to do. `not`: tasks that are out of the question. */
+export function nextDue(run: Run, now: number, not: (t: Task) => boolean = () => false): number {
+  if (run.paused) return now + PAUSED_MS
+  // With a cause the deadline has done its work, or is that of what is let finish; then nothing is due but what is open.
+  const last = run.cause && now >= run.deadline ? now + LOOK_AGAIN_MS : run.deadline
+  return Math.min(last, ...run.open.filter((t) => !not(t)).map(dueOf))
+}
+
+/** Where nothing is to be done now and nothing is acted on: when there is something to do. Undefined: it goes on. */
+export function restsUntil(run: Run, chain: Chain, now: number): number | undefined {
+  if (hasEnded(run) || run.status === 'pending') return undefined
+  if (!run.paused && (run.open.length === 0 || run.open.some((t) => canFill(run, chain, t.key)))) return undefined
+  const due = nextDue(run, now)
+  return due > now ? due : undefined
+}
