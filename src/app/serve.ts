@@ -130,8 +130,12 @@ export const serve: Serve = async (first, again) => {
       log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
       return
     }
+    const { chains, providers } = loaded.config
     const wrongChains = parts.chains
-      .checkDefinitions(loaded.config.chains.definitions)
+      .checkDefinitions(
+        chains.definitions,
+        providers.map((p) => p.name),
+      )
       .filter((i) => i.severity === 'error')
     if (wrongChains.length > 0) {
       configError = new ChainsNotLoaded(wrongChains).message

@@ -115,8 +115,8 @@ export interface Chains {
   has(name: string): boolean
   /** Switched off: there it is, and `startOps` starts nothing of it. */
   disabled(name: string): boolean
-  /** What the file's definitions would change: errors mean that `setDefinitions` refuses them all. */
-  checkDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
+  /** What the file's definitions would change, with the providers there will be then: errors mean that `setDefinitions` refuses them all. */
+  checkDefinitions(raw: readonly unknown[], providers: Iterable<string>): readonly DefinitionIssue[]
   /** The file's definitions, whole or not at all; errors mean nothing changed. Executions under way keep theirs. */
   setDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
   definitions(): readonly DefinitionView[]

@@ -112,12 +112,12 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
       const found = find(name)
       return found && found.definition.enabled !== false
     })
-  const parse = (raw: readonly unknown[], others: Iterable<InForce>): ParsedDefinitions =>
-    parseChainDefinitions(raw, { providers: providers(), tests, others: [...others].map((v) => v.definition) })
+  const parse = (raw: readonly unknown[], others: Iterable<InForce>, known = providers()): ParsedDefinitions =>
+    parseChainDefinitions(raw, { providers: known, tests, others: [...others].map((v) => v.definition) })
 
   /** The file's definitions beside those made through the API, some of which may need one that goes. */
-  function parseFile(raw: readonly unknown[]): ParsedDefinitions {
-    const parsed = parse(raw, made.values())
+  function parseFile(raw: readonly unknown[], known = providers()): ParsedDefinitions {
+    const parsed = parse(raw, made.values(), known)
     const there = new Set([...made.keys(), ...parsed.definitions.map((d) => d.name)])
     const orphans: DefinitionIssue[] = []
     for (const { name, definition } of made.values())
@@ -193,7 +193,7 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
         const found = find(name)
         return found && view(found)
       },
-      checkDefinitions: (raw) => parseFile(raw).issues,
+      checkDefinitions: (raw, known) => parseFile(raw, known).issues,
       setDefinitions(raw) {
         const parsed = parseFile(raw)
         if (!parsed.issues.some((i) => i.severity === 'error')) {

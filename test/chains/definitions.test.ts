@@ -50,7 +50,9 @@ describe('definitions', () => {
     const issues = chains.setDefinitions([...three, { name: 'bad', steps: [step('x', 'nobody')] }])
     expect(issues.map((i) => i.message)).toEqual(['there is no provider "nobody"'])
     expect(chains.definition('line')!.version).toBe(version)
-    expect(chains.checkDefinitions(three)).toEqual([])
+    expect(chains.checkDefinitions(three, ['p'])).toEqual([])
+    // With the providers there will be, not with those there are.
+    expect(chains.checkDefinitions([{ name: 'new', steps: [step('x', 'next')] }], ['p', 'next'])).toEqual([])
     expect(chains.definition('line')!.version).toBe(version)
     expect(
       chains.startOps({ chain: 'nobody', scope, action: null as never, runId: '', auditId: '', now: 0, rule: '' }),

@@ -156,3 +156,24 @@ test('gateway.toml: an edit that takes away a provider rules name is refused who
   expect(await provider()).toBe('other')
   expect(await gateway.stop()).toBe(0)
 })
+
+test('one edit brings a provider and a chain that uses it, beside the rule that starts the chain; another takes them away', async () => {
+  const at = place()
+  const gateway = await serve(at)
+  const out = '[[providers]]\nname = "out"\ntype = "log"\n[rules]\ndefault_provider = "out"\n'
+  const chain = '[[chains.definitions]]\nname = "c"\nsteps = [{ name = "s", provider = "desk", action_type = "x" }]\n'
+  at.write('rules/rules.yaml', rule('chain, chain: c'))
+  at.write('gateway.toml', `${out}[[providers]]\nname = "desk"\ntype = "log"\n${chain}`)
+  expect(await inForce(gateway, 'chain_started')).toBeLessThan(SOON_MS)
+  expect((await gateway.ask('GET', '/health')).body).not.toHaveProperty('config_error')
+
+  at.write('rules/rules.yaml', rule('allow'))
+  at.write('gateway.toml', out)
+  expect(await inForce(gateway, 'executed')).toBeLessThan(SOON_MS)
+  await until(
+    async () => (await gateway.ask('GET', '/v1/chains/definitions/c')).status === 404,
+    'the chain to be gone',
+    2000,
+  )
+  expect(await gateway.stop()).toBe(0)
+})
