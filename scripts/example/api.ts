@@ -1,4 +1,4 @@
-/** The gateway's API, as far as the checks ask it. */
+/** An API that speaks JSON, as far as the checks ask it: the gateway's, and the receiver's. */
 
 export type Row = Readonly<Record<string, unknown>>
 
@@ -7,14 +7,14 @@ export interface Api {
   get(path: string): Promise<Row>
   /** Every page of a list. */
   all(path: string, items: string): Promise<readonly Row[]>
-  post(path: string): Promise<void>
+  /** The parsed body of a POST that answers 2xx. */
+  post(path: string, body?: object): Promise<Row>
 }
 
-export const SCOPE = 'namespace=iot&tenant=smartbuilding-hq'
-
 export function openApi(base: string): Api {
-  const ask = async (path: string, method = 'GET'): Promise<Row> => {
-    const response = await fetch(`${base}${path}`, { method })
+  const ask = async (path: string, method = 'GET', body?: object): Promise<Row> => {
+    const sent = body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+    const response = await fetch(`${base}${path}`, { method, ...sent })
     const text = await response.text()
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
     return JSON.parse(text) as Row
@@ -26,14 +26,14 @@ export function openApi(base: string): Api {
       let cursor: unknown
       do {
         const page = await ask(
-          `${path}&limit=1000${typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : ''}`,
+          `${path}${path.includes('?') ? '&' : '?'}limit=1000${typeof cursor === 'string' ? `&cursor=${encodeURIComponent(cursor)}` : ''}`,
         )
         rows.push(...(page[items] as Row[]))
         cursor = page['next_cursor']
       } while (typeof cursor === 'string')
       return rows
     },
-    post: async (path) => void (await ask(path, 'POST')),
+    post: (path, body) => ask(path, 'POST', body),
   }
 }
 

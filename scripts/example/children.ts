@@ -12,6 +12,8 @@ export interface Server {
   readonly log: readonly string[]
   /** Asks it to end, and insists after a while. Resolves to its exit code, null when a signal ended it. */
   stop(): Promise<number | null>
+  /** Ends it in the middle of whatever it does, as `kill -9` would. */
+  kill(): Promise<void>
 }
 export interface Finished {
   readonly code: number | null
@@ -73,7 +75,15 @@ export async function startServer(args: readonly string[], env: Variables): Prom
       reject(new Error(`${args.join(' ')} ended with ${code} before it listened:\n${[...out, ...log].join('\n')}`))
     }, reject)
   })
-  return { at, log, stop: () => end(child, closed) }
+  return {
+    at,
+    log,
+    stop: () => end(child, closed),
+    async kill() {
+      signal(child, 'SIGKILL')
+      await closed
+    },
+  }
 }
 
 /** Runs a script to its end; what it writes is shown as it comes, and kept. */

@@ -1,12 +1,29 @@
-/** `npm run example`: runs the pipeline and prints what was expected beside what was seen. Exits 1 where they differ. */
+/**
+ * `npm run example [-- NAME]`: runs an example and prints what was expected beside what was seen. Exits 1 where they differ.
+ * Without a name it is the pipeline.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { endAll } from './children.ts'
-import { run } from './run.ts'
-import { table } from './table.ts'
+import { type Row, table } from './table.ts'
 
+/** A folder of `examples/` and the module that plays it. `folder`: for what it stores. */
+interface Example {
+  readonly run: (folder: string) => Promise<readonly Row[]>
+}
+/** Read when it is the one: the pipeline's brings half of AWS along. */
+const examples: { readonly [name: string]: () => Promise<Example> } = {
+  'aws-event-pipeline': () => import('./aws-event-pipeline/run.ts'),
+}
 const LIMIT_MS = 240_000
+
+const [name = 'aws-event-pipeline', ...more] = process.argv.slice(2)
+const load = Object.hasOwn(examples, name) ? examples[name] : undefined
+if (!load || more.length > 0) {
+  console.error(`usage: npm run example [-- NAME], NAME being one of: ${Object.keys(examples).join(', ')}`)
+  process.exit(2)
+}
 
 const folder = await mkdtemp(join(tmpdir(), 'signalbox-example-'))
 let ending: Promise<never> | undefined
@@ -29,7 +46,7 @@ if (process.env.npm_lifecycle_event) setInterval(() => process.ppid !== parent &
 
 const began = Date.now()
 try {
-  const rows = await run(folder)
+  const rows = await (await load()).run(folder)
   const wrong = rows.filter((r) => !r.ok).length
   const seconds = Math.round((Date.now() - began) / 1000)
   console.log(`\n${table(rows)}\n\n${rows.length - wrong} of ${rows.length} as expected, in ${seconds} s`)

@@ -17,7 +17,7 @@ import {
   ReceiveMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs'
-import type { Row } from './api.ts'
+import type { Row } from '../api.ts'
 
 const TOPIC = 'building-alerts'
 const BUS = 'building-events'

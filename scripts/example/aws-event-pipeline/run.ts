@@ -2,45 +2,30 @@
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Api, openApi, SCOPE } from './api.ts'
+import { type Api, openApi } from '../api.ts'
+import { type Finished, runScript, type Server, startServer, type Variables } from '../children.ts'
+import { exited, ROOT, say, serve, until } from '../stage.ts'
+import { type Row, same } from '../table.ts'
 import { arrivedRows } from './checks/arrived.ts'
 import { BURST, burstRows } from './checks/burst.ts'
 import { fallbackRows, loggedIn, statuses } from './checks/fallbacks.ts'
 import { auditOf, HELD, heldIn, occurrencesIn, recordRows } from './checks/records.ts'
 import { sentRows } from './checks/sent.ts'
-import { type Finished, runScript, type Server, startServer, type Variables } from './children.ts'
 import { type Inboxes, openInboxes } from './inboxes.ts'
-import { EXAMPLE, ROOT, THROTTLE_WINDOW_SECONDS, variables } from './settings.ts'
-import { type Row, same } from './table.ts'
+import { EXAMPLE, SCOPE, THROTTLE_WINDOW_SECONDS, variables } from './settings.ts'
 
 const HELD_MS = 40_000
 /** The quota's window is the hour, and must not turn while we count. */
 const HOUR_MS = 3_600_000
 const RUN_MS = 60_000
 
-const say = (text: string): void => console.log(`\n── ${text}`)
-
-/** Asks again until the answer is the one, or time is up; the last answer. */
-async function until<T>(ask: () => Promise<T>, done: (answer: T) => boolean, limitMs = HELD_MS): Promise<T> {
-  const end = Date.now() + limitMs
-  for (;;) {
-    const answer = await ask()
-    if (done(answer) || Date.now() > end) return answer
-    await sleep(200)
-  }
-}
-
 const script = (name: string, env: Variables, ...args: readonly string[]): Promise<Finished> => {
   say([`${name}.sh`, ...args].join(' '))
   return runScript(join(EXAMPLE, 'scripts', `${name}.sh`), args, env)
 }
-const exited = (what: string, { code }: Finished): Row => same(`${what} ends with`, 0, code)
 
-const gateway = (env: Variables, folder: string, ...set: readonly string[]): Promise<Server> => {
-  const words = ['serve', '-c', join(EXAMPLE, 'gateway.toml'), '--port', '0']
-  const settings = [`state.path=${join(folder, 'pipeline.db')}`, ...set].flatMap((s) => ['--set', s])
-  return startServer([join(ROOT, 'src/app/signalbox.cjs'), ...words, ...settings], env)
-}
+const gateway = (env: Variables, folder: string, ...set: readonly string[]): Promise<Server> =>
+  serve(EXAMPLE, env, [`state.path=${join(folder, 'pipeline.db')}`, ...set])
 
 /** An address where nobody listens. */
 async function closedPort(): Promise<string> {
@@ -67,6 +52,7 @@ async function pipeline(env: Variables, server: Server, inboxes: Inboxes): Promi
   await until(
     () => auditOf(api),
     (audit) => heldIn(audit) === HELD && occurrencesIn(audit) > 1,
+    HELD_MS,
   )
   await api.post(`/v1/recurring/device-heartbeat/pause?${SCOPE}`)
   const audit = await settled(api)
@@ -88,6 +74,7 @@ async function settled(api: Api) {
   return until(
     () => auditOf(api),
     (audit) => occurrencesIn(audit) === execution_count,
+    HELD_MS,
   )
 }
 
@@ -103,6 +90,7 @@ async function fallbacks(env: Variables, folder: string, inboxes: Inboxes): Prom
   await until(
     () => statuses(api),
     (all) => all.length > 0 && all.every((s) => s === 'completed' || s === 'failed'),
+    HELD_MS,
   )
   // The log is written in blocks.
   await until(

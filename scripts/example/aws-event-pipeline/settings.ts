@@ -1,9 +1,10 @@
 /** The times of the files, shortened for this run through the variables the files name; what they say by default stays as it is. */
 import { resolve } from 'node:path'
-import type { Variables } from './children.ts'
+import type { Variables } from '../children.ts'
+import { plain, ROOT } from '../stage.ts'
 
-export const ROOT = resolve(import.meta.dirname, '../..')
 export const EXAMPLE = resolve(ROOT, 'examples/aws-event-pipeline')
+export const SCOPE = 'namespace=iot&tenant=smartbuilding-hq'
 export const THROTTLE_WINDOW_SECONDS = 8
 
 const SHORT = {
@@ -22,8 +23,5 @@ const SHORT = {
   RETENTION_CHECK_INTERVAL_SECONDS: '2',
 }
 
-/** Of every process of the run: nothing of the caller's own gateway or AWS account gets in. */
-export const variables = (more: Variables): Variables => {
-  const own = Object.entries(process.env).filter(([name]) => !/^(SIGNALBOX_|AWS_|PORT$|LOG_LEVEL$)/.test(name))
-  return { ...Object.fromEntries(own), ...SHORT, ...more }
-}
+/** Of every process of the run. */
+export const variables = (more: Variables): Variables => ({ ...plain(), ...SHORT, ...more })

@@ -1,7 +1,7 @@
 /** What AWS really received. */
-import { at, type Row as Data } from '../api.ts'
+import { at, type Row as Data } from '../../api.ts'
+import { holds, type Row, same, tally } from '../../table.ts'
 import type { Inboxes } from '../inboxes.ts'
-import { holds, type Row, same, tally } from '../table.ts'
 
 const ENRICHED = '2.0.0 main-campus'
 const sorted = (values: readonly unknown[]): string => values.map(String).sort().join(', ')

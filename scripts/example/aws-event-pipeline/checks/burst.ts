@@ -1,6 +1,6 @@
 /** More than the limit lets through: some are throttled, told when to come again, and pass when they do. */
-import type { Row as Data } from '../api.ts'
-import { holds, type Row, same } from '../table.ts'
+import type { Row as Data } from '../../api.ts'
+import { holds, type Row, same } from '../../table.ts'
 import { answersIn } from './sent.ts'
 
 export const BURST = 31

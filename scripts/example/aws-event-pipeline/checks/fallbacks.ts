@@ -1,7 +1,8 @@
 /** A gateway that reaches neither the detector nor the topic. */
-import { type Api, at, type Row as Data, SCOPE } from '../api.ts'
+import { type Api, at, type Row as Data } from '../../api.ts'
+import { holds, type Row, same, tally } from '../../table.ts'
 import type { Inboxes } from '../inboxes.ts'
-import { holds, type Row, same, tally } from '../table.ts'
+import { SCOPE } from '../settings.ts'
 import { answersIn } from './sent.ts'
 
 const BROKEN = ['alert-fanout', 'anomaly-detector']

@@ -1,7 +1,8 @@
 /** What the gateway says of it afterwards: audit, executions, quota, and what nobody may read there. */
-import type { Api, Row as Data } from '../api.ts'
-import { at, SCOPE } from '../api.ts'
-import { holds, type Row, same, tally } from '../table.ts'
+import type { Api, Row as Data } from '../../api.ts'
+import { at } from '../../api.ts'
+import { holds, type Row, same, tally } from '../../table.ts'
+import { SCOPE } from '../settings.ts'
 
 /** In the audit once all held work is done; heartbeats, of which nobody knows how many there will be, are left out. */
 const AUDIT = [

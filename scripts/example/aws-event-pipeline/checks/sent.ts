@@ -1,5 +1,5 @@
 /** What send-telemetry.sh was answered, kind by kind. */
-import { type Row, same, tally } from '../table.ts'
+import { type Row, same, tally } from '../../table.ts'
 
 const KINDS: readonly (readonly [what: string, count: number, answers: string])[] = [
   ['Critical temperatures', 2, '2 × 200 rerouted'],
