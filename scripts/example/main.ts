@@ -15,6 +15,7 @@ interface Example {
 /** Read when it is the one: the pipeline's brings half of AWS along. */
 const examples: { readonly [name: string]: () => Promise<Example> } = {
   'aws-event-pipeline': () => import('./aws-event-pipeline/run.ts'),
+  'order-saga': () => import('./order-saga/run.ts'),
 }
 const LIMIT_MS = 240_000
 
