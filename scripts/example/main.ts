@@ -16,6 +16,7 @@ interface Example {
 const examples: { readonly [name: string]: () => Promise<Example> } = {
   'aws-event-pipeline': () => import('./aws-event-pipeline/run.ts'),
   'order-saga': () => import('./order-saga/run.ts'),
+  recipes: () => import('./recipes/run.ts'),
 }
 const LIMIT_MS = 240_000
 

@@ -39,7 +39,7 @@ describe.each(pages)('%s', (page) => {
       const { findings } = compileRules([{ file: page, text }], {
         names: {
           providers: ['chat', 'console'],
-          chains: ['look-then-tell'],
+          chains: ['look-then-tell', 'trip'],
           loops: { groupFlush: true, scheduled: true },
         },
         timezone: 'UTC',
@@ -78,7 +78,7 @@ describe.each(pages)('%s', (page) => {
     expect(files.filter((f) => !made(f) && !existsSync(join(root, f)))).toEqual([])
 
     const patterns = routes.map((r) => new RegExp(`^${r.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`))
-    const asked = [...text.matchAll(/http:\/\/127\.0\.0\.1:8080(\/[^\s'"?$`]*)/g)].map((m) => m[1]!)
+    const asked = [...text.matchAll(/http:\/\/127\.0\.0\.1:8080(\/(?:[^\s'"?$`]|\$id)*)/g)].map((m) => m[1]!)
     const named = codes(text).flatMap((c) => /^(?:GET|POST|PUT|DELETE) (\/[^\s?]*)/.exec(c)?.[1] ?? [])
     expect([...asked, ...named].filter((path) => !patterns.some((p) => p.test(path)))).toEqual([])
   })
