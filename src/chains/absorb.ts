@@ -14,8 +14,14 @@ export function absorbCancel(turn: Turn): void {
   const alone = fromParent && !waited ? { fromParent } : {}
   // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
   if (turn.run.cause) return
-  if (fromParent && turn.now >= turn.run.deadline) timeIsUp(turn, stepAt(turn.run), alone)
-  else turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...alone } })
+  const step = fromParent && stepAt(turn.run)
+  if (fromParent && turn.now >= turn.run.deadline) {
+    timeIsUp(turn, step, alone)
+    return
+  }
+  // It goes on there should its parent be brought back.
+  const stopped = step ? { step: groupOf(step) ?? step } : {}
+  turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...alone, ...stopped } })
 }
 
 /** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */

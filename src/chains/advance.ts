@@ -148,15 +148,17 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
     ...(where.chosen && { next: where.next ?? null }),
   })
   const { run } = turn
-  if (turn.now >= run.deadline && !run.cause && !run.paused && goesOn(turn, where)) timeIsUp(turn, key)
-  else if (where.fails && !turn.run.cause) fail(turn, key, result)
+  const { graph } = turn.from.chain
   const group = groupOf(key)
+  // What is done is done: brought back, it goes on with what follows.
+  const stopped = where.fails || group !== undefined ? key : graph ? undefined : (where.next ?? key)
+  if (turn.now >= run.deadline && !run.cause && !run.paused && goesOn(turn, where)) timeIsUp(turn, stopped)
+  else if (where.fails && !turn.run.cause) fail(turn, key, result)
   if (group !== undefined) {
     settleGroup(turn, group, endStep)
     fillGroup(turn, group, openStep)
     return
   }
-  const { graph } = turn.from.chain
   turn.complete = !where.fails && turn.run.open.length === 0 && !goesOn(turn, where)
   if (turn.run.cause) return
   if (graph) openReady(turn)
@@ -215,7 +217,7 @@ function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {
     return
   }
   const error = { code: 'too_many_steps', message: `it took ${MOST_STEPS_TAKEN} steps` }
-  turn.say({ type: 'stopping', cause: { status: 'failed', error, step: prev.step } })
+  turn.say({ type: 'stopping', cause: { status: 'failed', error } })
 }
 
 /** Of a graph: every step whose needs are met. */

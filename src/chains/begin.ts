@@ -1,3 +1,4 @@
+import { kinds } from '../core/hold.ts'
 import { openReady, openStep } from './advance.ts'
 import type { Loaded } from './loaded.ts'
 import { type Start, startOps } from './start.ts'
@@ -10,7 +11,12 @@ export function begin(turn: Turn): void {
   const { run, now } = turn
   turn.say({ type: 'began', deadline: Math.min(now + run.timeoutMs, run.latest ?? Number.POSITIVE_INFINITY) })
   const { graph, first } = turn.from.chain
-  if (Object.keys(turn.run.entered).length > 0) return
+  if (Object.keys(turn.run.entered).length > 0) {
+    // Brought back: what it waits for may begin under its lock.
+    for (const { child } of turn.run.open)
+      if (child !== undefined) turn.ops.push({ op: 'wake', kind: kinds.run, id: child })
+    return
+  }
   if (graph) openReady(turn)
   else openStep(turn, first[0]!, undefined)
 }

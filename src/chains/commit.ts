@@ -64,7 +64,7 @@ export async function commitTurn(
       ...putRun(turn, version, claim, dueAt, until),
       ...also,
       ...(hasEnded(run) || dueAt !== undefined ? leaveSlots(run) : enterSlots(run, until)),
-      ...(hasEnded(run) ? await handOver(state, scope, run, env.newId, turn.now) : []),
+      ...(hasEnded(run) ? await handOver(state, scope, run, env.newId) : []),
     ])
     if (answer.ok) return { kind: 'done' }
     // A try that was thought lost may have arrived after it was asked for.

@@ -72,6 +72,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (run.status === 'pending' && !run.cause) return takeLock()
     if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
+    if (runsOut(run, now)) return turns.look()
     if (!how.stopping() && !run.paused && (await doDue(now))) return
     if (!how.stopping()) flights.launch(turns.at, now, ground)
     if (turns.over) return
@@ -79,6 +80,11 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const mailAt = now + MAIL_MS
     await bell.wait(Math.min(mailAt, nextMoment(now)))
     if (clock.now() >= mailAt) turns.look()
+  }
+
+  /** What waits for a signal has waited long enough: one that was sent in time counts, so that is looked at first. */
+  function runsOut(run: Run, now: number): boolean {
+    return run.open.some((t) => (t.signal !== undefined || t.group) && dueOf(t) <= now && turns.readAt < dueOf(t))
   }
 
   /** Its lock, and so its time; or it is not its turn. */

@@ -283,7 +283,7 @@ export function createChains(deps: ChainsDeps): Chains {
     ...createViews(deps),
     ...createSummary(deps),
     ...createOperations({ ...deps, poke: tools.poke, woke: tools.woke }),
-    ...createReopening({ ...deps, owner, tools, begin: (scope, id) => track(begin(scope, id)) }),
+    ...createReopening({ ...deps, owner, tools, begin: (scope, id) => track(begin(scope, id)), woke: tools.woke }),
     ...definitions.api,
   }
 }

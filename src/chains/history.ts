@@ -80,6 +80,10 @@ export type Happening =
       readonly undone: readonly string[]
       /** It must wait for its lock again, in this place. */
       readonly lock?: NonNullable<Run['lock']>
+      /** Its root must have its lock again first. */
+      readonly under?: NonNullable<Run['under']>
+      /** Its parent's new deadline. */
+      readonly latest?: number
     }
 
 const without = (list: readonly string[], name: string): readonly string[] =>
@@ -154,8 +158,12 @@ export function evolve(r: Run, e: ChainEvent): Run {
       const { endedAt: _at, error: _error, endedBy: _by, cause: _cause, undone: _undone, ...rest } = r
       return {
         ...rest,
-        status: e.lock ? 'pending' : 'running',
+        status: e.lock || e.under || r.status === 'pending' ? 'pending' : 'running',
         ...(e.lock && { lock: e.lock }),
+        ...(e.under && { under: e.under }),
+        ...(e.latest !== undefined && { latest: e.latest }),
+        // It stays paused; from here on its time is another.
+        ...(r.paused && { paused: { ...r.paused, at: e.at } }),
         deadline: e.deadline,
         resumed: r.resumed + 1,
         done: r.done.filter((n) => !e.undone.includes(n)),
@@ -183,7 +191,8 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     return withStatus({
       ...next,
       entered: { ...r.entered, [e.step]: Math.max(r.entered[e.step] ?? 0, e.iteration + 1) },
-      done: without(r.done, e.step),
+      // One that is brought back by itself stays where it stood among those done.
+      done: e.alone ? r.done : without(r.done, e.step),
     })
   return withStatus({
     ...next,
@@ -228,9 +237,10 @@ function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
   const group = groupOf(e.step)
   if (group === undefined) {
     const goesOn = e.success || e.tolerated === true || e.next !== undefined
+    const stays = r.done.includes(e.step)
     return {
       ...next,
-      done: goesOn ? [...without(r.done, e.step), e.step] : r.done,
+      done: goesOn && !stays ? [...r.done, e.step] : r.done,
       failures: e.tolerated ? [...without(r.failures, e.step), e.step] : without(r.failures, e.step),
     }
   }

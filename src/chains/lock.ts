@@ -2,23 +2,26 @@ import type { Action, Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import { follow, type Json } from '../core/json.ts'
-import type { Op, StateStore } from '../core/state.ts'
-import type { Run } from './run.ts'
+import type { Entry, Op, StateStore } from '../core/state.ts'
+import { readRun } from './loaded.ts'
+import { hasEnded, type Run } from './run.ts'
 
 /**
  * Executions of one entity run one after another, in the order they were admitted.
  *
  * 1 The lock is an entry whose value is its holder. Who is admitted takes it if it is free, and stands in line in the same commit.
- * 2 The commit that ends the holder gives it to the first in line and wakes that one. A counter of arrivals, asked in the same
- *   commit, tells whether somebody has come to the line since it was looked at; then it is looked at again.
- * 3 Whoever waits looks again from time to time, so that nothing but time is lost with a lock whose entry is gone.
+ * 2 The commit that ends the holder gives it to the first in line and wakes that one. Whoever comes to the line changes an entry
+ *   beside the lock; where the line was empty, that commit asks that nobody has come since before it was looked at.
+ * 3 Who ends without holding it asks that nobody has given it to him meanwhile.
+ * 4 Whoever waits looks again from time to time, also whether the holder is still there: nothing but time is lost with a lock
+ *   that nobody gives away.
  */
-const ARRIVALS_MS = 86_400_000
+
 /** How often one that waits looks by itself. */
 export const LOOK_AGAIN_MS = 600_000
 
+type Lock = NonNullable<Run['lock']>
 const lockTag = (lock: string): string => `lock:${lock}`
-const arrivalsId = (lock: string): string => `chain_lock:${lock}`
 
 /** The value at `lock_by`, a path of the origin; undefined where it has none, and then nothing is locked. */
 export function entityOf(path: string, origin: Action): string | undefined {
@@ -30,72 +33,70 @@ export function entityOf(path: string, origin: Action): string | undefined {
 export const lockId = (path: string, entity: string): string => joinParts([path, entity])
 
 /** Takes the lock if it is free, and a place in line. `place` is a new id: ids sort in the order they were made. */
-export function lineUp(runId: string, lock: NonNullable<Run['lock']>, now: number, version: string): readonly Op[] {
-  const { id, place } = lock
+export function lineUp(runId: string, { id, place }: Lock, version: string): readonly Op[] {
   return [
     { op: 'put', kind: kinds.chainLock, id, value: runId, version, ifVersion: null, orSkip: true },
     { op: 'put', kind: kinds.chainLockWait, id: place, value: runId, version, tags: [lockTag(id)] },
-    { op: 'count', id: arrivalsId(id), by: 1, expiresAt: now + ARRIVALS_MS },
+    { op: 'put', kind: kinds.chainLockCame, id, value: runId, version },
   ]
 }
 
-/** Whether it is this one's turn. `take`: the lock's entry is gone, and these ops take it. */
+/** Whether it is this one's turn. `take`: the lock is nobody's any more, and this op takes it. */
 export async function turnOf(
   state: StateStore,
   scope: Scope,
-  run: Run,
+  { id, lock, under }: Run,
   version: string,
 ): Promise<{ readonly mine: boolean; readonly take?: Op }> {
-  const { lock } = run
+  if (under) return { mine: (await lockOf(state, scope, under.lock))?.value === under.root }
   if (!lock) return { mine: true }
-  const [entry] = await state.get([{ kind: kinds.chainLock, scope, id: lock.id }])
-  if (entry) return { mine: entry.value === run.id }
-  return {
-    mine: true,
-    take: { op: 'put', kind: kinds.chainLock, id: lock.id, value: run.id, version, ifVersion: null },
-  }
+  const entry = await lockOf(state, scope, lock.id)
+  if (entry?.value === id) return { mine: true }
+  if (entry && (await isOpen(state, scope, entry.value))) return { mine: false }
+  const ifVersion = entry?.version ?? null
+  return { mine: true, take: { op: 'put', kind: kinds.chainLock, id: lock.id, value: id, version, ifVersion } }
 }
 /** Once it has begun it is no longer in line. */
-export const outOfLine = (lock: NonNullable<Run['lock']>): Op => ({
-  op: 'delete',
-  kind: kinds.chainLockWait,
-  id: lock.place,
-})
+export const outOfLine = ({ place: id }: Lock): Op => ({ op: 'delete', kind: kinds.chainLockWait, id })
+
+async function lockOf(state: StateStore, scope: Scope, id: string): Promise<Entry | undefined> {
+  const [entry] = await state.get([{ kind: kinds.chainLock, scope, id }])
+  return entry
+}
+async function isOpen(state: StateStore, scope: Scope, id: string): Promise<boolean> {
+  const [entry] = await state.get([{ kind: kinds.run, scope, id }])
+  return entry !== undefined && !hasEnded(readRun(entry.value))
+}
 
 /** What the end of an execution does with its lock: ops for the same commit, all of which hold or none. */
-export async function handOver(
-  state: StateStore,
-  scope: Scope,
-  run: Run,
-  newId: () => string,
-  now: number,
-): Promise<readonly Op[]> {
+export async function handOver(state: StateStore, scope: Scope, run: Run, newId: () => string): Promise<readonly Op[]> {
   const { lock } = run
   if (!lock) return []
-  const [[entry], [arrivals], line] = await Promise.all([
-    state.get([{ kind: kinds.chainLock, scope, id: lock.id }]),
-    state.peek('count', scope, [arrivalsId(lock.id)]),
-    state.list(kinds.chainLockWait, scope, { tag: lockTag(lock.id), limit: 2 }),
+  const { id } = lock
+  const [entry, came] = await state.get([
+    { kind: kinds.chainLock, scope, id },
+    { kind: kinds.chainLockCame, scope, id },
   ])
-  if (entry?.value !== run.id) return [outOfLine(lock)]
+  const kind = kinds.chainLock
+  if (entry?.value !== run.id) {
+    const asItWas: Op = entry
+      ? { op: 'put', kind, id, value: entry.value, version: newId(), ifVersion: entry.version }
+      : { op: 'delete', kind, id, ifVersion: null }
+    return [asItWas, outOfLine(lock)]
+  }
+  // After the entry beside it: who comes from here on is seen by the commit.
+  const line = await state.list(kinds.chainLockWait, scope, { tag: lockTag(id), limit: 2 })
   const next = line.entries.find((e) => e.value !== run.id)
-  const seen = arrivals?.n ?? 0
+  const { version: ifVersion } = entry
+  if (next)
+    return [
+      outOfLine(lock),
+      { op: 'put', kind, id, value: next.value, version: newId(), ifVersion },
+      { op: 'wake', kind: kinds.run, id: next.value },
+    ]
   return [
-    // Somebody who came since then makes the count greater than nothing: look again.
-    { op: 'count', id: arrivalsId(lock.id), by: -seen, limit: 0, expiresAt: now + ARRIVALS_MS },
     outOfLine(lock),
-    ...(next
-      ? ([
-          {
-            op: 'put',
-            kind: kinds.chainLock,
-            id: lock.id,
-            value: next.value,
-            version: newId(),
-            ifVersion: entry.version,
-          },
-          { op: 'wake', kind: kinds.run, id: next.value },
-        ] as const)
-      : ([{ op: 'delete', kind: kinds.chainLock, id: lock.id, ifVersion: entry.version }] as const)),
+    { op: 'delete', kind, id, ifVersion },
+    { op: 'delete', kind: kinds.chainLockCame, id, ifVersion: came?.version ?? null },
   ]
 }

@@ -37,6 +37,8 @@ export interface Run {
   readonly priority: Priority
   /** What it must hold before it may begin, and its place among those who wait for it. */
   readonly lock?: { readonly id: string; readonly place: string }
+  /** Brought back below a root that must have its lock again first. */
+  readonly under?: { readonly lock: string; readonly root: string }
   readonly entity?: string
   /** Names of the semaphores it must be inside of while a node drives it. */
   readonly limits?: readonly { readonly id: string; readonly max: number }[]

@@ -99,7 +99,7 @@ export function startOps(
     },
     { op: 'put', kind: kinds.step, id: beginningId(s.id), value: JSON.stringify(beginning), version },
     putHistory(s.id, 0, [startedEvent(first, now), ...(opened?.events ?? [])], version),
-    ...(run.lock ? lineUp(s.id, run.lock, now, version) : []),
+    ...(run.lock ? lineUp(s.id, run.lock, version) : []),
   ]
   return { ops, run, beginning }
 }

@@ -36,6 +36,8 @@ export class Turns {
   over = false
   /** There are messages that have not been looked at. */
   mail: boolean
+  /** When the inbox was read last. Milliseconds. */
+  readAt: number
   /** The inbox must be read before it is looked at; what was loaded is as good. */
   #stale = false
   #last: Promise<unknown> = Promise.resolve()
@@ -46,6 +48,7 @@ export class Turns {
     this.#aloft = aloft
     this.at = loaded
     this.mail = loaded.inbox.length > 0
+    this.readAt = tools.env.clock.now()
   }
 
   /**
@@ -85,7 +88,8 @@ export class Turns {
     return done
   }
   async #readInbox(): Promise<void> {
-    const { state } = this.#tools
+    const { state, env } = this.#tools
+    this.readAt = env.clock.now()
     const got = await this.ask(() => readInbox(state, this.at.scope, this.at.run.id))
     if (got) this.at = { ...this.at, inbox: got.answer }
   }

@@ -32,6 +32,8 @@ export const kinds = {
   /** Who holds an entity's lock, and who waits for it. */
   chainLock: 'chain_lock',
   chainLockWait: 'chain_lock_wait',
+  /** Changed by whoever comes to a lock's line, so that who leaves sees it. */
+  chainLockCame: 'chain_lock_came',
   /** Definitions as they came into force through the API. */
   chainVersion: 'chain_version',
   /** Audit records on their way to an audit that lives elsewhere. */

@@ -123,6 +123,25 @@ describe('a signal', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
   })
 
+  it('reaches members of a group', async () => {
+    const w = await world(
+      [chain({ name: 'both', parallel: { branches: [waits('a', 'one'), waits('b', 'two')] } }, step('after'))],
+      { p: {} },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+    await chains.signal(scope, id, said('two', 'x'))
+    await chains.signal(scope, id, said('one', 'y'))
+    await w.env.clock.settle()
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(stepsOf(view)['both']).toMatchObject({
+      output: { body: { a: { body: { payload: 'y' } }, b: { body: { payload: 'x' } } } },
+    })
+  })
+
   it('from another node reaches an execution that a node drives', async () => {
     const h = held()
     const w = await world(
@@ -248,5 +267,31 @@ describe('a signal and its time limit', () => {
     expect(stepsOf(await second.get(scope, early))['ask']).toMatchObject({ output: { body: { payload: 'in time' } } })
     expect(stepsOf(await second.get(scope, late))['ask']).toMatchObject({ output: { body: { timed_out: true } } })
     expect(await inbox(w)).toEqual([])
+  })
+
+  it('said by another node just before the limit counts for an execution that is acting elsewhere', async () => {
+    const h = held()
+    const w = await world(
+      [
+        {
+          name: 'line',
+          steps: [
+            { ...step('slow'), needs: [] },
+            { name: 'ask', needs: [], wait_for_signal: { signal: 'go', timeout_seconds: 12, on_timeout: 'continue' } },
+          ],
+        },
+      ],
+      { p: { script: [h.answer], timeoutMs: 60_000 } },
+    )
+    const chains = await w.node()
+    const other = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.advance(11_000)
+    await other.signal(scope, id, said('go', 'in time'))
+    await w.env.clock.advance(2000)
+    expect(stepsOf(await chains.get(scope, id))['ask']).toMatchObject({ output: { body: { payload: 'in time' } } })
+    h.finish(OK)
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
   })
 })

@@ -1,0 +1,162 @@
+import { describe, expect, it } from 'vitest'
+import type { Chains } from '../../src/chains/chains.ts'
+import type { JsonObject } from '../../src/core/json.ts'
+import { badRequest, held, OK } from '../fakes/provider.ts'
+import { letters, line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
+
+const fails = badRequest()
+const sent = (w: World) => Object.fromEntries(Object.entries(w.providers).map(([name, p]) => [name, p.sent.length]))
+async function ended(w: World, chains: Chains, name = 'line'): Promise<string> {
+  const id = await start(w, chains, w.memory.state, name)
+  await w.env.clock.settle()
+  return id
+}
+const back = (to: string) => ({ step: to, by: 'ann' })
+const ask = (signal: string, more: JsonObject = {}) => ({ name: signal, wait_for_signal: { signal }, ...more })
+
+describe('reset', () => {
+  it('goes back to a step: it and those after it run again under new tokens, those before do not', async () => {
+    const w = await world(
+      [line(step('a', 'a'), step('b', 'b', { payload_template: { saw: '{{prev.body.n}}' } }), step('c', 'c'))],
+      { a: { script: [{ status: 200, body: { n: 7 } }] }, b: {}, c: {} },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    expect(await chains.reset(scope, id, back('b'))).toEqual({
+      chain_id: id,
+      chain_name: 'line',
+      reset_to: 'b',
+      steps: ['b', 'c'],
+    })
+    await w.env.clock.settle()
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'completed', resumed: 1, last_step: 'c' })
+    expect(sent(w)).toEqual({ a: 1, b: 2, c: 2 })
+    for (const name of ['b', 'c']) {
+      expect(new Set(w.providers[name]!.sent.map((s) => s.token)).size).toBe(2)
+      expect(stepsOf(view)[name]).toMatchObject({ iteration: 1 })
+    }
+    expect(w.providers['b']!.sent[1]!.request).toMatchObject({ payload: { saw: 7 } })
+  })
+
+  it('to the step that failed, with its letter; and says which steps there are', async () => {
+    const w = await world([line(step('a', 'a'), step('b', 'b'), step('c', 'c'))], {
+      a: {},
+      b: { script: [fails, OK] },
+      c: {},
+    })
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    await expect(chains.reset(scope, id, back('x'))).rejects.toMatchObject({ status: 422, code: 'unknown_step' })
+    await expect(chains.reset(scope, id, back('c'))).rejects.toMatchObject({ status: 409, code: 'step_not_taken' })
+    await expect(chains.reset(scope, 'nothing', back('c'))).rejects.toMatchObject({ status: 404 })
+    await chains.reset(scope, id, back('a'))
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(sent(w)).toEqual({ a: 2, b: 2, c: 1 })
+    // The step it has not gone back to was not done: its letter is for what is no longer to be.
+    expect(await letters(w)).toHaveLength(1)
+  })
+
+  it('of a graph runs again what needs the step, and lets the rest be', async () => {
+    const w = await world(
+      [
+        {
+          name: 'line',
+          steps: [
+            { ...step('a', 'a'), needs: [] },
+            { ...step('b', 'b'), needs: ['a'] },
+            { ...step('x', 'x'), needs: [] },
+            { ...step('last', 'last'), needs: ['b', 'x'] },
+          ],
+        },
+      ],
+      { a: {}, b: {}, x: {}, last: {} },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    await chains.reset(scope, id, back('b'))
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(sent(w)).toEqual({ a: 1, b: 2, x: 1, last: 2 })
+  })
+
+  it('of a paused graph leaves what waits beside it waiting', async () => {
+    const w = await world(
+      [
+        {
+          name: 'line',
+          steps: [
+            { ...step('a', 'a'), needs: [] },
+            { ...ask('b'), needs: ['a'] },
+            { ...ask('x'), needs: [] },
+            { name: 'sub', needs: ['a'], sub_chain: 'inner' },
+          ],
+        },
+        { name: 'inner', steps: [ask('in')] },
+      ],
+      { a: {} },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    await expect(chains.reset(scope, id, back('a'))).rejects.toMatchObject({ status: 409, code: 'chain_running' })
+    const before = stepsOf(await chains.get(scope, id))
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    await chains.reset(scope, id, back('a'))
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', paused_by: 'ann' })
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    const after = stepsOf(await chains.get(scope, id))
+    expect(after['x']).toEqual(before['x'])
+    expect(after['b']).toMatchObject({ iteration: 1, status: 'waiting' })
+    // Nobody waits for the first child any more, so it was told to end.
+    expect(after['sub']!['child_chain_id']).not.toBe(before['sub']!['child_chain_id'])
+    expect(await chains.get(scope, before['sub']!['child_chain_id'] as string)).toMatchObject({ status: 'cancelled' })
+    for (const name of ['b', 'x']) await chains.signal(scope, id, { name, payload: null, by: 'ann' })
+    await chains.signal(scope, after['sub']!['child_chain_id'] as string, { name: 'in', payload: null, by: 'ann' })
+    for (let i = 0; i < 3; i++) await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(sent(w)).toEqual({ a: 2 })
+  })
+
+  it('of a paused child its parent goes on waiting', async () => {
+    const w = await world(
+      [line({ name: 'sub', sub_chain: 'inner' }), { name: 'inner', steps: [step('a', 'a'), ask('in')] }],
+      { a: {} },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    const child = stepsOf(await chains.get(scope, id))['sub']!['child_chain_id'] as string
+    await chains.pause(scope, child, 'ann')
+    await w.env.clock.settle()
+    await chains.reset(scope, child, back('a'))
+    await chains.resume(scope, child, 'ann')
+    await chains.signal(scope, child, { name: 'in', payload: null, by: 'ann' })
+    for (let i = 0; i < 3; i++) await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(sent(w)).toEqual({ a: 2 })
+  })
+
+  it('is refused while a step is under way in it', async () => {
+    const h = held()
+<<<<<<< Updated upstream
+    const w = await world([line(step('a', 'a'), step('b', 'b'))], { a: {}, b: { script: [h.answer] } })
+=======
+    const w = await world([line(step('a', 'a'), step('b', 'b'), step('c', 'c'))], {
+      a: {},
+      b: { script: [h.answer] },
+      c: {},
+    })
+>>>>>>> Stashed changes
+    const chains = await w.node()
+    const id = await ended(w, chains)
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    await expect(chains.reset(scope, id, back('a'))).rejects.toMatchObject({ status: 409, code: 'chain_moved_on' })
+    h.finish(OK)
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', paused_by: 'ann' })
+  })
+})
