@@ -21,33 +21,21 @@ export interface Reopening {
 }
 
 /** Ended without its work being done, and none of it was undone: it may go on where it stopped. */
-<<<<<<< Updated upstream
-export const isUnfinished = (r: Run): boolean =>
-  hasEnded(r) &&
-  !r.undone &&
-  r.cause?.step !== undefined &&
-  (r.status === 'failed' || r.status === 'timed_out' || (r.status === 'cancelled' && r.cause.fromParent === true))
-=======
 export function isUnfinished(r: Run): boolean {
   if (!hasEnded(r) || r.undone) return false
   if (r.status === 'timed_out') return true
   // One that was cancelled by somebody has no step to go on at.
   return (r.status === 'failed' || r.status === 'cancelled') && r.cause?.step !== undefined
 }
->>>>>>> Stashed changes
 
 /**
  * Where an execution is to go on, with what is to be done again: the step that failed it; of a graph every step that was begun and
  * not done; of one that was done but for some steps, only these (`alone`).
  */
-<<<<<<< Updated upstream
-export function unfinishedSteps(run: Run, chain: Chain): { readonly steps: readonly string[]; readonly alone: boolean } {
-=======
 export function unfinishedSteps(
   run: Run,
   chain: Chain,
 ): { readonly steps: readonly string[]; readonly alone: boolean } {
->>>>>>> Stashed changes
   const at = run.cause?.step
   // Steps that were brought back by themselves stay done while they run.
   if (run.status === 'partially_completed' || (at !== undefined && run.done.includes(at)))

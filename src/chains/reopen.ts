@@ -63,12 +63,8 @@ export function createReopening(deps: ReopenDeps): Pick<Chains, 'retry' | 'reset
     async resumeFromDeadLetter({ scope, chainId, step, iteration }, also) {
       const found = await find(scope, chainId)
       const { run } = found
-<<<<<<< Updated upstream
-      if (!hasEnded(run) || run.status === 'completed' || run.status === 'cancelled') throw movedOn(`it is ${run.status}`)
-=======
       if (!hasEnded(run) || run.status === 'completed' || run.status === 'cancelled')
         throw movedOn(`it is ${run.status}`)
->>>>>>> Stashed changes
       const at = await loaded(state, scope, run, tools)
       const { steps, alone } = mayRetry(at)
       const top = groupOf(step) ?? step

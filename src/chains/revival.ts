@@ -50,17 +50,7 @@ export async function loaded(state: StateStore, scope: Scope, run: Run, tools: T
  * Brings an execution back, in one commit with all that wait for it and all below that it waits for again. What has been done stands:
  * each goes on where it stopped, under new iterations and so new tokens.
  */
-<<<<<<< Updated upstream
-export async function revive(
-  deps: RevivalDeps,
-  scope: Scope,
-  found: Found,
-  how: How,
-  change: Change,
-): Promise<void> {
-=======
 export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how: How, change: Change): Promise<void> {
->>>>>>> Stashed changes
   const { state, env, owner, tools } = deps
   const now = env.clock.now()
   const line = await lineOf(deps, scope, found)
@@ -69,14 +59,10 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
   const ops: Op[] = [...(how.also ?? [])]
   let count = 0
 
-<<<<<<< Updated upstream
-  async function bring({ entry, run }: Found, above?: { readonly deadline: number; readonly root: Run }): Promise<void> {
-=======
   async function bring(
     { entry, run }: Found,
     above?: { readonly deadline: number; readonly root: Run },
   ): Promise<void> {
->>>>>>> Stashed changes
     if (++count > MOST_AT_ONCE)
       throw new Problem(409, 'too_many_failed', `more than ${MOST_AT_ONCE} executions would have to be brought back`)
     const at = await loaded(state, scope, run, tools)

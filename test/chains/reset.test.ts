@@ -141,15 +141,11 @@ describe('reset', () => {
 
   it('is refused while a step is under way in it', async () => {
     const h = held()
-<<<<<<< Updated upstream
-    const w = await world([line(step('a', 'a'), step('b', 'b'))], { a: {}, b: { script: [h.answer] } })
-=======
     const w = await world([line(step('a', 'a'), step('b', 'b'), step('c', 'c'))], {
       a: {},
       b: { script: [h.answer] },
       c: {},
     })
->>>>>>> Stashed changes
     const chains = await w.node()
     const id = await ended(w, chains)
     await chains.pause(scope, id, 'ann')

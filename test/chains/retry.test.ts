@@ -2,22 +2,13 @@ import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
-<<<<<<< Updated upstream
-import { badRequest, OK, type Scripted } from '../fakes/provider.ts'
-import { letters, line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
-=======
 import { badRequest, held, OK, type Scripted } from '../fakes/provider.ts'
 import { letters, line, pullFor, scope, start, step, stepsOf, type World, world } from './set-up.ts'
->>>>>>> Stashed changes
 
 const fails = badRequest()
 const tokens = (w: World, p: string) => w.providers[p]!.sent.map((s) => s.token)
 const once = (w: World, ...names: string[]) => {
-<<<<<<< Updated upstream
-  for (const name of names) expect(w.providers[name]!.sent, name).toHaveLength(1)
-=======
   for (const name of names) expect(w.providers[name]?.sent, name).toHaveLength(1)
->>>>>>> Stashed changes
 }
 const script = (...s: Scripted[]) => ({ script: s })
 async function ended(w: World, chains: Chains, name: string): Promise<string> {
@@ -223,8 +214,6 @@ describe('retry', () => {
   })
 })
 
-<<<<<<< Updated upstream
-=======
 describe('retry of what ran out of time', () => {
   it('between two steps goes on with the second, which sees the first', async () => {
     const h = held()
@@ -321,7 +310,6 @@ describe('retry of what ran out of time', () => {
   })
 })
 
->>>>>>> Stashed changes
 describe('retry and sub-chains', () => {
   const inner = { name: 'inner', steps: [step('in', 'in'), step('in2', 'in2')] }
   const outer = (more: JsonObject = {}) => line({ name: 'sub', sub_chain: 'inner', ...more }, step('after', 'q'))
