@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
 import { toOutbox } from './outbox.ts'
-import { batching } from './sqlite/channel.ts'
+import { type Arming, batching, nextTurn } from './sqlite/channel.ts'
 import { packWrites } from './sqlite/codec.ts'
 import type { Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
@@ -69,14 +69,20 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     await writer.value.close()
     throw reader.reason
   }
-  const arm = (start: () => void): void => void setImmediate(start)
+  const turn: Arming['turn'] = (then) => void setImmediate(then)
   return storeOver({
-    writer: batching(writer.value, arm, StateUnknown),
-    reader: batching(reader.value, arm, StateUnavailable),
+    writer: batching(writer.value, { turn, ...GATHERING }, StateUnknown),
+    reader: batching(reader.value, nextTurn(turn), StateUnavailable),
     newId,
     prepare,
   })
 }
+
+/**
+ * Whoever has just been answered asks again at once, and is worth a few turns of the loop: one commit for sixty costs little more than
+ * one for thirty. A lone caller waits two empty turns, some microseconds beside an fsync.
+ */
+const GATHERING = { quiet: 2, most: 16 }
 
 const end = (e: Error): void => {
   process.stderr.write(`the store failed and cannot go on: ${e.message}\n`)

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op } from '../../src/core/state.ts'
-import { batching } from '../../src/state/sqlite/channel.ts'
+import { batching, nextTurn } from '../../src/state/sqlite/channel.ts'
 import { Engine, type Write } from '../../src/state/sqlite/engine.ts'
 import { Fatal } from '../../src/state/sqlite/failure.ts'
 import { openHere } from '../../src/state/sqlite/here.ts'
@@ -158,10 +158,14 @@ describe('the channel', () => {
         },
         close: async () => {},
       },
-      queueMicrotask,
+      nextTurn(queueMicrotask),
       StateUnknown,
     )
-    const reader = batching<never>({ run: async () => [], close: async () => {} }, queueMicrotask, StateUnavailable)
+    const reader = batching<never>(
+      { run: async () => [], close: async () => {} },
+      nextTurn(queueMicrotask),
+      StateUnavailable,
+    )
     const { state } = storeOver({ writer, reader, newId: env.newId })
     await state.commit(scope, [put('a')])
     dies = true
@@ -188,7 +192,7 @@ describe('the channel', () => {
         },
         close: async () => {},
       },
-      queueMicrotask,
+      nextTurn(queueMicrotask),
       StateUnknown,
     )
     const first = channel.call(1)
@@ -202,6 +206,42 @@ describe('the channel', () => {
     expect(sizes).toEqual([1, 3])
     await channel.close()
     await expect(channel.call(5)).rejects.toThrow(StateUnavailable)
+  })
+  it('a batch gathers as long as turns bring more, and no longer than it is told', async () => {
+    const sizes: number[] = []
+    const turns: (() => void)[] = []
+    const channel = batching<number>(
+      {
+        async run(batch) {
+          sizes.push(batch.length)
+          return batch.map((n) => [0, n])
+        },
+        close: async () => {},
+      },
+      { turn: (then) => void turns.push(then), quiet: 2, most: 5 },
+      StateUnknown,
+    )
+    const turn = (): void => turns.shift()!()
+    const alone = channel.call(1)
+    turn()
+    turn()
+    expect(sizes).toEqual([])
+    turn() // the second in succession that brought nothing
+    expect(await alone).toBe(1)
+
+    const many = Array.from({ length: 7 }, (_, i) => {
+      const called = channel.call(i)
+      if (i < 5) turn()
+      return called
+    })
+    expect(sizes).toEqual([1, 5])
+    await Promise.all(many.slice(0, 5))
+    const closed = channel.close()
+    expect(await Promise.all(many)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    await closed
+    expect(sizes).toEqual([1, 5, 2])
+    for (const late of turns) late()
+    expect(sizes).toEqual([1, 5, 2])
   })
 })
 

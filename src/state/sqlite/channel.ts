@@ -21,14 +21,25 @@ interface Waiting<C> {
 /** A transaction longer than this keeps its first callers waiting for the last. */
 const LARGEST = 1024
 
+/** When a batch that could begin does begin. */
+export interface Arming {
+  /** Calls back at the end of the running turn. */
+  readonly turn: (then: () => void) => void
+  /** It begins after so many turns one after another that brought no call, */
+  readonly quiet: number
+  /** and after so many turns at the latest. */
+  readonly most: number
+}
+/** At the end of the turn, so that calls made together travel together. */
+export const nextTurn = (turn: Arming['turn']): Arming => ({ turn, quiet: 0, most: 1 })
+
 /**
  * Group commit: calls that come while a batch is under way form the next one, so the batch grows with the load and a lone call
- * does not wait. `arm` puts the start off to the end of the running turn, so that calls made together travel together.
- * `lost` says what callers of a batch that was never answered are told.
+ * does not wait. `arming` says when it begins. `lost` says what callers of a batch that was never answered are told.
  */
 export function batching<C>(
   carrier: Carrier<C>,
-  arm: (start: () => void) => void,
+  arming: Arming,
   lost: typeof StateUnavailable | typeof StateUnknown,
 ): Channel<C> {
   let waiting: Waiting<C>[] = []
@@ -36,7 +47,7 @@ export function batching<C>(
   let armed = false
   let dead: Error | undefined
 
-  const start = (): void => {
+  const begin = (): void => {
     armed = false
     if (inFlight !== undefined || waiting.length === 0) return
     const batch = waiting.length > LARGEST ? waiting.splice(0, LARGEST) : waiting
@@ -46,8 +57,14 @@ export function batching<C>(
   const rearm = (): void => {
     if (armed || inFlight !== undefined) return
     armed = true
-    arm(start)
+    gather(0, 0, 0)
   }
+  const gather = (turns: number, quiet: number, seen: number): void =>
+    arming.turn(() => {
+      const still = waiting.length === seen ? quiet + 1 : 0
+      if (still >= arming.quiet || turns + 1 >= arming.most || waiting.length >= LARGEST) begin()
+      else gather(turns + 1, still, waiting.length)
+    })
   async function carry(batch: readonly Waiting<C>[]): Promise<void> {
     try {
       const answers = await carrier.run(batch.map((w) => w.call))
@@ -73,7 +90,7 @@ export function batching<C>(
       }),
     async close() {
       while (inFlight !== undefined || waiting.length > 0) {
-        if (inFlight === undefined) start()
+        if (inFlight === undefined) begin()
         await inFlight
       }
       dead ??= new StateUnavailable('the store is closed')

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import { batching, type Carrier } from './channel.ts'
+import { batching, type Carrier, nextTurn } from './channel.ts'
 import { type Answer, Engine, type Write } from './engine.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { type Channels, type Opened, storeOver } from './store.ts'
@@ -38,8 +38,8 @@ export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOp
     close: async () => {},
   }
   return storeOver({
-    writer: batching(writer, queueMicrotask, StateUnknown),
-    reader: batching(reader, queueMicrotask, StateUnavailable),
+    writer: batching(writer, nextTurn(queueMicrotask), StateUnknown),
+    reader: batching(reader, nextTurn(queueMicrotask), StateUnavailable),
     newId,
     prepare,
   })
