@@ -255,6 +255,8 @@ export const each = (name: string, items: Json, one: JsonObject, more: JsonObjec
   for_each: { items, step: one, ...more },
   ...own,
 })
+export const choice = (name: string, condition: JsonObject, yes: string, no: string): JsonObject =>
+  Object.fromEntries(Object.entries({ name, condition, else: no }).concat([['then', yes]]))
 /** A provider's answer after a while. */
 export const slow =
   (env: TestEnv, ms: number, answer: Scripted = OK): Scripted =>
