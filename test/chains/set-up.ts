@@ -122,7 +122,7 @@ export interface World {
   node(
     store?: StateStore,
     more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher },
-  ): Promise<Chains>
+  ): Promise<Chains & { reload(routes: Routes): void }>
   readonly providers: Readonly<Record<string, ScriptedProvider>>
   readonly routes: Map<string, Route>
 }
@@ -169,17 +169,18 @@ export async function world(
         breakers: new Map(settings),
       })
       const routesHere = more.routes ?? routes
+      const deliver = createDeliver({
+        providers: routesHere,
+        breakers,
+        env,
+        signer: lineageSigner('a secret of the tests'),
+      })
       const chains = createChains({
         forward: () => [],
         dispatch: () => more.dispatch ?? noDispatch,
         state: store,
         env,
-        deliver: createDeliver({
-          providers: routesHere,
-          breakers,
-          env,
-          signer: lineageSigner('a secret of the tests'),
-        }),
+        deliver,
         control: await memory.state.control('chains'),
         switches: await memory.state.control('chain_switches'),
         tests,
@@ -195,7 +196,7 @@ export async function world(
       })
       const errors = chains.setDefinitions(definitions).filter((i) => i.severity === 'error')
       if (errors.length > 0) throw new Error(JSON.stringify(errors))
-      return chains
+      return { ...chains, reload: (routes) => void deliver.update(routes) }
     },
   }
 }
