@@ -69,7 +69,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (turns.mail) return turns.absorb()
     const { run } = turns.at
     const now = clock.now()
-    if (run.status === 'pending' && !run.cause) return takeLock()
+    if (run.status === 'pending' && !run.cause) return run.paused ? giveBack(restsUntil(now)) : takeLock()
     if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()

@@ -48,8 +48,10 @@ export function settleGroup(turn: Turn, key: string, endStep: EndStep): void {
   let task = turn.task(key)
   if (!task?.group || !plan) return
   let verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)
-  if (verdict.kind === 'stop') {
-    stopGroup(turn, key, 'join')
+  // What its time has cut short has not failed by itself.
+  const late = task.until !== undefined && turn.now >= task.until
+  if (verdict.kind === 'stop' || (late && !(verdict.kind === 'over' && verdict.success))) {
+    stopGroup(turn, key, late ? 'timeout' : 'join')
     task = turn.task(key)
     if (!task?.group) return
     verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)

@@ -139,9 +139,9 @@ export function evolve(r: Run, e: ChainEvent): Run {
       return withStatus({ ...rest, open, deadline: e.deadline })
     }
     case 'stopping': {
-      // What is about to end is not paused any more.
-      const { paused: _p, ...rest } = r
-      return { ...rest, cause: e.cause }
+      const { paused, ...rest } = r
+      // What others end is not paused any more; what failed meanwhile is not undone before somebody says so.
+      return { ...rest, ...(paused && e.cause.status === 'failed' && { paused }), cause: e.cause }
     }
     case 'compensating':
       return { ...r, status: 'compensating', deadline: e.deadline, undone: { ok: 0, failed: 0 } }

@@ -14,6 +14,7 @@ import type { Route, Routes } from '../../src/delivery/route.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { OK, type Scripted, type ScriptedProvider, scriptedProvider } from '../fakes/provider.ts'
 import { type MemoryState, memoryState } from '../fakes/store.ts'
+import { type Watch, watched } from './watch.ts'
 
 export const scope: Scope = ['iot', 'hq']
 let actions = 0
@@ -114,12 +115,14 @@ export type Given = Partial<Omit<Route, 'provider'>> & {
 }
 export interface World {
   readonly env: TestEnv
+  /** What was committed, looked at as it was. */
+  readonly watch: Watch
   readonly memory: MemoryState
   /** Another process on the same data: its own claims, the same providers. */
   node(
     store?: StateStore,
     more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher },
-  ): Promise<Chains>
+  ): Promise<Chains & { reload(routes: Routes): void }>
   readonly providers: Readonly<Record<string, ScriptedProvider>>
   readonly routes: Map<string, Route>
 }
@@ -131,10 +134,17 @@ const noDispatch: Dispatcher = {
 export async function world(
   definitions: readonly Json[],
   given: Readonly<Record<string, Given>>,
-  opts: { config?: Partial<ChainsConfig>; redacted?: readonly string[]; thresholds?: Record<string, number> } = {},
+  opts: {
+    config?: Partial<ChainsConfig>
+    redacted?: readonly string[]
+    thresholds?: Record<string, number>
+    env?: TestEnv
+  } = {},
 ): Promise<World> {
-  const env = testEnv()
-  const memory = await memoryState(env)
+  const env = opts.env ?? testEnv()
+  const opened = await memoryState(env)
+  const watch = watched(opened.state)
+  const memory: MemoryState = { ...opened, state: watch.store }
   const providers: Record<string, ScriptedProvider> = {}
   const routes = new Map<string, Route>()
   for (const [name, { provider, script, ...route }] of Object.entries(given)) {
@@ -144,6 +154,7 @@ export async function world(
   const redact = compileRedact({ enabled: true, fields: opts.redacted ?? [], placeholder: '[REDACTED]' })
   return {
     env,
+    watch,
     memory,
     providers,
     routes,
@@ -158,17 +169,18 @@ export async function world(
         breakers: new Map(settings),
       })
       const routesHere = more.routes ?? routes
+      const deliver = createDeliver({
+        providers: routesHere,
+        breakers,
+        env,
+        signer: lineageSigner('a secret of the tests'),
+      })
       const chains = createChains({
         forward: () => [],
         dispatch: () => more.dispatch ?? noDispatch,
         state: store,
         env,
-        deliver: createDeliver({
-          providers: routesHere,
-          breakers,
-          env,
-          signer: lineageSigner('a secret of the tests'),
-        }),
+        deliver,
         control: await memory.state.control('chains'),
         switches: await memory.state.control('chain_switches'),
         tests,
@@ -184,7 +196,7 @@ export async function world(
       })
       const errors = chains.setDefinitions(definitions).filter((i) => i.severity === 'error')
       if (errors.length > 0) throw new Error(JSON.stringify(errors))
-      return chains
+      return { ...chains, reload: (routes) => void deliver.update(routes) }
     },
   }
 }
@@ -233,6 +245,38 @@ export const step = (name: string, provider = 'p', more: JsonObject = {}) => ({
   action_type: 'x',
   ...more,
 })
+/** Steps at once. */
+export const both = (name: string, branches: readonly JsonObject[], more: JsonObject = {}, own: JsonObject = {}) => ({
+  name,
+  parallel: { branches, ...more },
+  ...own,
+})
+export const each = (name: string, items: Json, one: JsonObject, more: JsonObject = {}, own: JsonObject = {}) => ({
+  name,
+  for_each: { items, step: one, ...more },
+  ...own,
+})
+export const choice = (name: string, condition: JsonObject, yes: string, no: string): JsonObject =>
+  Object.fromEntries(Object.entries({ name, condition, else: no }).concat([['then', yes]]))
+/** A provider's answer after a while. */
+export const slow =
+  (env: TestEnv, ms: number, answer: Scripted = OK): Scripted =>
+  async (sent) => {
+    await env.clock.sleep(ms)
+    if (answer instanceof Error) throw answer
+    return typeof answer === 'function' ? answer(sent) : answer
+  }
+/** Lets everything run that can without time passing. */
+export async function quiet(w: Pick<World, 'env' | 'watch'>): Promise<void> {
+  for (let before = -1; before !== w.watch.commits; ) {
+    before = w.watch.commits
+    await w.env.clock.settle()
+  }
+}
+/** Payloads of what was sent, in order. */
+export const payloads = (p: ScriptedProvider | undefined) =>
+  (p?.sent ?? []).map((s) => (s.request as { readonly payload: JsonObject }).payload)
+
 export const line = (...steps: JsonObject[]) => ({ name: 'line', timeout_seconds: 100, steps })
 export const pullFor = async (
   w: { env: { clock: { advance(ms: number): Promise<void> } } },

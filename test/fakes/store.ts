@@ -2,7 +2,7 @@ import { auditStore } from '../../src/audit/scan.ts'
 import type { AuditRows, AuditStore } from '../../src/core/audit.ts'
 import type { Env } from '../../src/core/env.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
-import type { StateStore } from '../../src/core/state.ts'
+import type { Op, StateStore } from '../../src/core/state.ts'
 import { openHere } from '../../src/state/sqlite/here.ts'
 import { openWriter } from '../../src/state/sqlite/schema.ts'
 
@@ -103,5 +103,42 @@ export function replyLost(base: StateStore, lose: (n: number) => boolean): State
     ...base,
     commit: (...a) => write(() => base.commit(...a)),
     claim: (...a) => write(() => base.claim(...a)),
+  }
+}
+
+export interface Gated extends StateStore {
+  /** Answers held back. */
+  readonly waiting: number
+  /** Lets what is held back through, and all that comes. */
+  open(): void
+}
+
+/** A store that does what it is asked at once, but whose answers to some calls come only when told to. `late`: it does those only then. */
+export function gated(
+  base: StateStore,
+  holds: {
+    readonly commit?: (ops: readonly Op[]) => boolean
+    readonly list?: (kind: string) => boolean
+    readonly late?: boolean
+  },
+): Gated {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let waiting = 0
+  async function held<T>(is: boolean | undefined, act: () => Promise<T>): Promise<T> {
+    if (!is) return act()
+    const answer = holds.late ? undefined : act()
+    waiting++
+    await promise
+    waiting--
+    return answer ?? act()
+  }
+  return {
+    ...base,
+    commit: (scope, ops, o) => held(holds.commit?.(ops), () => base.commit(scope, ops, o)),
+    list: (kind, ...a) => held(holds.list?.(kind), () => base.list(kind, ...a)),
+    open: () => resolve(),
+    get waiting() {
+      return waiting
+    },
   }
 }

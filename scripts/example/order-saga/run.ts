@@ -17,7 +17,7 @@ export async function run(folder: string): Promise<readonly Row[]> {
     ])
 
   say('orders')
-  const first = await gateway(4)
+  const first = await gateway(6)
   const rows = [...(await orderRows(openShop(`http://${first.at}`, receiver), receiver))]
   rows.push(same('This gateway ends with', 0, await first.stop()))
 

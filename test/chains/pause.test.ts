@@ -1,0 +1,195 @@
+import { describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
+import { held, OK, unavailable } from '../fakes/provider.ts'
+import { actionOf, line, pullFor, scope, start, step, stepsOf, world } from './set-up.ts'
+
+const ask = (more: JsonObject = {}) => ({ name: 'ask', wait_for_signal: { signal: 'go', ...more } })
+const said = { name: 'go', payload: null, by: 'ann' }
+
+describe('pause', () => {
+  it('lets a step under way finish and begins no other, until it is resumed', async () => {
+    const h = held()
+    const w = await world([line(step('a'), step('b'))], { p: { script: [h.answer, OK] } })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    expect(await chains.pause(scope, id, 'ann')).toMatchObject({ chain_id: id, pause_requested: true })
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ paused_by: 'ann' })
+    await expect(chains.pause(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_paused' })
+    h.finish(OK)
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', steps_taken: 1, current_step: 'b' })
+    // Long after its time limit: that stands still.
+    await pullFor(w, chains, 500)
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    expect(await chains.resume(scope, id, 'ann')).toMatchObject({ resume_requested: true })
+    await w.env.clock.settle()
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(view).not.toHaveProperty('paused_by')
+    await expect(chains.resume(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_ended' })
+    await expect(chains.pause(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_ended' })
+  })
+
+  it('holds the time of waits, of limits on them, of back-off and of the execution; a moment of the calendar comes', async () => {
+    const w = await world(
+      [
+        {
+          name: 'line',
+          timeout_seconds: 200,
+          steps: [
+            { name: 'wait', needs: [], wait: { seconds: 60 } },
+            { ...ask({ timeout_seconds: 60, on_timeout: 'continue' }), needs: [] },
+            { name: 'moment', needs: [], wait: { until: '{{origin.payload.at}}' } },
+            { ...step('again', 'p', { retry: { max_attempts: 2, backoff: 'fixed', initial_ms: 60_000 } }), needs: [] },
+          ],
+        },
+      ],
+      { p: { script: [unavailable(60_000), OK] } },
+    )
+    const chains = await w.node()
+    const moment = new Date(w.env.clock.now() + 60_000).toISOString()
+    const id = await start(w, chains, w.memory.state, 'line', actionOf({ at: moment }))
+    await pullFor(w, chains, 50)
+    await expect(chains.resume(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_not_paused' })
+    await chains.pause(scope, id, 'ann')
+    await pullFor(w, chains, 1000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', steps_taken: 0 })
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    const statuses = async () => {
+      const steps = stepsOf(await chains.get(scope, id))
+      return ['wait', 'ask', 'moment', 'again'].map((s) => steps[s]!['status'])
+    }
+    expect(await statuses()).toEqual(['waiting', 'waiting', 'completed', 'pending'])
+    await pullFor(w, chains, 200)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', duration_ms: expect.any(Number) })
+  })
+
+  it('still ends an execution in time, counted without the pause', async () => {
+    const w = await world([line(ask())], {})
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await pullFor(w, chains, 60)
+    await chains.pause(scope, id, 'ann')
+    await pullFor(w, chains, 600)
+    await chains.resume(scope, id, 'ann')
+    await pullFor(w, chains, 30)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+    await pullFor(w, chains, 20)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out' })
+  })
+
+  it('keeps what is said meanwhile for when it goes on', async () => {
+    const w = await world([line(ask({ timeout_seconds: 60 }))], {})
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await pullFor(w, chains, 30)
+    await chains.pause(scope, id, 'ann')
+    await pullFor(w, chains, 100)
+    await chains.signal(scope, id, said)
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', steps_taken: 0 })
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
+  it('of a group lets members under way finish and begins no others', async () => {
+    const ends = [held(), held()]
+    const w = await world(
+      [
+        line({
+          name: 'each',
+          for_each: {
+            items: [1, 2, 3, 4],
+            max_concurrency: 2,
+            step: { provider: 'p', action_type: 'x', payload_template: { no: '{{item}}' } },
+          },
+        }),
+      ],
+      { p: { script: [...ends.map((h) => h.answer), OK] } },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    for (const h of ends) h.finish(OK)
+    await w.env.clock.settle()
+    expect(w.providers['p']!.sent).toHaveLength(2)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', steps_taken: 2 })
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(w.providers['p']!.sent).toHaveLength(4)
+  })
+
+  it('of one that is in line for its lock keeps its place, and it begins when both are there', async () => {
+    const h = held()
+    const locked = { name: 'locked', lock_by: 'payload.device', steps: [step('one')] }
+    const w = await world([locked], { p: { script: [h.answer, OK] } })
+    const chains = await w.node()
+    const of = (no: number) => actionOf({ device: 'd1', no })
+    const a = await start(w, chains, w.memory.state, 'locked', of(1))
+    const b = await start(w, chains, w.memory.state, 'locked', of(2))
+    const c = await start(w, chains, w.memory.state, 'locked', of(3))
+    await w.env.clock.settle()
+    await chains.pause(scope, b, 'ann')
+    await w.env.clock.settle()
+    h.finish(OK)
+    await pullFor(w, chains, 30)
+    const status = async (id: string) => (await chains.get(scope, id))!['status']
+    expect([await status(a), await status(b), await status(c)]).toEqual(['completed', 'pending', 'pending'])
+    expect(await chains.get(scope, b)).toMatchObject({ paused_by: 'ann' })
+    await chains.resume(scope, b, 'ann')
+    for (let i = 0; i < 3; i++) await w.env.clock.settle()
+    expect([await status(b), await status(c)]).toEqual(['completed', 'completed'])
+    expect(w.providers['p']!.sent).toHaveLength(3)
+  })
+
+  it('a cancel ends a paused execution at once', async () => {
+    const w = await world([line(step('a'), ask())], { p: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    await chains.cancel(scope, id, 'bob')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'cancelled', cancelled_by: 'bob' })
+    expect((await w.memory.state.list('inbox', scope, { limit: 9 })).entries).toEqual([])
+  })
+
+  it('of one that is about to end is refused', async () => {
+    const h = held()
+    const w = await world([line(step('a'), step('b'))], { p: { script: [h.answer] } })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await chains.cancel(scope, id, 'ann')
+    await w.env.clock.settle()
+    await expect(chains.pause(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_ending' })
+    h.finish(OK)
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'cancelled' })
+  })
+
+  it('is durable: another node that comes after does not go on either', async () => {
+    const w = await world([line(step('a'), ask(), step('b'))], { p: {} })
+    const first = await w.node()
+    const id = await start(w, first, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await first.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    await first.stop()
+    const second = await w.node()
+    await second.signal(scope, id, said)
+    await pullFor(w, second, 100)
+    expect(await second.get(scope, id)).toMatchObject({ status: 'waiting', steps_taken: 1 })
+    await second.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await second.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+})
