@@ -144,6 +144,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
       return {
         defaultTimeoutSeconds: c.defaultTimeoutSeconds,
         maxConcurrentAdvances: c.maxConcurrentAdvances,
+        ...(c.maxConcurrentPerScope !== undefined && { maxConcurrentPerScope: c.maxConcurrentPerScope }),
         stepDeadlineSeconds: executor.deadlineSeconds,
         ...(deadLetters.ttlSeconds !== undefined && { deadLetterTtlSeconds: deadLetters.ttlSeconds }),
       }

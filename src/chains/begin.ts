@@ -1,6 +1,7 @@
 import { kinds } from '../core/hold.ts'
 import { openReady, openStep } from './advance.ts'
 import type { Loaded } from './loaded.ts'
+import { limitsOf } from './places.ts'
 import { type Start, startOps } from './start.ts'
 import { type Tools, Turn } from './turn.ts'
 
@@ -41,7 +42,8 @@ export function startRun(
     inbox: [],
     undos: [],
   }
-  if (run.lock || run.limits || !startsBySending(s, loaded, tools)) return { ops: base.ops, loaded }
+  const bound = run.lock || limitsOf(run, tools.maxPerScope()).length > 0
+  if (bound || !startsBySending(s, loaded, tools)) return { ops: base.ops, loaded }
   const turn = new Turn(tools, loaded, s.now, NOBODY)
   begin(turn)
   const opened = startOps(s, tools, { run: turn.run, events: turn.events })

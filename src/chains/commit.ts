@@ -7,9 +7,9 @@ import { lastResult } from './advance.ts'
 import { cancelId, putCancel, putChildEnd } from './inbox.ts'
 import { handOver } from './lock.ts'
 import { persevere } from './persevere.ts'
+import type { Places } from './places.ts'
 import { runRecordOps } from './records.ts'
 import { hasEnded, type Run, runTags, type StepResult } from './run.ts'
-import { enterSlots, leaveSlots } from './slots.ts'
 import { KEPT_FOR_EVER, putHistory } from './start.ts'
 import type { Turn } from './turn.ts'
 
@@ -21,6 +21,7 @@ export type Written =
 interface Deps {
   readonly state: StateStore
   readonly env: Env
+  readonly places: Pick<Places, 'enter' | 'leave'>
   /** Aborts when the claim is lost. */
   readonly lost: AbortSignal
 }
@@ -37,7 +38,7 @@ export const RUN_AT = 1
  * done. `dueAt`: the claim ends, and the execution is due then.
  */
 export async function commitTurn(
-  { state, env, lost }: Deps,
+  { state, env, places, lost }: Deps,
   turn: Turn,
   claim: ClaimRef,
   dueAt: number | undefined,
@@ -63,7 +64,7 @@ export async function commitTurn(
     const answer = await state.commit(scope, [
       ...putRun(turn, version, claim, dueAt, until),
       ...also,
-      ...(hasEnded(run) || dueAt !== undefined ? leaveSlots(run) : enterSlots(run, until)),
+      ...(hasEnded(run) || dueAt !== undefined ? places.leave() : places.enter(until)),
       ...(hasEnded(run) ? await handOver(state, scope, run, env.newId) : []),
     ])
     if (answer.ok) return { kind: 'done' }

@@ -9,7 +9,6 @@ import { Flights } from './flights.ts'
 import { type Loaded, readUndos } from './loaded.ts'
 import { LOOK_AGAIN_MS, outOfLine, turnOf } from './lock.ts'
 import { type Run, type StepResult, stepAt, type Task } from './run.ts'
-import { leaveSlots, takePlaces } from './slots.ts'
 import { takeUp } from './take-up.ts'
 import type { Turn } from './turn.ts'
 import { Turns } from './turns.ts'
@@ -34,7 +33,6 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   const { clock } = env
   const { scope, chain } = loaded
   const { id } = loaded.run
-  if (!(await takePlaces(tools, loaded, how.lease))) return
   const bell = createBell(clock)
   const flights = new Flights(tools, loaded, how)
   const turns = new Turns(tools, loaded, how, flights)
@@ -73,8 +71,11 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()
-    if (!how.stopping() && !run.paused && (await doDue(now))) return
-    if (!how.stopping()) flights.launch(turns.at, now, ground)
+    if (!how.stopping()) {
+      if (isAtWork(run, now) && !(await takePlace())) return
+      if (!run.paused && (await doDue(now))) return
+      flights.launch(turns.at, now, ground)
+    }
     if (turns.over) return
     if (flights.size === 0) return giveBack(restsUntil(now))
     const mailAt = now + MAIL_MS
@@ -93,10 +94,27 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
       const got = await turns.ask(() => turnOf(state, scope, turn.run, env.newId()))
       if (!got) return
       if (!got.answer.mine) return giveBack(clock.now() + LOOK_AGAIN_MS)
+      if (!(await takePlace())) return
       if (got.answer.take) turn.ops.push(got.answer.take)
       if (turn.run.lock) turn.ops.push(outOfLine(turn.run.lock))
       begin(turn)
     })
+  }
+  /** What it must be inside of while it is at work. False: it is parked. */
+  async function takePlace(): Promise<boolean> {
+    const got = await turns.ask(() => how.places.take(turns.at.run))
+    if (!got?.answer) turns.end()
+    return got?.answer === true
+  }
+  /** Something is to be begun or sent. */
+  function isAtWork(run: Run, now: number): boolean {
+    const { records } = turns.at
+    return run.open.some((t) => isAloft(t, records.get(t.key)) || (!run.paused && isDue(t, now)))
+  }
+  function isDue(t: Task, now: number): boolean {
+    const { run, records } = turns.at
+    if (canFill(run, chain, t.key)) return true
+    return dueOf(t) <= now && !isAloft(t, records.get(t.key)) && flights.lacksUntil(t.key, now) === undefined
   }
   function undo(): Promise<void> {
     return turns.take(async (turn) => {
@@ -112,11 +130,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
 
   /** Begins what is due and ends what has waited long enough, in one commit. False: there is nothing. */
   async function doDue(now: number): Promise<boolean> {
-    const { run, chain, records } = turns.at
-    const due = run.open.filter((t) => {
-      if (canFill(run, chain, t.key)) return true
-      return dueOf(t) <= now && !isAloft(t, records.get(t.key)) && flights.lacksUntil(t.key, now) === undefined
-    })
+    const due = turns.at.run.open.filter((t) => isDue(t, now))
     if (due.length === 0) return false
     const before = turns.at
     await turns.take(async (turn) => {
@@ -156,7 +170,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   }
   async function giveBack(dueAt: number): Promise<void> {
     const touch = { op: 'touch', kind: kinds.run, id, ifClaim: how.lease.claim, dueAt } as const
-    await turns.ask(() => state.commit(scope, [touch, ...leaveSlots(turns.at.run)]))
+    await turns.ask(() => state.commit(scope, [touch, ...how.places.leave()]))
     turns.left(true)
   }
 }

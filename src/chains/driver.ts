@@ -2,6 +2,7 @@ import type { Env } from '../core/env.ts'
 import type { StateStore } from '../core/state.ts'
 import type { Lease } from '../delivery/lease.ts'
 import type { Loaded } from './loaded.ts'
+import type { Places } from './places.ts'
 import type { Dispatcher } from './step-kind.ts'
 import type { Tools } from './turn.ts'
 
@@ -20,6 +21,7 @@ export interface Driver extends Tools {
 }
 export interface Driving {
   readonly lease: Lease
+  readonly places: Places
   /** Just born, so that nothing can have been sent for what is open. */
   readonly fresh: boolean
   readonly stopping: () => boolean

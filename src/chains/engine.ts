@@ -14,10 +14,10 @@ import type { Driver } from './driver.ts'
 import { createHandle, type Handle } from './handle.ts'
 import { type Loaded, load, readRun } from './loaded.ts'
 import { createOperations } from './operations.ts'
+import { AHEAD_MS, Places } from './places.ts'
 import type { AuditPolicy, Forward } from './records.ts'
 import { createReopening } from './reopen.ts'
 import { hasEnded, type Run } from './run.ts'
-import { enterSlots } from './slots.ts'
 import { rootId } from './start.ts'
 import type { Dispatcher } from './step-kind.ts'
 import { createSummary } from './summary.ts'
@@ -51,8 +51,6 @@ export interface ChainsDeps {
   readonly dispatch: () => Dispatcher
 }
 
-/** Who is served first where there is room for some only: as if it had waited so much longer. */
-const AHEAD_MS = { high: 60_000, normal: 30_000, low: 0 } as const
 /** Starts kept in memory between their ops being built and their commit. */
 const BORN_KEPT = 10_000
 
@@ -197,7 +195,8 @@ export function createChains(deps: ChainsDeps): Chains {
   async function run(entry: Taken, claim: Held, known: Loaded | undefined, handle: Handle): Promise<void> {
     const { key } = entry
     const record = known?.run ?? readRun(entry.value!)
-    const lease = keepLease({ state, clock: env.clock }, key, claim, LEASE_MS, (until) => enterSlots(record, until))
+    const places = new Places(tools, key.scope, key.id, claim)
+    const lease = keepLease({ state, clock: env.clock }, key, claim, LEASE_MS, (until) => places.enter(until))
     try {
       if (hasEnded(record)) return
       const loaded = known ?? (await load(state, key.scope, record, chainOf))
@@ -206,7 +205,7 @@ export function createChains(deps: ChainsDeps): Chains {
         return
       }
       const fresh = known !== undefined
-      await drive(tools, loaded, { lease, fresh, stopping: () => stopping, reach: (h) => handle.attach(h) })
+      await drive(tools, loaded, { lease, places, fresh, stopping: () => stopping, reach: (h) => handle.attach(h) })
     } catch (e) {
       // The claim is left to run out: that is the pause before another try, and the deadline ends the tries.
       env.log.error(

@@ -40,8 +40,8 @@ export interface Run {
   /** Brought back below a root that must have its lock again first. */
   readonly under?: { readonly lock: string; readonly root: string }
   readonly entity?: string
-  /** Names of the semaphores it must be inside of while a node drives it. */
-  readonly limits?: readonly { readonly id: string; readonly max: number }[]
+  /** Of its chain: what it must be inside of while it is at work. */
+  readonly limits?: readonly Limit[]
   readonly attributes?: { readonly [name: string]: string }
   readonly startedAt: number
   readonly timeoutMs: number
@@ -74,6 +74,10 @@ export interface Run {
   readonly endedAt?: number
   readonly error?: StepError
   readonly endedBy?: string
+}
+export interface Limit {
+  readonly id: string
+  readonly max: number
 }
 export interface Parent {
   readonly id: string
@@ -228,8 +232,9 @@ export const entityTag = (entity: string): string => `entity:${entity}`
 export const attributeTag = (name: string, value: string): string => `attr:${joinParts([name, value])}`
 /** Records of steps that are undone should it come to that. */
 export const undoTag = (runId: string): string => `undo:${runId}`
-/** Who waits for a place in a semaphore, oldest first. */
-export const parkedTag = (limit: string, priority: Priority): string => `parked:${priority}:${limit}`
+/** Who waits for a place inside a limit, all of them or those of one priority, oldest first. */
+export const PARKED = 'parked:'
+export const parkedTag = (limit: string, priority: Priority | '' = ''): string => `${PARKED}${priority}:${limit}`
 export const runTags = (r: Run): readonly string[] => [
   actionTag(r.actionId),
   chainTag(r.chain),

@@ -73,11 +73,11 @@ export const KEPT_FOR_EVER = Date.UTC(9999, 11, 31)
  */
 export function startOps(
   s: Start,
-  { owner, newId, maxPerScope }: Starter,
+  { owner, newId }: Starter,
   opened?: { readonly run: Run; readonly events: readonly ChainEvent[] },
 ): { readonly ops: readonly Op[]; readonly run: Run; readonly beginning: Beginning } {
   const { now } = s
-  const first = begun(s, newId, maxPerScope())
+  const first = begun(s, newId)
   const run = opened?.run ?? first
   const beginning: Beginning = {
     origin: s.origin,
@@ -104,15 +104,12 @@ export function startOps(
   return { ops, run, beginning }
 }
 
-function begun(s: Start, newId: () => string, maxPerScope: number | undefined): Run {
+function begun(s: Start, newId: () => string): Run {
   const { chain, now, origin } = s
   const { definition: d } = chain
   // What is locked for the root is locked for all that belongs to it.
   const entity = d.lock_by === undefined || s.parent ? undefined : entityOf(d.lock_by, origin)
-  const limits = [
-    ...(d.max_concurrent === undefined ? [] : [{ id: joinParts(['chain', chain.name]), max: d.max_concurrent }]),
-    ...(maxPerScope === undefined ? [] : [{ id: 'scope', max: maxPerScope }]),
-  ]
+  const limits = d.max_concurrent !== undefined && [{ id: joinParts(['chain', chain.name]), max: d.max_concurrent }]
   const attributes = d.attributes && attributesOf(d.attributes, s)
   return {
     v: 2,
@@ -126,7 +123,7 @@ function begun(s: Start, newId: () => string, maxPerScope: number | undefined): 
     ...(s.parent && { parent: s.parent }),
     priority: d.priority ?? 'normal',
     ...(entity !== undefined && { entity, lock: { id: lockId(d.lock_by!, entity), place: newId() } }),
-    ...(limits.length > 0 && { limits }),
+    ...(limits && { limits }),
     ...(attributes && { attributes }),
     startedAt: now,
     timeoutMs: s.timeoutMs,

@@ -6,7 +6,6 @@ import { readInbox } from './inbox.ts'
 import type { Loaded } from './loaded.ts'
 import { persevere } from './persevere.ts'
 import { groupOf, hasEnded, type Run, taskOf } from './run.ts'
-import { wakeParked } from './slots.ts'
 import { Turn } from './turn.ts'
 import { windDown } from './wind-down.ts'
 
@@ -96,20 +95,21 @@ export class Turns {
 
   async #decided(decide: Decide, landing?: string): Promise<void> {
     const { state, env } = this.#tools
-    const { lease, stopping } = this.#how
+    const { lease, places, stopping } = this.#how
     for (let wait = FIRST_WAIT_MS; !this.over; ) {
       const acting = new Set(this.#aloft.keys())
       if (landing !== undefined) acting.delete(landing)
       const { at } = this
       const resumed = this.#aloft.resumed
-      const turn = new Turn(this.#tools, at, env.clock.now(), { acting, holds: stopping(), resumed })
+      const holds = stopping() || places.isOutside(at.run)
+      const turn = new Turn(this.#tools, at, env.clock.now(), { acting, holds, resumed })
       absorbCancel(turn)
       await decide(turn)
       if (this.over) return
       windDown(turn)
       if (turn.events.length === 0 && turn.ops.length === 0 && turn.inbox === at.inbox) return
       const dueAt = acting.size > 0 ? undefined : stopping() ? turn.now : restsUntil(turn.run, at.chain, turn.now)
-      const written = await commitTurn({ state, env, lost: lease.lost }, turn, lease.claim, dueAt)
+      const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt)
       if (written.kind === 'done') return this.#settled(turn, dueAt)
       if (written.kind === 'lost' || written.at === RUN_AT || lease.lost.aborted) {
         env.log.warn({ chain_id: at.run.id }, 'an execution has another owner now; this one stops')
@@ -136,16 +136,12 @@ export class Turns {
   /** The claim has ended with what was written. */
   left(others: boolean): void {
     this.end()
-    const { state, env, poke, woke } = this.#tools
-    const { run, scope } = this.at
+    const { poke, woke } = this.#tools
+    const { run } = this.at
     if (run.parent && hasEnded(run)) poke(run.parent.id)
     // What came after the inbox was read is acted on at once, by whoever claims it.
     if (others || this.mail || run.parent || run.lock) woke()
-    if (run.limits)
-      void wakeParked(state, scope, run).then(
-        (woken) => woken && woke(),
-        (err: unknown) => env.log.warn({ chain_id: run.id, err }, 'who waits for a place looks again by itself'),
-      )
+    void this.#how.places.left()
   }
 }
 

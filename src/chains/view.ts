@@ -1,13 +1,17 @@
-import type { Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import type { JsonObject } from '../core/json.ts'
+import type { Entry } from '../core/state.ts'
 import type { Chain, ChainStep } from './compile.ts'
 import type { StepDefinition } from './definition.ts'
-import { hasEnded, type Run, type StepRecord, stepAt, type Task } from './run.ts'
+import { readRun } from './loaded.ts'
+import { hasEnded, PARKED, type Run, type StepRecord, stepAt, type Task } from './run.ts'
 import { kindOf } from './steps/index.ts'
 
 /** An execution in wire names, without its steps. Not yet redacted. */
-export function runView([namespace, tenant]: Scope, run: Run): JsonObject {
+export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tags'>): JsonObject {
+  const run = readRun(value)
+  const [namespace, tenant] = key.scope
+  const isParked = tags.some((t) => t.startsWith(PARKED))
   const at = stepAt(run)
   const ended = hasEnded(run)
   const children = run.open.flatMap((t) => (t.child === undefined ? [] : [t.child]))
@@ -32,7 +36,7 @@ export function runView([namespace, tenant]: Scope, run: Run): JsonObject {
     ...(run.open.length > 1 && { open_steps: run.open.map((t) => t.key) }),
     ...(!ended && children.length === 1 && { waiting_for: children[0]! }),
     ...(!ended && children.length > 1 && { waiting_for: children }),
-    ...(!ended && run.status === 'pending' && { waiting_for: run.lock ? 'lock' : 'place' }),
+    ...(isParked ? { waiting_for: 'place' } : run.status === 'pending' && run.lock && { waiting_for: 'lock' }),
     ...(notBefore.length > 0 && !ended && { not_before: isoTime(Math.min(...notBefore)) }),
     ...(run.paused && { paused_at: isoTime(run.paused.at), paused_by: run.paused.by }),
     started_at: isoTime(run.startedAt),

@@ -3,7 +3,7 @@ import { actionTag, kinds } from '../core/hold.ts'
 import { uuidv7Floor, uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
-import type { StateStore } from '../core/state.ts'
+import type { Entry, StateStore } from '../core/state.ts'
 import type { Chains, SearchChains } from './chains.ts'
 import { type Chain, compileChain } from './compile.ts'
 import type { BranchTests, ChainDefinition } from './definition.ts'
@@ -40,9 +40,9 @@ export function createViews({
 }: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
 
-  async function find(scope: Scope, id: string): Promise<Run | undefined> {
+  async function find(scope: Scope, id: string): Promise<Entry | undefined> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
-    return entry && readRun(entry.value)
+    return entry
   }
   async function definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined> {
     const [begin] = await state.get([{ kind: kinds.step, scope, id: beginningId(id) }])
@@ -67,25 +67,24 @@ export function createViews({
   return {
     definitionOf,
     async get(scope, id) {
-      const run = await find(scope, id)
-      if (!run) return undefined
+      const entry = await find(scope, id)
+      if (!entry) return undefined
       const [definition, seen, undoing] = await Promise.all([
         definitionOf(scope, id),
         records(scope, id, 'step'),
         records(scope, id, 'undo'),
       ])
       // A step's input is the payload of what it sends, and hidden as one.
-      const steps = stepViews(run, chainOf(definition), seen, undoing).map(
+      const steps = stepViews(readRun(entry.value), chainOf(definition), seen, undoing).map(
         ({ input, ...step }): JsonObject =>
           input === undefined ? step : { ...step, input: redact({ payload: input }).payload },
       )
-      const view: JsonObject = { ...runView(scope, run), steps }
+      const view: JsonObject = { ...runView(entry), steps }
       return redact(view)
     },
 
     async history(scope, id, { limit, after }) {
-      const run = await find(scope, id)
-      if (!run) return undefined
+      if (!(await find(scope, id))) return undefined
       const entries: JsonObject[] = []
       let next: string | undefined
       for await (const { seq, events } of readHistory(state, scope, id, after === undefined ? 0 : Number(after) + 1)) {
@@ -117,7 +116,7 @@ export function createViews({
           const run = readRun(e.value)
           after = e.key.id
           if (!matches(run, search)) continue
-          found.push(redact(runView(scope, run)))
+          found.push(redact(runView(e)))
           if (found.length === limit) {
             const last = page.entries.at(-1)?.key.id === after && page.next === undefined
             return { chains: found, ...(!last && { next: after }) }
@@ -130,7 +129,7 @@ export function createViews({
     },
     async byAction(scope, actionId) {
       const page = await state.list(kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
-      return page.entries.map((e) => redact(runView(scope, readRun(e.value))))
+      return page.entries.map((e) => redact(runView(e)))
     },
   }
 }

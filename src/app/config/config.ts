@@ -120,6 +120,8 @@ export interface ChainsConfig {
   readonly definitions: readonly unknown[]
   readonly defaultTimeoutSeconds: number
   readonly maxConcurrentAdvances: number
+  /** Undefined: no limit. */
+  readonly maxConcurrentPerScope?: number | undefined
   readonly completedChainTtlSeconds: number
 }
 

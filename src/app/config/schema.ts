@@ -112,6 +112,7 @@ const chains = z.strictObject({
   definitions: z.array(z.unknown()).default([]),
   default_timeout_seconds: seconds.default(300),
   max_concurrent_advances: count.default(64),
+  max_concurrent_per_scope: count.optional(),
   completed_chain_ttl_seconds: wholeSeconds.default(604_800),
 })
 
