@@ -171,6 +171,8 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   async function giveBack(dueAt: number): Promise<void> {
     const touch = { op: 'touch', kind: kinds.run, id, ifClaim: how.lease.claim, dueAt } as const
     await turns.ask(() => state.commit(scope, [touch, ...how.places.leave()]))
+    // What this node lacks another may have: it is left to whoever looks first.
+    if (!turns.at.run.open.some((t) => flights.lacksUntil(t.key, clock.now()) !== undefined)) tools.rests(dueAt)
     turns.left(true)
   }
 }

@@ -16,6 +16,8 @@ export interface Driver extends Tools {
   readonly born: (at: Loaded, child: string) => void
   /** Something else may be due now. */
   readonly woke: () => void
+  /** An execution was put down, and is due then. */
+  readonly rests: (dueAt: number) => void
   /** Tells the driver of another execution, if it is here, that it has mail. */
   readonly poke: (id: string) => void
 }

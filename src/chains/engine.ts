@@ -4,6 +4,7 @@ import { kinds } from '../core/hold.ts'
 import type { Control, Entry, StateStore } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS } from '../delivery/lease.ts'
+import { createAlarm } from './alarm.ts'
 import { startRun } from './begin.ts'
 import type { Chains, Held, StartChain, Started } from './chains.ts'
 import { type Chain, compileChain, versionOf } from './compile.ts'
@@ -82,6 +83,7 @@ export function createChains(deps: ChainsDeps): Chains {
     byObject.set(d, chain)
     return chain
   }
+  const alarm = createAlarm(env.clock, () => track(pull()))
   const tools: Driver = {
     state,
     env,
@@ -107,6 +109,7 @@ export function createChains(deps: ChainsDeps): Chains {
     dispatch: { dispatch: (action, about) => deps.dispatch().dispatch(action, about) },
     born: (at, child) => track(begin(at.scope, child)),
     woke: () => track(pull()),
+    rests: (dueAt) => alarm.at(dueAt),
     poke: (id) => active.get(id)?.handle.mail(),
   }
   /** What was just begun here need not be read again. Those whose commit was refused fall out in time. */
@@ -276,6 +279,7 @@ export function createChains(deps: ChainsDeps): Chains {
     room,
     async stop() {
       stopping = true
+      alarm.stop()
       for (const a of active.values()) a.handle.stop()
       while (active.size + loose.size > 0) await Promise.all([...loose, ...[...active.values()].map((a) => a.done)])
     },

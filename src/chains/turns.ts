@@ -131,6 +131,7 @@ export class Turns {
     for (const { id } of turn.orphans) this.#tools.poke(id)
     for (const key of this.#aloft.keys()) if (isUnwanted(run, key)) this.#aloft.stop(key)
     for (const key of this.#aloft.resumed) if (!taskOf(run, key)) this.#aloft.resumed.delete(key)
+    if (dueAt !== undefined) this.#tools.rests(dueAt)
     if (hasEnded(run) || dueAt !== undefined) this.left(turn.orphans.length > 0)
   }
   /** The claim has ended with what was written. */
