@@ -123,9 +123,9 @@ async function loadMembers(
 ): Promise<ReadonlyMap<string, StepResult>> {
   const members = new Map<string, StepResult>()
   for (const task of run.open) {
-    if (!task.group || groupOf(task.key) !== undefined) continue
-    const plan = chain.step(task.key).group
-    if (!plan) continue
+    const plan = groupOf(task.key) === undefined ? chain.step(task.key).group : undefined
+    // One that waits to be tried again keeps what its members gave before.
+    if (!plan || !(task.group || records.get(task.key)?.ranIn)) continue
     const keys = memberIds(run, task, records.get(task.key), plan)
     const entries = await state.get(keys.map(({ id }) => ({ kind: kinds.step, scope, id })))
     entries.forEach((entry, i) => {
@@ -143,7 +143,7 @@ export function memberIds(
   record: StepRecord | undefined,
   plan: NonNullable<ReturnType<Chain['step']>['group']>,
 ): readonly { readonly key: string; readonly index: number; readonly id: string }[] {
-  return Array.from({ length: group.group?.total ?? 0 }, (_, index) => {
+  return Array.from({ length: group.group?.total ?? record?.ranIn?.length ?? 0 }, (_, index) => {
     const key = `${group.key}.${plan.member(index).name}`
     return { key, index, id: stepId(run.id, key, record?.ranIn?.[index] ?? group.iteration) }
   })
