@@ -120,7 +120,8 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   if (!over.result.success && over.retryable && again(turn, task, step, record, over)) return
 
   if (over.took) turn.tookSignal(over.took, key)
-  const bytes = bytesOf(over.result.body)
+  // What a group gives is what its members gave, and that has been counted.
+  const bytes = task.group ? 0 : bytesOf(over.result.body)
   const tooMuch = turn.run.bytes + bytes > MOST_BYTES
   const result: StepResult = tooMuch ? bad(TOO_MUCH) : over.result
   const where = whereTo(turn, step, task, result, over)

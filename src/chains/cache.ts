@@ -3,15 +3,16 @@ import { joinParts, sha256 } from '../core/ids.ts'
 import { canonicalJson, type Json } from '../core/json.ts'
 import type { Op, StateStore } from '../core/state.ts'
 import type { ChainStep } from './compile.ts'
-import type { StepRecord, StepResult, Task } from './run.ts'
+import { groupOf, type StepRecord, type StepResult, type Task } from './run.ts'
 import type { Entered } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 import { variables } from './variables.ts'
 
-/** Results that may stand for those of later steps under the same key: of one scope, chain and step. */
+/** Results that may stand for those of later steps under the same key: of one scope, chain and step, as that is written today. */
 function cacheId(turn: Turn, step: ChainStep, task: Task, input: Json | undefined): string {
   const key = step.cache?.key?.render(variables(turn.context(task))) ?? input ?? null
-  return joinParts([turn.run.chain, step.name, sha256(canonicalJson(key))])
+  const does = JSON.stringify(step.definition)
+  return joinParts([turn.run.chain, groupOf(task.key) ?? '', step.name, sha256(joinParts([does, canonicalJson(key)]))])
 }
 
 /** What an earlier entry under its key gave, if that is still good. */

@@ -76,7 +76,9 @@ export function groupAgain(turn: Turn, task: Task, failed: StepRecord, notBefore
   const next = iteration + 1
   const ids = memberIds(turn.run, task, failed, step.group!)
   const stands = ids.map(({ key: k }) => turn.members.get(k)?.success === true)
-  turn.close(step, { ...failed, endedAt: turn.now }, failed.result!)
+  // What the members gave is theirs; tried again and again, it is not kept each time.
+  const result: StepResult = { ...failed.result!, body: null }
+  turn.close(step, { ...failed, endedAt: turn.now, result }, result)
   const { result: _r, endedAt: _e, ...kept } = failed
   turn.keep({
     ...kept,

@@ -1,0 +1,304 @@
+import { describe, expect, it } from 'vitest'
+import type { Scope } from '../../src/core/action.ts'
+import type { Json, JsonObject } from '../../src/core/json.ts'
+import { badRequest, OK, scriptedProvider } from '../fakes/provider.ts'
+import {
+  actionOf,
+  both,
+  each,
+  letters,
+  line,
+  payloads,
+  pullFor,
+  quiet,
+  scope,
+  start,
+  step,
+  stepsOf,
+  type World,
+  world,
+} from './set-up.ts'
+
+async function run(w: World, chain = 'line', payload: JsonObject = {}, of = w.memory.state) {
+  const chains = await w.node()
+  const id = await start(w, chains, of, chain, actionOf(payload))
+  await quiet(w)
+  return (await chains.get(scope, id)) as JsonObject
+}
+
+describe('on_failure', () => {
+  const bad = (more: JsonObject) =>
+    world([line(step('one', 'bad', more), step('two', 'p'), step('three', 'p'))], {
+      p: {},
+      bad: { script: [badRequest()] },
+    })
+  const names = (view: JsonObject) =>
+    Object.entries(stepsOf(view)).flatMap(([n, s]) => (s['status'] === 'completed' ? [n] : []))
+
+  it('abort, which is the default, fails the execution and leaves a dead letter', async () => {
+    for (const more of [{}, { on_failure: 'abort' }]) {
+      const w = await bad(more)
+      const view = await run(w)
+      expect(view).toMatchObject({ status: 'failed', last_step: 'one', error: { code: 'http_400' } })
+      expect(names(view)).toEqual([])
+      expect(await letters(w)).toHaveLength(1)
+    }
+  })
+
+  it('continue, and allow_failure, go on without a letter; the end says so', async () => {
+    for (const more of [{ on_failure: 'continue' }, { allow_failure: true }]) {
+      const w = await bad(more)
+      const view = await run(w)
+      expect(view).toMatchObject({ status: 'partially_completed', failed_steps: ['one'], steps_taken: 3 })
+      expect(names(view)).toEqual(['two', 'three'])
+      expect(await letters(w)).toEqual([])
+    }
+  })
+
+  it('dead_letter goes on and leaves one', async () => {
+    const w = await bad({ on_failure: 'dead_letter' })
+    expect(await run(w)).toMatchObject({ status: 'partially_completed' })
+    expect(await letters(w)).toMatchObject([{ code: 'http_400', origin: { step: 'one' } }])
+  })
+
+  it('goto goes there; that was a choice, so the end is a completed one', async () => {
+    const w = await bad({ on_failure: 'goto:three' })
+    const view = await run(w)
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(names(view)).toEqual(['three'])
+  })
+
+  it('goto of a group, and back to it: the loop is a way like others', async () => {
+    const w = await world(
+      [
+        line(
+          step('first', 'p', { default_next: 'g' }),
+          step('mend', 'p', { default_next: 'g' }),
+          both('g', [step('a', 'bad'), step('b', 'p')], {}, { on_failure: 'goto:mend' }),
+          step('end', 'p'),
+        ),
+      ],
+      { p: {}, bad: { script: [badRequest(), badRequest(), OK] } },
+    )
+    const view = await run(w)
+    expect(view).toMatchObject({ status: 'completed' })
+    expect((view['steps'] as readonly JsonObject[]).filter((s) => s['name'] === 'g')).toHaveLength(3)
+    expect(new Set(w.providers['p']!.sent.map((s) => s.token)).size).toBe(w.providers['p']!.sent.length)
+  })
+
+  it('a step that failed once and later succeeds in a loop is no failure of the execution', async () => {
+    const back = { field: 'origin.payload.no', operator: 'eq', value: null, target: 'end' }
+    const w = await world(
+      [
+        line(
+          step('one', 'flaky', { on_failure: 'continue' }),
+          step('two', 'p', {
+            branches: [{ field: 'steps.one.success', operator: 'eq', value: false, target: 'one' }, back],
+          }),
+          step('end', 'p'),
+        ),
+      ],
+      { p: {}, flaky: { script: [badRequest(), OK] } },
+    )
+    expect(await run(w)).toMatchObject({ status: 'completed' })
+  })
+})
+
+describe('cache_ttl_seconds', () => {
+  const cachedStep = (more: JsonObject = {}) => step('look', 'p', { cache_ttl_seconds: 60, ...more })
+  const counting = () => {
+    let n = 0
+    return scriptedProvider('p', [() => ({ status: 200, body: { n: ++n } })])
+  }
+
+  it('a good result is given again under the same key, for so long, and says so', async () => {
+    const w = await world([line(cachedStep(), step('tell', 'q', { payload_template: { n: '{{prev.body.n}}' } }))], {
+      p: { provider: counting() },
+      q: {},
+    })
+    expect(await run(w, 'line', { a: 1 })).toMatchObject({ status: 'completed' })
+    const hit = await run(w, 'line', { a: 1 })
+    expect(stepsOf(hit)['look']).toMatchObject({ cached: true, output: { body: { n: 1 } } })
+    expect(stepsOf(hit)['look']).not.toHaveProperty('attempts')
+    expect(stepsOf(await run(w, 'line', { a: 2 }))['look']).not.toHaveProperty('cached')
+    await w.env.clock.advance(60_001)
+    expect(stepsOf(await run(w, 'line', { a: 1 }))['look']).toMatchObject({ output: { body: { n: 3 } } })
+    expect(payloads(w.providers['q'])).toEqual([{ n: 1 }, { n: 1 }, { n: 2 }, { n: 3 }])
+  })
+
+  it('cache_key is a template; another scope and another step have their own', async () => {
+    const w = await world(
+      [
+        line(cachedStep({ cache_key: 'k-{{origin.payload.k}}' })),
+        { name: 'other', steps: [cachedStep({ cache_key: 'k-{{origin.payload.k}}' })] },
+      ],
+      { p: { provider: counting() } },
+    )
+    await run(w, 'line', { k: 1, x: 1 })
+    await run(w, 'line', { k: 1, x: 2 })
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    await run(w, 'other', { k: 1 })
+    expect(w.providers['p']!.sent).toHaveLength(2)
+    const elsewhere: Scope = ['iot', 'branch']
+    const chains = await w.node()
+    const action = { ...actionOf({ k: 1 }), tenant: 'branch' }
+    const runId = w.env.newId()
+    const started = chains.startOps({
+      chain: 'line',
+      scope: elsewhere,
+      action,
+      runId,
+      auditId: runId,
+      now: w.env.clock.now(),
+      rule: 'r',
+    })!
+    const done = await w.memory.state.commit(elsewhere, started.ops)
+    if (!done.ok) throw new Error('refused')
+    await chains.begin(elsewhere, started.chainId, { ...started.claim, number: done.results[0]!.claimNumber! })
+    await quiet(w)
+    expect(w.providers['p']!.sent).toHaveLength(3)
+  })
+
+  it('members of groups of one name do not share; items do, and each is looked up', async () => {
+    const one = (name: string, action_type: string) => ({
+      name,
+      provider: 'p',
+      action_type,
+      payload_template: { same: 1 },
+      cache_ttl_seconds: 60,
+    })
+    const w = await world(
+      [
+        line(both('g', [one('a', 'x')]), both('h', [one('a', 'y')]), one('a', 'z')),
+        {
+          name: 'list',
+          steps: [
+            each(
+              'l',
+              '{{origin.payload.list}}',
+              { provider: 'p', action_type: 'x', payload_template: { i: '{{item}}' }, cache_ttl_seconds: 60 },
+              { max_concurrency: 1 },
+            ),
+          ],
+        },
+      ],
+      { p: { provider: counting() } },
+    )
+    await run(w)
+    expect(w.providers['p']!.sent).toHaveLength(3)
+    await run(w)
+    expect(w.providers['p']!.sent).toHaveLength(3)
+    const view = await run(w, 'list', { list: [1, 2, 1, 1, 2] })
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(w.providers['p']!.sent).toHaveLength(5)
+  })
+
+  it('a failure is not kept, nor is what a definition said before it was edited', async () => {
+    const p = scriptedProvider('p', [badRequest(), OK])
+    const w = await world([line(cachedStep())], { p: { provider: p }, q: {} })
+    expect(await run(w)).toMatchObject({ status: 'failed' })
+    expect(await run(w)).toMatchObject({ status: 'completed' })
+    expect(await run(w)).toMatchObject({ status: 'completed' })
+    expect(p.sent).toHaveLength(2)
+    const chains = await w.node()
+    chains.setDefinitions([line({ ...cachedStep(), provider: 'q' })])
+    await start(w, chains, w.memory.state, 'line', actionOf({}))
+    await quiet(w)
+    expect(w.providers['q']!.sent).toHaveLength(1)
+  })
+
+  it('what a cache gave was not done here, and is not undone here', async () => {
+    const compensate = { provider: 'undo', action_type: 'x' }
+    const w = await world([line(cachedStep({ compensate }), step('fails', 'bad'))], {
+      p: {},
+      undo: {},
+      bad: { script: [badRequest()] },
+    })
+    expect(await run(w)).toMatchObject({ status: 'compensated' })
+    expect(w.providers['undo']!.sent).toHaveLength(1)
+    expect(await run(w)).toMatchObject({ status: 'failed' })
+    expect(w.providers['undo']!.sent).toHaveLength(1)
+  })
+
+  it('a sub-chain and a group, by the key they must have', async () => {
+    const key = { cache_ttl_seconds: 60, cache_key: '{{origin.payload.k}}' }
+    const w = await world(
+      [
+        line({ name: 'sub', sub_chain: 'inner', ...key }, both('g', [step('a')], {}, key)),
+        { name: 'inner', steps: [step('in')] },
+      ],
+      { p: {} },
+    )
+    await run(w, 'line', { k: 1 })
+    const view = await run(w, 'line', { k: 1 })
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(w.providers['p']!.sent).toHaveLength(2)
+    expect((await (await w.node()).list(scope, { name: 'inner', limit: 10 })).chains).toHaveLength(1)
+    await run(w, 'line', { k: 2 })
+    expect(w.providers['p']!.sent).toHaveLength(4)
+  })
+})
+
+describe('10 MB of inputs and results', () => {
+  const big = (mb: number): Json => 'x'.repeat(mb * 1024 * 1024)
+
+  it('a result beyond fails its step, which was done and is undone; what is there before stays', async () => {
+    const compensate = { provider: 'undo', action_type: 'x', payload_template: { n: '{{steps.one.status}}' } }
+    const w = await world([line(step('one', 'p'), step('two', 'p', { compensate }), step('three', 'p'))], {
+      p: { script: [{ status: 200, body: big(6) }] },
+      undo: {},
+    })
+    const view = await run(w)
+    expect(view).toMatchObject({ status: 'compensated', error: { code: 'too_much_data' }, last_step: 'two' })
+    expect(view['data_bytes']).toBeLessThan(10 * 1024 * 1024)
+    expect(payloads(w.providers['undo'])).toEqual([{ n: 200 }])
+    expect(w.watch.largest).toBeLessThan(2000)
+  })
+
+  it('an input beyond is not sent and not kept; what follows may still be small', async () => {
+    const twice = { payload_template: { a: '{{steps.one.body}}', b: '{{steps.one.body}}' }, on_failure: 'continue' }
+    const w = await world(
+      [line(step('one', 'p'), step('two', 'q', twice), step('three', 'q', { payload_template: { n: 1 } }))],
+      {
+        p: { script: [{ status: 200, body: big(4) }] },
+        q: {},
+      },
+    )
+    const view = await run(w)
+    expect(view).toMatchObject({ status: 'partially_completed' })
+    expect(stepsOf(view)['two']).toMatchObject({ output: { error: { code: 'too_much_data' } } })
+    expect(stepsOf(view)['two']).not.toHaveProperty('input')
+    expect(payloads(w.providers['q'])).toEqual([{ n: 1 }])
+    expect(view['data_bytes']).toBeLessThan(5 * 1024 * 1024)
+  })
+
+  it('the results of a list count as they come', async () => {
+    const w = await world(
+      [line(each('l', [1, 2, 3, 4, 5, 6], { provider: 'p', action_type: 'x' }, { max_concurrency: 1 }))],
+      {
+        p: { script: [{ status: 200, body: big(3) }] },
+      },
+    )
+    const view = await run(w)
+    expect(view).toMatchObject({ status: 'failed', error: { code: 'branch_failed' } })
+    // Three of 3 MB are inside; the fourth was sent, and is not kept.
+    expect(w.providers['p']!.sent).toHaveLength(4)
+  })
+})
+
+describe('a short wait', () => {
+  it('is over when it is over, whenever the loop polls', async () => {
+    const w = await world(
+      [line({ name: 'nap', wait: { seconds: 2 } }, step('two'), { name: 'long', wait: { seconds: 60 } })],
+      { p: {} },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.advance(2000)
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    await w.env.clock.advance(61_000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+    await pullFor(w, chains, 10)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+})
