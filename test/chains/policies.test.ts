@@ -9,7 +9,6 @@ import {
   letters,
   line,
   payloads,
-  pullFor,
   quiet,
   scope,
   start,
@@ -283,22 +282,5 @@ describe('10 MB of inputs and results', () => {
     expect(view).toMatchObject({ status: 'failed', error: { code: 'branch_failed' } })
     // Three of 3 MB are inside; the fourth was sent, and is not kept.
     expect(w.providers['p']!.sent).toHaveLength(4)
-  })
-})
-
-describe('a short wait', () => {
-  it('is over when it is over, whenever the loop polls', async () => {
-    const w = await world(
-      [line({ name: 'nap', wait: { seconds: 2 } }, step('two'), { name: 'long', wait: { seconds: 60 } })],
-      { p: {} },
-    )
-    const chains = await w.node()
-    const id = await start(w, chains, w.memory.state, 'line')
-    await w.env.clock.advance(2000)
-    expect(w.providers['p']!.sent).toHaveLength(1)
-    await w.env.clock.advance(61_000)
-    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
-    await pullFor(w, chains, 10)
-    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
   })
 })
