@@ -30,6 +30,8 @@ export type Happening =
       readonly prev?: Ref
       readonly not_before?: number
       readonly undo?: true
+      /** Of undoing it: by when. */
+      readonly deadline?: number
       /** Brought back by itself: what comes after it is done. */
       readonly alone?: true
       /** A group that failed and is tried again: attempts begun before. */
@@ -186,7 +188,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     ...(e.alone && { alone: true }),
   }
   const next: Run = { ...r, open: [...r.open.filter((t) => t.key !== e.step), task] }
-  if (e.undo) return next
+  if (e.undo) return { ...next, ...(e.deadline !== undefined && { deadline: e.deadline }) }
   if (group === undefined)
     return withStatus({
       ...next,

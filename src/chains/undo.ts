@@ -30,8 +30,10 @@ function openUndo(turn: Turn): void {
     end(turn, failed ? 'failed' : 'compensated')
     return
   }
-  turn.say({ type: 'step_entered', step: record.key, iteration: record.iteration, undo: true })
-  beginUndo(turn, record.key)
+  const { key, iteration } = record
+  // Each has time of its own, so that one which takes it all leaves the others theirs.
+  turn.say({ type: 'step_entered', step: key, iteration, undo: true, deadline: turn.now + turn.run.timeoutMs })
+  beginUndo(turn, key)
 }
 
 /** The next attempt at undoing. Answers what this node lacks for it. */
