@@ -53,6 +53,8 @@ export interface FailedStep {
   readonly chainId: string
   readonly step: string
   readonly iteration: number
+  /** It is the undoing of the step that failed. */
+  readonly undo?: boolean
 }
 
 /** Chain executions and their definitions. Views are redacted JSON in wire names. */

@@ -86,6 +86,8 @@ export type Happening =
       readonly under?: NonNullable<Run['under']>
       /** Its parent's new deadline. */
       readonly latest?: number
+      /** It stays at its end, but for what could not be undone. */
+      readonly undo?: true
     }
 
 const without = (list: readonly string[], name: string): readonly string[] =>
@@ -157,6 +159,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
       }
     }
     case 'reopened': {
+      if (e.undo) return undoing(r, e.deadline)
       const { endedAt: _at, error: _error, endedBy: _by, cause: _cause, undone: _undone, ...rest } = r
       return {
         ...rest,
@@ -172,6 +175,19 @@ export function evolve(r: Run, e: ChainEvent): Run {
         failures: r.failures.filter((n) => !e.undone.includes(n)),
       }
     }
+  }
+}
+
+/** What could not be undone is to be undone after all; nobody waits for its end any more. */
+function undoing({ endedAt: _at, error: _error, endedBy: _by, ...r }: Run, deadline: number): Run {
+  const { ok, failed } = r.undone ?? { ok: 0, failed: 1 }
+  return {
+    ...r,
+    status: 'compensating',
+    deadline,
+    resumed: r.resumed + 1,
+    undone: { ok, failed: failed - 1 },
+    ...(r.cause && { cause: { ...r.cause, fromParent: true } }),
   }
 }
 

@@ -14,7 +14,13 @@ export function letterOf(
 ): string | undefined {
   if (!lost || step?.onFailure.kind === 'continue') return undefined
   const { tools, now } = turn
-  const at = { id: tools.newId(), now, ttlMs: tools.deadLetterTtlMs(), forward: tools.forward }
+  const at = {
+    id: tools.newId(),
+    now,
+    ttlMs: tools.deadLetterTtlMs(),
+    forward: tools.forward,
+    undo: turn.task(record.key)?.undo,
+  }
   turn.ops.push(...deadLetterOps(turn.run, record, lost, result, at))
   return at.id
 }

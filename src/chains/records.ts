@@ -150,7 +150,13 @@ export function deadLetterOps(
   record: StepRecord,
   lost: Undelivered,
   result: StepResult,
-  at: { readonly id: string; readonly now: number; readonly ttlMs: number | undefined; readonly forward: Forward },
+  at: {
+    readonly id: string
+    readonly now: number
+    readonly ttlMs: number | undefined
+    readonly forward: Forward
+    readonly undo: true | undefined
+  },
 ): readonly Op[] {
   const letter: DeadLetter = {
     id: at.id,
@@ -170,7 +176,13 @@ export function deadLetterOps(
     ...(lost.firstAttemptAt !== undefined && { first_attempt_at: isoTime(lost.firstAttemptAt) }),
     told_caller: false,
     ...(lost.lineage && { lineage: lost.lineage }),
-    origin: { kind: 'chain_step', chain_id: run.id, step: record.key, iteration: record.iteration },
+    origin: {
+      kind: 'chain_step',
+      chain_id: run.id,
+      step: record.key,
+      iteration: record.iteration,
+      ...(at.undo && { undo: true }),
+    },
     redrives: run.resumed,
   }
   return [...putDeadLetter(letter, at.ttlMs), ...at.forward(letter, at.now)]

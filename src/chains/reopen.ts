@@ -10,6 +10,7 @@ import { type Found, findRun, isLatest, unfinishedSteps } from './reopen-step.ts
 import { type Change, loaded, movedOn, orphan, type RevivalDeps, revive, stepsAgain } from './revival.ts'
 import { groupOf, hasEnded, type Run, stepId } from './run.ts'
 import type { Turn } from './turn.ts'
+import { undoAgain } from './undo-again.ts'
 
 export interface ReopenDeps extends RevivalDeps {
   readonly begin: (scope: Scope, id: string) => void
@@ -60,8 +61,13 @@ export function createReopening(deps: ReopenDeps): Pick<Chains, 'retry' | 'reset
       return told(run, { reset_to: step, steps: later })
     },
 
-    async resumeFromDeadLetter({ scope, chainId, step, iteration }, also) {
+    async resumeFromDeadLetter({ scope, chainId, step, iteration, undo }, also) {
       const found = await find(scope, chainId)
+      if (undo) {
+        await undoAgain(deps, scope, found, { key: step, iteration }, also)
+        begin(scope, chainId)
+        return
+      }
       const { run } = found
       if (!hasEnded(run) || run.status === 'completed' || run.status === 'cancelled')
         throw movedOn(`it is ${run.status}`)

@@ -14,6 +14,8 @@ export interface DeadLetterOrigin {
   readonly chain_id?: string
   readonly step?: string
   readonly iteration?: number
+  /** It was to undo the step. */
+  readonly undo?: true
 }
 
 /** An action that could not be delivered, whole: everything a redrive needs. The value of a `dead_letter` entry. */

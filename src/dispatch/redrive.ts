@@ -62,10 +62,10 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
     if (!letter) throw notFound('dead letter')
     const { origin } = letter
     if (origin.kind === 'chain_step') {
-      const { chain_id: chainId, step, iteration } = origin
+      const { chain_id: chainId, step, iteration, undo = false } = origin
       if (chainId === undefined || step === undefined || iteration === undefined)
         throw new Error(`dead letter ${id} names no chain step`)
-      await chains.resumeFromDeadLetter({ scope, chainId, step, iteration }, deleteDeadLetter(letter))
+      await chains.resumeFromDeadLetter({ scope, chainId, step, iteration, undo }, deleteDeadLetter(letter))
       return { id, resumed: { chain_id: chainId, step } }
     }
     return { id, outcome: await deliverAgain(letter, by) }

@@ -64,7 +64,7 @@ export function sends(what: Sends): Pick<Required<Behaviour>, 'act'> & {
       if (!isObject(payload))
         return failed(base, { code: 'invalid_payload', message: 'payload_template did not give an object' })
       const record: StepRecord = { ...base, input: payload }
-      const token = deliveryToken(at.run.id, at.task.key, at.task.iteration, what.nonce)
+      const token = deliveryToken(at.run.id, at.task.key, at.task.iteration, nonceOf(what, at.run.resumed))
       const action = actionOf(what, at, payload)
       const unsent = { ...parcel(what, at, action, token), request: null, unknown: false }
       if (!at.deliver.has(what.provider)) return { to: 'lack', record, what: what.provider, undelivered: unsent }
@@ -88,6 +88,10 @@ export function sends(what: Sends): Pick<Required<Behaviour>, 'act'> & {
     act: (at) => act(what, at),
   }
 }
+
+/** What undoes a step once more, after it could not be undone, is another action to the receiver. */
+const nonceOf = ({ nonce }: Sends, resumed: number): string =>
+  nonce === '' || resumed === 0 ? nonce : `${nonce}/${resumed}`
 
 const actionOf = (what: Sends, at: StepContext, payload: Action['payload']): Action => ({
   id: at.origin.id,
