@@ -1,45 +1,35 @@
 import type { Clock, Timer } from '../core/clock.ts'
 
-/** Moments that come later are left to the loop, which looks in the store. */
-const HORIZON_MS = 60_000
-/** Moments nearer to each other than this are one. */
-const GRAIN_MS = 20
-
+/** Rings once at the earliest of the moments it was told, then must be told anew. */
 export interface Alarm {
-  /** Something will be due then, milliseconds. A hint: the store knows, and whoever looks there finds it. */
-  at(ms: number): void
+  /** Something is due then. Milliseconds. */
+  at(moment: number): void
+  readonly isSet: boolean
   stop(): void
 }
 
-/** Rings when what this node has put down comes due, so that nothing waits for a loop to come round. At most 3,000 moments are kept. */
+/** One timer, however much waits: what is due later is asked of the store when it has rung. */
+const LONGEST_MS = 3_600_000
+
 export function createAlarm(clock: Clock, ring: () => void): Alarm {
-  const moments = new Set<number>()
-  let next = Number.POSITIVE_INFINITY
+  let set = Number.POSITIVE_INFINITY
   let timer: Timer | undefined
   let stopped = false
-
-  function arm(ms: number): void {
-    timer?.cancel()
-    next = ms
-    timer = ms === Number.POSITIVE_INFINITY ? undefined : clock.timer(ms - clock.now(), due)
-  }
-  function due(): void {
-    const now = clock.now()
-    for (const m of moments) if (m <= now) moments.delete(m)
-    arm(Math.min(...moments, Number.POSITIVE_INFINITY))
-    ring()
-  }
   return {
-    at(ms) {
-      const now = clock.now()
-      if (stopped || ms <= now || ms - now > HORIZON_MS) return
-      const moment = Math.ceil(ms / GRAIN_MS) * GRAIN_MS
-      moments.add(moment)
-      if (moment < next) arm(moment)
+    at(moment) {
+      if (stopped || moment >= set) return
+      timer?.cancel()
+      set = moment
+      timer = clock.timer(Math.min(Math.max(0, moment - clock.now()), LONGEST_MS), () => {
+        set = Number.POSITIVE_INFINITY
+        ring()
+      })
+    },
+    get isSet() {
+      return set !== Number.POSITIVE_INFINITY
     },
     stop() {
       stopped = true
-      moments.clear()
       timer?.cancel()
     },
   }

@@ -1,7 +1,7 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
-import type { ClaimRef, Entry, Op } from '../core/state.ts'
+import type { ClaimRef, Op } from '../core/state.ts'
 import type { ChainDefinition, DefinitionIssue } from './definition.ts'
 
 export interface StartChain {
@@ -65,10 +65,10 @@ export interface Chains {
   begin(scope: Scope, chainId: string, claim: Held): Promise<void>
   /** Claims what is due, as far as there is room, and drives it; resolves to how many were taken, before they have ended. */
   pull(): Promise<number>
-  /** The loop's handler of one claimed execution. Resolves when it has ended, waits, or was handed back. Never rejects. */
-  claimed(entry: Entry & { readonly claim: Held }): Promise<void>
-  /** Executions this node may still take. */
+  /** Executions this node may still take from the store. */
   room(): number
+  /** Executions in this node's memory. */
+  driven(): number
   /** Ends back-off at once, lets attempts under way finish, hands the rest back. */
   stop(): Promise<void>
 

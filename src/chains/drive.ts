@@ -8,7 +8,9 @@ import { canFill, dueOf, isAloft, nextDue } from './due.ts'
 import { Flights } from './flights.ts'
 import { type Loaded, readUndos } from './loaded.ts'
 import { LOOK_AGAIN_MS, outOfLine, turnOf } from './lock.ts'
+import { AHEAD_MS } from './places.ts'
 import { type Run, type StepResult, stepAt, type Task } from './run.ts'
+import type { Seat } from './seats.ts'
 import { takeUp } from './take-up.ts'
 import type { Turn } from './turn.ts'
 import { Turns } from './turns.ts'
@@ -71,13 +73,16 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()
+    let seated: ReturnType<Seat['ask']> = 'taken'
     if (!how.stopping()) {
       if (isAtWork(run, now) && !(await takePlace())) return
       if (!run.paused && (await doDue(now))) return
-      flights.launch(turns.at, now, ground)
+      seated = sends() ? how.seat.ask(bell.ring) : 'taken'
+      flights.launch(turns.at, now, ground, seated === 'taken')
     }
     if (turns.over) return
-    if (flights.size === 0) return giveBack(restsUntil(now))
+    if (flights.size === 0 && seated !== 'wait')
+      return giveBack(seated === 'full' ? now - AHEAD_MS[run.priority] : restsUntil(now), seated === 'full')
     const mailAt = now + MAIL_MS
     await bell.wait(Math.min(mailAt, nextMoment(now)))
     if (clock.now() >= mailAt) turns.look()
@@ -105,6 +110,11 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const got = await turns.ask(() => how.places.take(turns.at.run))
     if (!got?.answer) turns.end()
     return got?.answer === true
+  }
+  /** Something is to go to a provider, which may take long. */
+  function sends(): boolean {
+    const { run, records } = turns.at
+    return run.open.some((t) => isAloft(t, records.get(t.key)) && flights.takesLong(records.get(t.key)))
   }
   /** Something is to be begun or sent. */
   function isAtWork(run: Run, now: number): boolean {
@@ -168,11 +178,21 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const due = nextDue(run, now, (t) => flights.lacksUntil(t.key, now) !== undefined)
     return Math.max(now, Math.min(due, ...lacking))
   }
-  async function giveBack(dueAt: number): Promise<void> {
+  async function giveBack(dueAt: number, full = false): Promise<void> {
+    const { run, records } = turns.at
+    const isUnsent = (t: Task) => isAloft(t, records.get(t.key)) && !flights.resumed.has(t.key)
+    // Counted and stored, and never sent: whoever takes it up need not think that it may have been.
+    if ((full || how.stopping()) && run.open.some(isUnsent))
+      return turns.take((turn) => {
+        const not_before = turn.now
+        for (const t of turn.run.open)
+          if (isUnsent(t)) turn.say({ type: 'step_backed_off', step: t.key, not_before, unmade: true })
+        turn.givesBack = dueAt
+      })
     const touch = { op: 'touch', kind: kinds.run, id, ifClaim: how.lease.claim, dueAt } as const
     await turns.ask(() => state.commit(scope, [touch, ...how.places.leave()]))
-    // What this node lacks another may have: it is left to whoever looks first.
-    if (!turns.at.run.open.some((t) => flights.lacksUntil(t.key, clock.now()) !== undefined)) tools.rests(dueAt)
-    turns.left(true)
+    const lacks = turns.at.run.open.some((t) => flights.lacksUntil(t.key, clock.now()) !== undefined)
+    if (lacks) tools.lacked()
+    turns.left(true, lacks ? undefined : dueAt)
   }
 }

@@ -3,6 +3,7 @@ import type { StateStore } from '../core/state.ts'
 import type { Lease } from '../delivery/lease.ts'
 import type { Loaded } from './loaded.ts'
 import type { Places } from './places.ts'
+import type { Seat } from './seats.ts'
 import type { Dispatcher } from './step-kind.ts'
 import type { Tools } from './turn.ts'
 
@@ -18,12 +19,16 @@ export interface Driver extends Tools {
   readonly woke: () => void
   /** An execution was put down, and is due then. */
   readonly rests: (dueAt: number) => void
+  /** It is handed back because this node lacks what its step needs: others go first. */
+  readonly lacked: () => void
   /** Tells the driver of another execution, if it is here, that it has mail. */
   readonly poke: (id: string) => void
 }
 export interface Driving {
   readonly lease: Lease
   readonly places: Places
+  /** To be at providers. */
+  readonly seat: Seat
   /** Just born, so that nothing can have been sent for what is open. */
   readonly fresh: boolean
   readonly stopping: () => boolean

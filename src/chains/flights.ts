@@ -2,7 +2,7 @@ import type { Driver, Driving } from './driver.ts'
 import { isAloft } from './due.ts'
 import { type Flight, type FlightEnd, flightOf } from './flight.ts'
 import type { Loaded } from './loaded.ts'
-import type { Task } from './run.ts'
+import type { StepRecord, Task } from './run.ts'
 import type { Turn } from './turn.ts'
 
 /** How long an execution waits for a node that has what its step needs. */
@@ -65,10 +65,18 @@ export class Flights {
     return until !== undefined && until > now ? until : undefined
   }
 
-  /** Sends off what is rendered and stored. What has ended is flying until that is stored, so that it is not sent again. */
-  launch(at: Loaded, now: number, ground: Ground): void {
+  /** It goes to a provider that may take its time, or to the rules, and so maybe to one. */
+  takesLong(record: StepRecord | undefined): boolean {
+    const provider = record?.sending?.provider
+    const { deliver } = this.#tools
+    return provider !== undefined && (!deliver.has(provider) || deliver.hasEffect(provider))
+  }
+
+  /** Sends off what is rendered and stored; `seated`: also what takes long. What has ended is flying until that is stored, so that it is not sent again. */
+  launch(at: Loaded, now: number, ground: Ground, seated: boolean): void {
     for (const t of at.run.open) {
-      if (this.#flying.has(t.key) || !isAloft(t, at.records.get(t.key))) continue
+      const record = at.records.get(t.key)
+      if (this.#flying.has(t.key) || !isAloft(t, record) || (!seated && this.takesLong(record))) continue
       if (this.lacksUntil(t.key, now) === undefined) this.#launch(at, t, ground)
     }
   }

@@ -6,6 +6,7 @@ import type { ClaimRef, Op, StateStore } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { priorities } from './definition.ts'
 import { type Limit, parkedTag, type Run, runTags } from './run.ts'
+import { type InTurn, isBefore } from './seats.ts'
 
 /*
  * Limits on how many executions are at work at once. An execution is inside of each of its limits while it begins and sends steps, and
@@ -28,6 +29,8 @@ export interface PlacesDeps {
   readonly maxPerScope: () => number | undefined
   /** Something else may be due now. */
   readonly woke: () => void
+  /** It was put down, and is due then. Milliseconds. */
+  readonly rests: (dueAt: number) => void
 }
 
 /** What an execution must be inside of while it is at work; that of the scope is the one in force now. */
@@ -104,7 +107,7 @@ export class Places {
   }
 
   async #park(run: Run, limit: Limit, first: { readonly retryAt: number | undefined } | undefined): Promise<void> {
-    const { state, env } = this.#deps
+    const { state, env, rests } = this.#deps
     const now = env.clock.now()
     const waited = Math.min(Math.max(now - run.startedAt, LEASE_MS), LOOK_AGAIN_MS)
     const looks = first ? Math.min(first.retryAt ?? Number.POSITIVE_INFINITY, now + LEASE_MS) : now + waited
@@ -112,6 +115,7 @@ export class Places {
     const tags = [...runTags(run), parkedTag(limit.id), parkedTag(limit.id, run.priority)]
     const dueAt = Math.max(Math.min(looks, ends), now + 1)
     await state.commit(this.#scope, [{ ...this.#put(run), tags, dueAt }])
+    rests(dueAt)
   }
   #put(run: Run) {
     return {
@@ -142,7 +146,7 @@ export class Places {
     }
   }
 
-  async #firstOf(limit: string): Promise<InLine | undefined> {
+  async #firstOf(limit: string): Promise<InTurn | undefined> {
     const read = async (tag: string) => {
       const page = await this.#deps.state.list(kinds.run, this.#scope, { tag, limit: 1 })
       return page.entries[0]?.key.id
@@ -150,17 +154,12 @@ export class Places {
     if ((await read(parkedTag(limit))) === undefined) return undefined
     const ids = await Promise.all(priorities.map((p) => read(parkedTag(limit, p))))
     return priorities
-      .flatMap((priority, i): InLine[] => (ids[i] === undefined ? [] : [turnOf({ id: ids[i], priority })]))
-      .reduce<InLine | undefined>((a, b) => (a && !isBefore(b, a) ? a : b), undefined)
+      .flatMap((priority, i): InTurn[] => (ids[i] === undefined ? [] : [turnOf({ id: ids[i], priority })]))
+      .reduce<InTurn | undefined>((a, b) => (a && !isBefore(b, a) ? a : b), undefined)
   }
 }
 
-interface InLine {
-  readonly id: string
-  readonly since: number
-}
-const turnOf = ({ id, priority }: Pick<Run, 'id' | 'priority'>): InLine => ({
+export const turnOf = ({ id, priority }: Pick<Run, 'id' | 'priority'>): InTurn => ({
   id,
   since: uuidv7Time(id) - AHEAD_MS[priority],
 })
-const isBefore = (a: InLine, b: InLine): boolean => a.since < b.since || (a.since === b.since && a.id < b.id)

@@ -65,6 +65,8 @@ export class Turn {
   readonly holds: boolean
   /** Keys of what an earlier claim may have acted on. */
   readonly resumed: ReadonlySet<string>
+  /** The claim ends with this commit, and it is due then. Milliseconds. */
+  givesBack: number | undefined
   /** Nothing is left to do: what ends now has been done whole. */
   complete = false
   /** What is still to be undone, in the order it is to be done; once that has begun. */

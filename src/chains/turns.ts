@@ -108,7 +108,8 @@ export class Turns {
       if (this.over) return
       windDown(turn)
       if (turn.events.length === 0 && turn.ops.length === 0 && turn.inbox === at.inbox) return
-      const dueAt = acting.size > 0 ? undefined : stopping() ? turn.now : restsUntil(turn.run, at.chain, turn.now)
+      const rests = stopping() ? turn.now : restsUntil(turn.run, at.chain, turn.now)
+      const dueAt = acting.size > 0 ? undefined : (turn.givesBack ?? rests)
       const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt)
       if (written.kind === 'done') return this.#settled(turn, dueAt)
       if (written.kind === 'lost' || written.at === RUN_AT || lease.lost.aborted) {
@@ -131,14 +132,14 @@ export class Turns {
     for (const { id } of turn.orphans) this.#tools.poke(id)
     for (const key of this.#aloft.keys()) if (isUnwanted(run, key)) this.#aloft.stop(key)
     for (const key of this.#aloft.resumed) if (!taskOf(run, key)) this.#aloft.resumed.delete(key)
-    if (dueAt !== undefined) this.#tools.rests(dueAt)
-    if (hasEnded(run) || dueAt !== undefined) this.left(turn.orphans.length > 0)
+    if (hasEnded(run) || dueAt !== undefined) this.left(turn.orphans.length > 0, dueAt)
   }
-  /** The claim has ended with what was written. */
-  left(others: boolean): void {
+  /** The claim has ended with what was written; it is due then, if it has not ended. */
+  left(others: boolean, dueAt?: number): void {
     this.end()
-    const { poke, woke } = this.#tools
+    const { poke, woke, rests } = this.#tools
     const { run } = this.at
+    if (dueAt !== undefined) rests(dueAt)
     if (run.parent && hasEnded(run)) poke(run.parent.id)
     // What came after the inbox was read is acted on at once, by whoever claims it.
     if (others || this.mail || run.parent || run.lock) woke()

@@ -53,6 +53,8 @@ export interface StateStore {
   ): Promise<readonly (Peeked | undefined)[]>
   /** The small versioned documents of a topic; every node has a change within a second. */
   control(topic: string): Promise<Control>
+  /** A moment before which no entry of the kind is due, in any scope: when the first is, or somewhat before. Undefined: none ever is. */
+  nextDue(kind: string): Promise<number | undefined>
   /** How much is waiting, by kind of due entry, across scopes: for metrics and readiness. */
   depths(): Promise<readonly Depth[]>
   close(): Promise<void>

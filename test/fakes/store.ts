@@ -78,6 +78,7 @@ export function crashing(base: StateStore, n: number, when: Crash): Crashing {
     scopes: (...a) => look(() => base.scopes(...a)),
     peek: (...a) => look(() => base.peek(...a)),
     control: (...a) => look(() => base.control(...a)),
+    nextDue: (...a) => look(() => base.nextDue(...a)),
     depths: () => look(() => base.depths()),
     close: () => Promise.resolve(),
     get writes() {

@@ -53,6 +53,12 @@ export class Claims {
     if (bound === undefined) scopes.set(owned(scope), dueAt)
     else if (dueAt < bound) scopes.set(scope, dueAt)
   }
+  /** Not later than the first due time of the kind. */
+  next(kind: string): number | undefined {
+    let first: number | undefined
+    for (const bound of this.#bounds.get(kind)?.values() ?? []) if (first === undefined || bound < first) first = bound
+    return first
+  }
   #correct(kind: string, scope: string): void {
     const next = this.#next.get(kind, toSql(scope))?.due
     if (next == null) this.#bounds.get(kind)?.delete(scope)

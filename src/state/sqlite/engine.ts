@@ -18,6 +18,7 @@ import { Undo } from './undo.ts'
 export type Write =
   | readonly ['commit', scope: string, ops: readonly Op[], dry: boolean]
   | readonly ['claim', ClaimCall]
+  | readonly ['nextDue', kind: string]
   | readonly ['append', rows: readonly AuditRow[]]
   | readonly ['purge', scope: string, below: string, limit: number]
   | readonly ['sweep', limit: number]
@@ -103,6 +104,8 @@ export class Engine {
         return this.#decide(call[1], call[2], call[3], now)
       case 'claim':
         return [0, this.#claim(call[1], now)]
+      case 'nextDue':
+        return [0, this.#claims.next(call[1]) ?? null]
       case 'append':
         for (const row of call[1]) this.#tx.audit.add(row)
         this.#undo.keep()

@@ -56,6 +56,9 @@ export function storeOver({ writer, reader, newId, prepare }: Channels): Opened 
       }
       return control
     },
+    async nextDue(kind) {
+      return (await write<number | null>(['nextDue', kind])) ?? undefined
+    },
     depths: () => read(['depths']),
     close,
   }

@@ -198,6 +198,25 @@ export function claimsContract(open: OpenState): void {
       for (let i = 0; i < 6; i++) tenants.push((await one()).key.scope[1])
       expect(tenants).toEqual(['t1', 't2', 't3', 't1', 't2', 't3'])
     })
+    it('nextDue: nothing is due before it, and waiting until then finds what is', async () => {
+      expect(await s.state.nextDue(s.kind)).toBeUndefined()
+      const now = s.clock.now()
+      await s.ok(s.put('late', { dueAt: now + 5000 }), s.put('not work', { expiresAt: now + 10 }))
+      await s.state.commit(['contract', 'other'], [s.put('early', { dueAt: now + 1000 })])
+      await s.ok({ ...s.put('x', { dueAt: now + 1 }), kind: `${s.kind}x` } as never)
+      expect(await s.state.nextDue(s.kind)).toBe(now + 1000)
+      const found: string[] = []
+      // An entry that is claimed is due when its claim runs out; one that is gone may still be looked for once.
+      for (let at: number | undefined; found.length < 2; ) {
+        at = await s.state.nextDue(s.kind)
+        expect(at).toBeDefined()
+        await s.clock.advance(Math.max(0, at! - s.clock.now()))
+        for (const e of await s.claim({ limit: 9, leaseMs: 60_000 })) found.push(e.key.id)
+      }
+      expect(found).toEqual(['early', 'late'])
+      expect(s.clock.now()).toBe(now + 5000)
+      expect(await s.state.nextDue(s.kind)).toBe(now + 61_000)
+    })
     it('depths: waiting, due and oldest, by kind', async () => {
       await s.ok(due('a', -50), due('b', 10), s.put('c'))
       const depth = async () => (await s.state.depths()).find((d) => d.kind === s.kind)
