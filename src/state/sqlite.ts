@@ -5,7 +5,7 @@ import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
 import { toOutbox } from './outbox.ts'
 import { type Arming, batching, nextTurn } from './sqlite/channel.ts'
-import { packWrites } from './sqlite/codec.ts'
+import { writesPacker } from './sqlite/codec.ts'
 import type { Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import { holdFile } from './sqlite/lock.ts'
@@ -56,9 +56,10 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   }
   const data = { ...file, now: clock.now() }
   // The reader opens the file when it is first asked, so both threads can start at once.
+  const pack = writesPacker()
   const starting = startWorker<Read>({ ...data, role: 'reader' }, (b) => [clock.now(), b], onFatal)
   const [writer, reader] = await Promise.allSettled([
-    startWorker<Write>({ ...data, role: 'writer' }, (b) => packWrites(clock.now(), b), onFatal),
+    startWorker<Write>({ ...data, role: 'writer' }, (b) => pack(clock.now(), b), onFatal),
     starting,
   ])
   if (writer.status === 'rejected') {

@@ -1,10 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
-import { type Packed, unpackWrites } from './codec.ts'
+import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
 import { holdFile } from './lock.ts'
+import type { Packed } from './packing.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { openReader, openWriter } from './schema.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
@@ -21,10 +22,11 @@ function writer(): Served {
   const lock = holdFile(data.path)
   const db = openWriter(data)
   const engine = new Engine(db, data.now)
+  const unpack = writesUnpacker()
   let now = data.now
   return {
     serve(message) {
-      const [at, batch] = unpackWrites(message as Packed)
+      const [at, batch] = unpack(message as Packed)
       now = at
       return JSON.stringify(engine.run(at, batch))
     },
