@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Op } from '../../src/core/state.ts'
+import type { Op, OpResult } from '../../src/core/state.ts'
+import { answersPacker, answersUnpacker } from '../../src/state/sqlite/answers.ts'
 import { writesPacker, writesUnpacker } from '../../src/state/sqlite/codec.ts'
-import type { Write } from '../../src/state/sqlite/engine.ts'
+import type { Answer, Write } from '../../src/state/sqlite/engine.ts'
 
 type OpOf<K extends Op['op']> = Extract<Op, { op: K }>
 /** Every field an op can have; one that is added and not written here does not compile. */
@@ -128,4 +129,27 @@ test('a batch that cannot be packed leaves nothing in the next', () => {
   circle.push(circle)
   expect(() => pack(1, [commit([whole.wake]), ['append', circle as never]])).toThrow('circular')
   expect(writesUnpacker()(pack(2, [commit([whole.admit])]))).toEqual([2, [commit([whole.admit])]])
+})
+
+test('answers arrive as they were given: what stands, what refused, what failed', () => {
+  const every: Required<OpResult> = { n: 0, dueAt: 5, claimNumber: 6, sealed: ['→'], skipped: true }
+  const results: readonly OpResult[] = [
+    {},
+    every,
+    { n: 3 },
+    { n: 0, dueAt: 1 },
+    { claimNumber: 7 },
+    { skipped: true },
+    { n: 2, sealed: [] },
+  ]
+  const answers: readonly Answer[] = [
+    [0, { ok: true, results }],
+    [0, { ok: true, results: [] }],
+    [0, { ok: false, at: 2, n: 5, retryAt: 9 }],
+    [1, 'not done'],
+    [2, 'perhaps'],
+    [0, 17],
+    [0, []],
+  ]
+  expect(answersUnpacker()(answersPacker()(answers))).toEqual(answers)
 })

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
+import { answersPacker } from './answers.ts'
 import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
@@ -13,7 +14,7 @@ import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-message
 const port = parentPort!
 const data = workerData as WorkerData
 interface Served {
-  serve(message: unknown): string
+  serve(message: unknown): string | Packed
   tidy(): void
   close(): void
 }
@@ -23,12 +24,13 @@ function writer(): Served {
   const db = openWriter(data)
   const engine = new Engine(db, data.now)
   const unpack = writesUnpacker()
+  const pack = answersPacker()
   let now = data.now
   return {
     serve(message) {
       const [at, batch] = unpack(message as Packed)
       now = at
-      return JSON.stringify(engine.run(at, batch))
+      return pack(engine.run(at, batch))
     },
     tidy: () => engine.tidy(now),
     close() {
