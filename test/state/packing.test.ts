@@ -92,6 +92,17 @@ test('what is left out arrives as left out, and null as null', () => {
   expect(there([commit(bare)])).toEqual([commit(bare)])
 })
 
+test('what comes again, and what comes between, arrives in every place and batch', () => {
+  const pack = writesPacker()
+  const unpack = writesUnpacker()
+  const count = (id: string): Op => ({ op: 'count', id, by: 1, expiresAt: 1 })
+  const admit = (id: string): Op => ({ op: 'admit', id, max: 1, windowMs: 1 })
+  const wake = (kind: string): Op => ({ op: 'wake', kind, id: 'i' })
+  const ops = ['a', 'a', '', 'b', 'a'].flatMap((t) => [count(t), admit(t), wake(t), admit(t), kept(whole.record)])
+  const batch: readonly Write[] = ['s', 's', 't', 's'].map((scope) => ['commit', scope, ops, false])
+  for (let round = 0; round < 2; round++) expect(unpack(pack(round, batch))).toEqual([round, batch])
+})
+
 test('what is no commit travels between commits', () => {
   const batch: readonly Write[] = [
     commit([whole.wake]),

@@ -18,7 +18,7 @@ type Ways = {
 const ways: Ways = {
   put: {
     pack(to, op) {
-      to.text(op.kind)
+      to.again('kind', op.kind)
       to.text(op.id)
       to.text(op.value)
       to.text(op.version)
@@ -32,7 +32,7 @@ const ways: Ways = {
     },
     unpack: (from) => ({
       op: 'put',
-      kind: from.text(),
+      kind: from.again('kind'),
       id: from.text(),
       value: from.text(),
       version: from.text(),
@@ -49,7 +49,7 @@ const ways: Ways = {
   },
   touch: {
     pack(to, op) {
-      to.text(op.kind)
+      to.again('kind', op.kind)
       to.text(op.id)
       packRef(to, op.ifClaim)
       to.maybeNumber(op.until)
@@ -57,7 +57,7 @@ const ways: Ways = {
     },
     unpack: (from) => ({
       op: 'touch',
-      kind: from.text(),
+      kind: from.again('kind'),
       id: from.text(),
       ifClaim: { owner: from.text(), number: from.number() },
       until: from.maybeNumber(),
@@ -66,13 +66,13 @@ const ways: Ways = {
   },
   delete: {
     pack(to, op) {
-      to.text(op.kind)
+      to.again('kind', op.kind)
       to.text(op.id)
       packConditions(to, op)
     },
     unpack: (from) => ({
       op: 'delete',
-      kind: from.text(),
+      kind: from.again('kind'),
       id: from.text(),
       ifVersion: from.nullableText(),
       ifClaim: unpackRef(from),
@@ -82,21 +82,21 @@ const ways: Ways = {
   },
   wake: {
     pack(to, op) {
-      to.text(op.kind)
+      to.again('kind', op.kind)
       to.text(op.id)
     },
-    unpack: (from) => ({ op: 'wake', kind: from.text(), id: from.text() }),
+    unpack: (from) => ({ op: 'wake', kind: from.again('kind'), id: from.text() }),
   },
   count: {
     pack(to, op) {
-      to.text(op.id)
+      to.again('counted', op.id)
       to.number(op.by)
       to.maybeNumber(op.limit)
       to.number(op.expiresAt)
     },
     unpack: (from) => ({
       op: 'count',
-      id: from.text(),
+      id: from.again('counted'),
       by: from.number(),
       limit: from.maybeNumber(),
       expiresAt: from.number(),
@@ -104,11 +104,11 @@ const ways: Ways = {
   },
   admit: {
     pack(to, op) {
-      to.text(op.id)
+      to.again('admitted', op.id)
       to.number(op.max)
       to.number(op.windowMs)
     },
-    unpack: (from) => ({ op: 'admit', id: from.text(), max: from.number(), windowMs: from.number() }),
+    unpack: (from) => ({ op: 'admit', id: from.again('admitted'), max: from.number(), windowMs: from.number() }),
   },
   append: {
     pack(to, op) {
@@ -160,8 +160,8 @@ const ways: Ways = {
   },
   record: {
     pack(to, { row }) {
-      to.text(row.scope[0])
-      to.text(row.scope[1])
+      to.again('namespace', row.scope[0])
+      to.again('tenant', row.scope[1])
       to.text(row.id)
       to.text(row.actionId)
       to.maybeText(row.chainId)
@@ -171,7 +171,7 @@ const ways: Ways = {
     unpack: (from) => ({
       op: 'record',
       row: {
-        scope: [from.text(), from.text()],
+        scope: [from.again('namespace'), from.again('tenant')],
         id: from.text(),
         actionId: from.text(),
         chainId: from.maybeText(),
@@ -244,7 +244,7 @@ export function writesPacker(): (now: number, batch: readonly Write[]) => Packed
       }
       const [, scope, ops, dry] = call
       to.number(COMMIT)
-      to.text(scope)
+      to.again('scope', scope)
       to.maybeFlag(dry)
       to.number(ops.length)
       for (const op of ops) {
@@ -262,7 +262,7 @@ export function writesUnpacker(): (packed: Packed) => readonly [now: number, bat
   const op = (): Op => unpackers[from.number()]!(from) as Op
   const call = (): Write => {
     if (from.number() === OTHER) return from.json() as Write
-    const scope = from.text()
+    const scope = from.again('scope')
     const dry = from.maybeFlag() === true
     const ops: Op[] = []
     for (let left = from.number(); left > 0; left--) ops.push(op())

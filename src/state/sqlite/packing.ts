@@ -18,11 +18,25 @@ const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT
 /** In place of a length. */
 const UNDEFINED = -1
 const NULL = -2
+const SAME = -3
+
+/** Where the same text most often comes again and again: it is written once, and then named. */
+export type Place = 'scope' | 'kind' | 'namespace' | 'tenant' | 'counted' | 'admitted'
+type Seen = { [P in Place]: string | undefined }
+const nothingSeen = (): Seen => ({
+  scope: undefined,
+  kind: undefined,
+  namespace: undefined,
+  tenant: undefined,
+  counted: undefined,
+  admitted: undefined,
+})
 
 export class Packer {
   #numbers = new Float64Array(4096)
   #n = 0
   #text = ''
+  #seen = nothingSeen()
   readonly #standing = new SharedArrayBuffer(STANDING_BYTES)
   #told: SharedArrayBuffer | undefined
 
@@ -37,6 +51,14 @@ export class Packer {
   text(value: string): void {
     this.number(value.length)
     this.#text += value
+  }
+  again(place: Place, value: string): void {
+    if (this.#seen[place] === value) {
+      this.number(SAME)
+      return
+    }
+    this.#seen[place] = value
+    this.text(value)
   }
   maybeNumber(value: number | undefined): void {
     this.number(value ?? Number.NaN)
@@ -56,6 +78,7 @@ export class Packer {
   begin(): void {
     this.#n = 0
     this.#text = ''
+    this.#seen = nothingSeen()
   }
   done(): Packed {
     const numbers = this.#n
@@ -83,11 +106,13 @@ export class Unpacker {
   #at = 0
   #text = ''
   #from = 0
+  #seen = nothingSeen()
 
   begin({ memory, numbers, bytes, encoding }: Packed): void {
     if (memory !== undefined) this.#memory = memory
     this.#numbers = new Float64Array(this.#memory, 0, numbers)
     this.#at = 0
+    this.#seen = nothingSeen()
     this.#text = Buffer.from(this.#memory, numbers * NUMBER_BYTES, bytes).toString(encoding)
     this.#from = 0
   }
@@ -96,6 +121,13 @@ export class Unpacker {
   }
   text(): string {
     return this.#cut(this.number())
+  }
+  again(place: Place): string {
+    const length = this.number()
+    if (length === SAME) return this.#seen[place]!
+    const value = this.#cut(length)
+    this.#seen[place] = value
+    return value
   }
   maybeNumber(): number | undefined {
     const value = this.number()
