@@ -1,10 +1,11 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Depth } from '../core/state.ts'
 import type { BreakerView } from '../delivery/breaker-view.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
+import { Durations } from './durations.ts'
 
 /** What only a look tells: taken when somebody asks. */
 export interface Looked {
@@ -41,8 +42,6 @@ export interface Stats {
   metrics(looked: Looked): Promise<string>
   readonly contentType: string
 }
-
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
 /** `process` false: without the process's own metrics, which watch the event loop and the garbage collector for as long as it lives. */
 export function createStats(env: Env, opts: { readonly process?: boolean } = {}): Stats {
@@ -81,20 +80,18 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
       },
     })
   }
-  const durations = new Histogram({
-    name: 'signalbox_run_duration_seconds',
-    help: 'From admission to the end, by kind of run',
-    labelNames: ['kind'],
-    buckets: SECONDS,
+  const durations = new Durations(
+    'signalbox_run_duration_seconds',
+    'From admission to the end, by kind of run',
+    'kind',
     registers,
-  })
-  const latencies = new Histogram({
-    name: 'signalbox_provider_attempt_duration_seconds',
-    help: 'One attempt at a provider',
-    labelNames: ['provider'],
-    buckets: SECONDS,
+  )
+  const latencies = new Durations(
+    'signalbox_provider_attempt_duration_seconds',
+    'One attempt at a provider',
+    'provider',
     registers,
-  })
+  )
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> =>
     new Gauge({ name: `signalbox_${name}`, help, labelNames: [...labelNames], registers })
   const up = gauge('state_up', 'Whether the state store answered this look', [])
@@ -114,12 +111,12 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
     outcome(o, { kind, receivedAt, completedAt }) {
       outcomes.set(o.outcome, (outcomes.get(o.outcome) ?? 0) + 1)
       bump(ended, kind, o.outcome)
-      durations.observe({ kind }, Math.max(0, completedAt - receivedAt) / 1000)
+      durations.took(kind, completedAt - receivedAt)
     },
     attempt({ provider, result, durationMs }) {
       attemptCount++
       bump(attempts, provider, result)
-      latencies.observe({ provider }, Math.max(0, durationMs) / 1000)
+      latencies.took(provider, durationMs)
     },
     overLimit: (rule, limit) => bump(overLimits, rule, limit),
     problem: (code) => void problems.set(code, (problems.get(code) ?? 0) + 1),

@@ -4,11 +4,13 @@ import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
 import { toOutbox } from './outbox.ts'
+import { answersUnpacker } from './sqlite/answers.ts'
 import { type Arming, batching, nextTurn } from './sqlite/channel.ts'
-import { packWrites } from './sqlite/codec.ts'
-import type { Write } from './sqlite/engine.ts'
+import { writesPacker } from './sqlite/codec.ts'
+import type { Answer, Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import { holdFile } from './sqlite/lock.ts'
+import type { Packed } from './sqlite/packing.ts'
 import type { Read } from './sqlite/reads.ts'
 import { startWorker } from './sqlite/remote.ts'
 import { openWriter } from './sqlite/schema.ts'
@@ -56,9 +58,15 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   }
   const data = { ...file, now: clock.now() }
   // The reader opens the file when it is first asked, so both threads can start at once.
-  const starting = startWorker<Read>({ ...data, role: 'reader' }, (b) => [clock.now(), b], onFatal)
+  const pack = writesPacker()
+  const writes = { pack: (batch: readonly Write[]) => pack(clock.now(), batch), unpack: answersUnpacker() }
+  const reads = {
+    pack: (batch: readonly Read[]) => [clock.now(), batch],
+    unpack: (text: string) => JSON.parse(text) as Answer[],
+  }
+  const starting = startWorker<Read, string>({ ...data, role: 'reader' }, reads, onFatal)
   const [writer, reader] = await Promise.allSettled([
-    startWorker<Write>({ ...data, role: 'writer' }, (b) => packWrites(clock.now(), b), onFatal),
+    startWorker<Write, Packed>({ ...data, role: 'writer' }, writes, onFatal),
     starting,
   ])
   if (writer.status === 'rejected') {

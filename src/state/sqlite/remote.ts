@@ -9,10 +9,16 @@ import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-message
 /** Node runs the sources as they are; a published build has JavaScript beside this file. */
 const WORKER = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
 
+/** How calls and answers cross. */
+export interface Crossing<C, M> {
+  readonly pack: (batch: readonly C[]) => unknown
+  readonly unpack: (message: M) => readonly Answer[]
+}
+
 /** Starts a worker with its own connection and waits until it has it. */
-export async function startWorker<C>(
+export async function startWorker<C, M extends string | object>(
   data: WorkerData,
-  pack: (batch: readonly C[]) => unknown,
+  { pack, unpack }: Crossing<C, M>,
   onFatal: (e: Error) => void,
 ): Promise<Carrier<C>> {
   const worker = new Worker(WORKER, { workerData: data })
@@ -34,11 +40,11 @@ export async function startWorker<C>(
     waiting?.reject(e)
     onFatal(e)
   }
-  worker.on('message', (answer: string | Dying) => {
-    if (typeof answer !== 'string') return die(new Error(answer.fatal))
+  worker.on('message', (message: M | Dying) => {
+    if (isDying(message)) return die(new Error(message.fatal))
     const { resolve } = waiting!
     waiting = undefined
-    resolve(JSON.parse(answer) as Answer[])
+    resolve(unpack(message))
   })
   worker.on('error', die)
   worker.on('exit', (code) => die(new Error(`the ${data.role} ended (${code})`)))
@@ -64,3 +70,6 @@ export async function startWorker<C>(
     },
   }
 }
+
+const isDying = (message: string | object | Dying): message is Dying =>
+  typeof message !== 'string' && 'fatal' in message

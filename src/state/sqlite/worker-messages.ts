@@ -1,6 +1,6 @@
 import type { FileOptions } from './schema.ts'
 
-/** What a worker is started with. Its first message says how opening went; then batches come as `packWrites` or [now, reads], answers go as one JSON text. */
+/** What a worker is started with. Its first message says how opening went; then writes come and their answers go as `Packed`, reads come as [now, reads] and their answers go as one JSON text. */
 export type WorkerData = FileOptions & { readonly role: 'writer' | 'reader'; readonly now: number }
 export type Hello = { readonly ready: true } | { readonly refused: string } | { readonly failed: string }
 /** In place of answers: the medium failed, and the thread is ending. */

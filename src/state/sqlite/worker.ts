@@ -1,10 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
-import { type Packed, unpackWrites } from './codec.ts'
+import { answersPacker } from './answers.ts'
+import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
 import { holdFile } from './lock.ts'
+import type { Packed } from './packing.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { openReader, openWriter } from './schema.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
@@ -12,7 +14,7 @@ import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-message
 const port = parentPort!
 const data = workerData as WorkerData
 interface Served {
-  serve(message: unknown): string
+  serve(message: unknown): string | Packed
   tidy(): void
   close(): void
 }
@@ -21,12 +23,14 @@ function writer(): Served {
   const lock = holdFile(data.path)
   const db = openWriter(data)
   const engine = new Engine(db, data.now)
+  const unpack = writesUnpacker()
+  const pack = answersPacker()
   let now = data.now
   return {
     serve(message) {
-      const [at, batch] = unpackWrites(message as Packed)
+      const [at, batch] = unpack(message as Packed)
       now = at
-      return JSON.stringify(engine.run(at, batch))
+      return pack(engine.run(at, batch))
     },
     tidy: () => engine.tidy(now),
     close() {

@@ -1,0 +1,166 @@
+import { expect, test } from 'vitest'
+import type { Op, OpResult } from '../../src/core/state.ts'
+import { answersPacker, answersUnpacker } from '../../src/state/sqlite/answers.ts'
+import { writesPacker, writesUnpacker } from '../../src/state/sqlite/codec.ts'
+import type { Answer, Write } from '../../src/state/sqlite/engine.ts'
+
+type OpOf<K extends Op['op']> = Extract<Op, { op: K }>
+/** Every field an op can have; one that is added and not written here does not compile. */
+const whole: { readonly [K in Op['op']]: Required<OpOf<K>> } = {
+  put: {
+    op: 'put',
+    kind: 'hold',
+    id: 'ä:1',
+    value: '{"a":"→"}',
+    version: 'v1',
+    tags: ['x', '', 'z'],
+    claim: { owner: 'me', until: 5 },
+    dueAt: 0,
+    expiresAt: 1.5,
+    attempts: 3,
+    ifVersion: 'v0',
+    ifClaim: { owner: '', number: 9 },
+    ifUnclaimed: true,
+    orSkip: true,
+  },
+  touch: { op: 'touch', kind: 'k', id: '', ifClaim: { owner: 'o', number: 2 }, until: 7, dueAt: -1 },
+  delete: {
+    op: 'delete',
+    kind: 'k',
+    id: 'i',
+    ifVersion: '',
+    ifClaim: { owner: 'o', number: 1 },
+    ifUnclaimed: false,
+    orSkip: true,
+  },
+  wake: { op: 'wake', kind: 'k', id: 'i' },
+  count: { op: 'count', id: 'c', by: -2, limit: 10, expiresAt: 1e13 },
+  admit: { op: 'admit', id: 'w', max: 3, windowMs: 60_000 },
+  append: {
+    op: 'append',
+    id: 'b',
+    itemId: 'n',
+    item: '{}',
+    value: 'v',
+    maxItems: 5,
+    maxBytes: 6,
+    waitMs: 7,
+    intervalMs: 8,
+    into: { kind: 'flush', idPrefix: 'p:', tags: ['t'] },
+  },
+  seal: { op: 'seal', id: 'b', into: { kind: 'flush', idPrefix: '' }, ifDue: true },
+  slot: { op: 'slot', id: 's', holder: 'h', max: 1, until: 0 },
+  record: {
+    op: 'record',
+    row: {
+      id: 'r',
+      scope: ['n', 't'],
+      actionId: 'a',
+      chainId: 'c',
+      json: '{"id":"r"}',
+      kind: 'dispatch',
+      outcome: 'executed',
+      provider: undefined,
+      requestedProvider: undefined,
+      actionType: 'x',
+      rule: undefined,
+      caller: undefined,
+    },
+  },
+}
+const kept = (op: Op): Op => {
+  if (op.op !== 'record') return op
+  const { id, scope, actionId, chainId, json } = op.row
+  return { op: 'record', row: { id, scope, actionId, chainId, json } as typeof op.row }
+}
+const commit = (ops: readonly Op[], dry = false): Write => ['commit', '1:n1:t', ops, dry]
+const there = (batch: readonly Write[]): readonly Write[] => writesUnpacker()(writesPacker()(4, batch))[1]
+
+test('every field of every op arrives as it was', () => {
+  const ops = Object.values(whole)
+  expect(there([commit(ops), commit([], true)])).toEqual([commit(ops.map(kept)), commit([], true)])
+})
+
+test('what is left out arrives as left out, and null as null', () => {
+  const bare: readonly Op[] = [
+    { op: 'put', kind: 'k', id: 'i', value: '', version: 'v', ifVersion: null },
+    { op: 'put', kind: 'k', id: 'i', value: '', version: 'v', tags: [] },
+    { op: 'delete', kind: 'k', id: 'i' },
+    { op: 'count', id: 'c', by: 0, expiresAt: 1 },
+    { op: 'seal', id: 'b', into: { kind: 'f', idPrefix: 'p' } },
+  ]
+  expect(there([commit(bare)])).toEqual([commit(bare)])
+})
+
+test('what comes again, and what comes between, arrives in every place and batch', () => {
+  const pack = writesPacker()
+  const unpack = writesUnpacker()
+  const count = (id: string): Op => ({ op: 'count', id, by: 1, expiresAt: 1 })
+  const admit = (id: string): Op => ({ op: 'admit', id, max: 1, windowMs: 1 })
+  const wake = (kind: string): Op => ({ op: 'wake', kind, id: 'i' })
+  const ops = ['a', 'a', '', 'b', 'a'].flatMap((t) => [count(t), admit(t), wake(t), admit(t), kept(whole.record)])
+  const batch: readonly Write[] = ['s', 's', 't', 's'].map((scope) => ['commit', scope, ops, false])
+  for (let round = 0; round < 2; round++) expect(unpack(pack(round, batch))).toEqual([round, batch])
+})
+
+test('what is no commit travels between commits', () => {
+  const batch: readonly Write[] = [
+    commit([whole.wake]),
+    ['claim', { kind: 'hold', owner: 'me', limit: 3, leaseMs: 10 }],
+    ['purge', '1:n1:t', 'b', 5],
+    commit([whole.admit]),
+  ]
+  expect(there(batch)).toEqual(batch)
+})
+
+test('lone surrogates and every plane arrive as they are', () => {
+  for (const id of ['\ud800', 'a\udfffb', '🙂', 'é', '\u0000'])
+    expect(there([commit([{ op: 'wake', kind: 'k', id }, whole.count])])).toEqual([
+      commit([{ op: 'wake', kind: 'k', id }, whole.count]),
+    ])
+})
+
+test('one memory serves batch after batch; one that is too large for it has its own, and the next the common one again', () => {
+  const pack = writesPacker()
+  const unpack = writesUnpacker()
+  const put = (value: string): readonly Write[] => [commit([{ op: 'put', kind: 'k', id: 'i', value, version: 'v' }])]
+  const sent = ['small', 'x'.repeat(5_000_000), 'again', 'and again'].map((value) => {
+    const packed = pack(1, put(value))
+    expect(unpack(packed)).toEqual([1, put(value)])
+    return packed.memory
+  })
+  expect(sent.map((memory) => memory !== undefined)).toEqual([true, true, true, false])
+  expect(sent[2]).toBe(sent[0])
+  expect(sent[1]).not.toBe(sent[0])
+})
+
+test('a batch that cannot be packed leaves nothing in the next', () => {
+  const pack = writesPacker()
+  const circle: unknown[] = []
+  circle.push(circle)
+  expect(() => pack(1, [commit([whole.wake]), ['append', circle as never]])).toThrow('circular')
+  expect(writesUnpacker()(pack(2, [commit([whole.admit])]))).toEqual([2, [commit([whole.admit])]])
+})
+
+test('answers arrive as they were given: what stands, what refused, what failed', () => {
+  const every: Required<OpResult> = { n: 0, dueAt: 5, claimNumber: 6, sealed: ['→'], skipped: true }
+  const results: readonly OpResult[] = [
+    {},
+    every,
+    { n: 3 },
+    { n: 0, dueAt: 1 },
+    { claimNumber: 7 },
+    { skipped: true },
+    { n: 2, sealed: [] },
+  ]
+  const answers: readonly Answer[] = [
+    [0, { ok: true, results }],
+    [0, { ok: true, results: [] }],
+    [0, { ok: false, at: 2, n: 5, retryAt: 9 }],
+    [1, 'not done'],
+    [2, 'perhaps'],
+    [0, 17],
+    [0, []],
+  ]
+  expect(answersUnpacker()(answersPacker()(answers))).toEqual(answers)
+})
