@@ -50,6 +50,15 @@ export function jsonDepth(text: string): number {
   return deepest
 }
 
+/** Whether it nests deeper than that. Few texts have so many brackets at all, and those are found without looking at each character. */
+export function nestsDeeper(text: string, max: number): boolean {
+  let left = max
+  for (const bracket of '{[')
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1))
+      if (--left < 0) return jsonDepth(text) > max
+  return false
+}
+
 /** JSON with object keys sorted: equal data gives equal text. */
 export function canonicalJson(v: Json | undefined): string {
   if (v === undefined) return 'null'

@@ -31,6 +31,8 @@ export interface Provider {
   dedupWindowMs(request: Json): number
   /** One attempt. Throws ProviderError and nothing else; aborts when the signal does. */
   send(request: Json, context: { readonly token: string; readonly signal: AbortSignal }): Promise<Receipt>
+  /** The same where there is nothing to wait for: what is answered to a caller then goes out in the turn that stored it. */
+  sendNow?(request: Json): Receipt
   /** Can it be reached with these credentials? Sends no action. Throws ProviderError. */
   check(signal: AbortSignal): Promise<void>
   close(): Promise<void>

@@ -3,6 +3,7 @@ import type { Env } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
 import type { Lineage, LineageSigner } from '../core/lineage.ts'
+import type { Provider, Receipt } from '../core/provider.ts'
 import { asProviderError, attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
@@ -195,6 +196,29 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     return { kind: 'circuit_open', provider: d.provider, tried, retryAfterMs, ...sum() }
   }
 
+  /** One attempt at a provider that cannot fail, but has to be waited for. */
+  async function later(name: string, to: Provider, request: Json): Promise<Receipt | undefined> {
+    const generation = current
+    generation.inFlight++
+    const startedAt = env.clock.now()
+    try {
+      return succeeded(name, startedAt, await to.send(request, { token: '', signal: NEVER }))
+    } catch (e) {
+      return didFail(name, startedAt, e)
+    } finally {
+      if (--generation.inFlight === 0) generation.ended?.()
+    }
+  }
+  function succeeded(name: string, startedAt: number, receipt: Receipt): Receipt {
+    deps.breakers.succeeded(name, attempted(legDeps, lanes.of(name), name, startedAt))
+    return receipt
+  }
+  function didFail(name: string, startedAt: number, e: unknown): undefined {
+    const error = asProviderError(env.log, name, e)
+    attempted(legDeps, lanes.of(name), name, startedAt, error)
+    env.log.error({ provider: name, code: error.code }, 'a provider that cannot fail did')
+  }
+
   return {
     async deliver(d, hooks) {
       const generation = current
@@ -212,23 +236,15 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         if (--generation.inFlight === 0) generation.ended?.()
       }
     },
-    async deliverCertain(provider, request) {
-      const generation = current
-      const route = generation.routes.get(provider)
-      if (!route) return undefined
-      generation.inFlight++
+    deliverCertain(provider, request) {
+      const to = current.routes.get(provider)?.provider
+      if (!to) return undefined
+      if (!to.sendNow) return later(provider, to, request)
       const startedAt = env.clock.now()
       try {
-        const receipt = await route.provider.send(request, { token: '', signal: NEVER })
-        deps.breakers.succeeded(provider, attempted(legDeps, lanes.of(provider), provider, startedAt))
-        return receipt
+        return succeeded(provider, startedAt, to.sendNow(request))
       } catch (e) {
-        const error = asProviderError(env.log, provider, e)
-        attempted(legDeps, lanes.of(provider), provider, startedAt, error)
-        env.log.error({ provider, code: error.code }, 'a provider that cannot fail did')
-        return undefined
-      } finally {
-        if (--generation.inFlight === 0) generation.ended?.()
+        return didFail(provider, startedAt, e)
       }
     },
     render: (action, provider, token, lineage) => rendered(routeOf(provider), action, token, lineage),

@@ -97,7 +97,7 @@ export interface Deliver {
    * One attempt at a provider that was `certain` when the commit was made, which holds its outcome: breaker, bulkhead and rate limit
    * have no say any more. Never throws. Undefined: it failed all the same, and the log says how.
    */
-  deliverCertain(provider: string, request: Json): Promise<Receipt | undefined>
+  deliverCertain(provider: string, request: Json): Receipt | undefined | Promise<Receipt | undefined>
   /** Renders for a provider, the lineage signed; throws ProviderError `invalid_payload`, or `provider_unknown` for a name that is not configured. */
   render(action: Action, provider: string, token: string, lineage?: Lineage): Json
   has(provider: string): boolean

@@ -161,7 +161,8 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       }
       if (done.ok) {
         placed?.(done)
-        return { outcome: await carryOn(run, admission, done) }
+        const told = carryOn(run, admission, done)
+        return { outcome: told instanceof Promise ? await told : told }
       }
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'outcome' || verdict.is === 'hot') return { outcome: await refuse(run, plan, verdict) }
@@ -182,8 +183,8 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     return { keys: ids.length > 0 ? await tools.schedules.keys(run.scope, ids) : NOTHING_READ.keys, stale }
   }
 
-  /** After the commit: what was born in it is set in motion, what must be sent is sent. */
-  async function carryOn(run: Run, admission: Admission, committed: Committed): Promise<Outcome> {
+  /** After the commit: what was born in it is set in motion, what must be sent is sent. No promise where there is nothing to wait for. */
+  function carryOn(run: Run, admission: Admission, committed: Committed): Outcome | Promise<Outcome> {
     const { after } = admission
     for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
     for (const loop of after.nudge) tools.nudge(loop)
@@ -192,10 +193,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     if (after.intent) {
       const { intent, at, until } = after.intent
       const sent = sender.send(intent, claimOf({ at }, { owner: parts.node, until }, committed), 1)
-      if (!outcome) return (await sent) ?? { ...common(intent), outcome: 'accepted' }
+      if (!outcome) return sent.then((told) => told ?? { ...common(intent), outcome: 'accepted' })
       inBackground(sent)
     }
-    const told = after.send ? await sender.sendCertain(after.send, outcome!) : outcome!
+    const told = after.send ? sender.sendCertain(after.send, outcome!) : outcome!
+    return told instanceof Promise ? told.then((t) => observed(run, t)) : observed(run, told)
+  }
+  function observed(run: Run, told: Outcome): Outcome {
     if (told.outcome !== 'accepted') observe(run, told)
     return told
   }
@@ -245,8 +249,12 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   return {
-    async dispatch(action, request) {
-      return await start(action, request).answer
+    dispatch(action, request) {
+      try {
+        return start(action, request).answer
+      } catch (e) {
+        return Promise.reject(e)
+      }
     },
     dispatchAll(items) {
       // `last` settles when every earlier action has its place; only plans that read first make the next one wait.

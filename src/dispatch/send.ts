@@ -1,6 +1,7 @@
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import type { Guarantee, Outcome } from '../core/outcome.ts'
+import type { Receipt } from '../core/provider.ts'
 import type { Claimed, ClaimRef, Op } from '../core/state.ts'
 import type { DeliveryEnd } from '../delivery/delivery.ts'
 import { keepLease, LEASE_MS, type Lease } from '../delivery/lease.ts'
@@ -20,7 +21,7 @@ export interface Send {
   /** Delivers and settles. `undefined`: put back, it will go on later. Rejects with StateUnknown when the end could not be stored. */
   send(intent: Intent, claim: ClaimRef & { readonly until: number }, attempts: number): Promise<Outcome | undefined>
   /** To a provider that cannot fail: `told` is recorded already, the answer gains what the provider said. */
-  sendCertain(intent: Pick<Intent, 'provider' | 'request'>, told: Outcome): Promise<Outcome>
+  sendCertain(intent: Pick<Intent, 'provider' | 'request'>, told: Outcome): Outcome | Promise<Outcome>
   /** An intent whose lease ran out: sent again if that is safe, else ended as interrupted. */
   recover(entry: Claimed): Promise<void>
 }
@@ -149,10 +150,9 @@ export function createSend(parts: Parts): Send {
 
   return {
     send,
-    async sendCertain({ provider, request }, told) {
-      const response = await deliver.deliverCertain(provider, request)
-      if (response && (told.outcome === 'executed' || told.outcome === 'rerouted')) return { ...told, response }
-      return told
+    sendCertain({ provider, request }, told) {
+      const response = deliver.deliverCertain(provider, request)
+      return response instanceof Promise ? response.then((r) => answered(told, r)) : answered(told, response)
     },
     async recover(entry) {
       const intent = readIntent(entry.value)
@@ -237,6 +237,9 @@ function outcomeOf(intent: Intent, end: Exclude<DeliveryEnd, { kind: 'lost' | 'h
     ...(end.response && { response: end.response }),
   }
 }
+
+const answered = (told: Outcome, response: Receipt | undefined): Outcome =>
+  response && (told.outcome === 'executed' || told.outcome === 'rerouted') ? { ...told, response } : told
 
 type Executed = {
   readonly provider: string

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { Problem } from '../core/errors.ts'
-import { type Json, jsonDepth } from '../core/json.ts'
+import { type Json, nestsDeeper } from '../core/json.ts'
 import { jsonFault } from './json-fault.ts'
 import { header } from './request.ts'
 import type { Ctx } from './route.ts'
@@ -42,10 +42,10 @@ function fromSocket(incoming: IncomingMessage, limit: number): Promise<Buffer> {
       else chunks.push(chunk)
     }
     incoming.on('data', onData)
-    incoming.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+    incoming.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
     const cut = (): void => stop(new Problem(400, 'incomplete_body', 'the connection ended before the body did'))
-    incoming.once('error', cut)
-    incoming.once('close', () => {
+    incoming.on('error', cut)
+    incoming.on('close', () => {
       if (!incoming.readableEnded) cut()
     })
   })
@@ -71,7 +71,7 @@ export function text(raw: Buffer): string {
 /** Throws Problem 400 `invalid_utf8`, `too_deep`, `invalid_json` with the place of the fault. */
 export function parseJson(raw: Buffer): Json {
   const read = text(raw)
-  if (jsonDepth(read) > DEPTH_MAX)
+  if (nestsDeeper(read, DEPTH_MAX))
     throw new Problem(400, 'too_deep', `the body nests deeper than ${DEPTH_MAX} objects and arrays`)
   try {
     return JSON.parse(read) as Json

@@ -56,6 +56,8 @@ function isPlain({ headers }: IncomingMessage, limit: number): boolean {
 
 function send(outgoing: ServerResponse, { status, headers, body }: Answered): void {
   const text = body ?? ''
-  outgoing.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) })
-  outgoing.end(text)
+  const length = Buffer.byteLength(text)
+  outgoing.writeHead(status, { ...headers, 'content-length': length })
+  // As many bytes as characters is ASCII, which Latin-1 writes alike and without asking at each character.
+  outgoing.end(text, length === text.length ? 'latin1' : 'utf8')
 }

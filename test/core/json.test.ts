@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { canonicalJson, follow, isObject, type Json, jsonDepth, mergePatch, own, setOwn } from '../../src/core/json.ts'
+import {
+  canonicalJson,
+  follow,
+  isObject,
+  type Json,
+  jsonDepth,
+  mergePatch,
+  nestsDeeper,
+  own,
+  setOwn,
+} from '../../src/core/json.ts'
 
 const parse = (text: string): Json => JSON.parse(text) as Json
 const json = fc.jsonValue({ depthSize: 'small' }).map((v) => parse(JSON.stringify(v)))
@@ -148,6 +158,12 @@ describe('jsonDepth', () => {
     ['[[[', 3],
   ])('%s: %d', (text, expected) => expect(jsonDepth(text)).toBe(expected))
 
+  it('nestsDeeper: as it says, whatever brackets stand beside each other or in text', () => {
+    const texts = ['', '{}', '[[]]', '[{},{},{}]', '{"a":{"b":[1]}}', '"[[[["', '["{{{{", "[[", {}]', '[[[[[[]]]]]]']
+    for (const text of texts)
+      for (let max = 0; max < 8; max++)
+        expect([text, max, nestsDeeper(text, max)]).toEqual([text, max, jsonDepth(text) > max])
+  })
   it('a million brackets are only counted', () => expect(jsonDepth('['.repeat(1_000_000))).toBe(1_000_000))
 })
 

@@ -51,3 +51,21 @@ test('a reload waits for it before the old providers are closed', async () => {
   await update
   expect(drained).toBe(true)
 })
+
+test('one with nothing to wait for answers at once, and is counted alike', async () => {
+  const now = (answer: () => typeof OK) => ({ ...log(), sendNow: answer })
+  const s = setUp({ p: { provider: now(() => OK) } }, { p: 1 })
+  expect(s.delivery.deliverCertain('p', 1)).toEqual(OK)
+  expect(s.attempts).toMatchObject([{ provider: 'p', result: 'success' }])
+  expect(s.breakers.get('p')).toMatchObject({ stats: { fires: 1, successes: 1, failures: 0 } })
+  const faulty = setUp({
+    p: {
+      provider: now(() => {
+        throw new Error('a fault')
+      }),
+    },
+  })
+  expect(faulty.delivery.deliverCertain('p', 1)).toBeUndefined()
+  expect(faulty.attempts).toMatchObject([{ result: 'permanent', code: 'provider_fault' }])
+  expect(faulty.env.logged.map((l) => l.message)).toContain('a provider that cannot fail did')
+})

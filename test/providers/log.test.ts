@@ -11,6 +11,9 @@ test('logs the action once, under the name it was configured with', async () => 
   const { id: action_id, action_type, namespace, tenant, payload } = action
   const fields = { provider: 'local-fallback', action_id, action_type, namespace, tenant, payload }
   expect(env.logged).toEqual([{ level: 'info', message: 'action', fields }])
+  expect(p.sendNow?.(p.render(action, { token: TOKEN }))).toEqual(receipt)
+  expect(env.logged).toHaveLength(2)
+  expect(env.logged[1]).toEqual(env.logged[0])
 })
 
 test('it has no effect outside, so it needs no intent', async () => {
