@@ -1,6 +1,8 @@
+import type { Chains } from '../../src/chains/chains.ts'
 import { rootId } from '../../src/chains/start.ts'
 import type { Dispatcher } from '../../src/chains/step-kind.ts'
 import { canonicalJson, type Json, type JsonObject } from '../../src/core/json.ts'
+import type { Receipt } from '../../src/core/provider.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import {
   badRequest,
@@ -126,7 +128,8 @@ export interface Everything {
   effects(): readonly string[]
 }
 
-export async function everything(): Promise<Everything> {
+/** `latency`: how long an endpoint takes before it acts, and again before it answers. Milliseconds. */
+export async function everything(latency: () => number = () => 0): Promise<Everything> {
   const taken = receiver()
   const undone: string[] = []
   /** How often each token came: what an endpoint answers is a matter of that, so that it does not depend on who asks. */
@@ -136,17 +139,17 @@ export async function everything(): Promise<Everything> {
     times.set(sent.token, n)
     return n
   }
-  const ok: Scripted = (s) => {
+  const ok = (s: Sent): Receipt => {
     taken.take(s)
     return { status: 200, body: { n: 1 } }
   }
-  const flaky: Scripted = (s) => {
+  const flaky = (s: Sent): Receipt => {
     if (counted(s) === 1) throw unavailable()
     taken.take(s)
     return OK
   }
   let asked = 0
-  const given: { [name: string]: Scripted } = {
+  const given: { [name: string]: (s: Sent) => Receipt } = {
     ok,
     flaky,
     bad: (s) => {
@@ -165,12 +168,23 @@ export async function everything(): Promise<Everything> {
       return OK
     },
   }
+  const late =
+    (act: (s: Sent) => Receipt): Scripted =>
+    async (s) => {
+      const [before, then] = [latency(), latency()]
+      if (before > 0) await w.env.clock.sleep(before)
+      try {
+        return act(s)
+      } finally {
+        if (then > 0) await w.env.clock.sleep(then)
+      }
+    }
   const render = (a: { payload: Json; created_at: string; action_type: string }) =>
     ({ payload: a.payload, type: a.action_type, created_at: a.created_at }) as Json
   const w = await world(
     [sequence('works', false), sequence('fails', true), inner, graph],
     Object.fromEntries(
-      Object.entries(given).map(([name, act]) => [name, { provider: scriptedProvider(name, [act], { render }) }]),
+      Object.entries(given).map(([name, act]) => [name, { provider: scriptedProvider(name, [late(act)], { render }) }]),
     ),
   )
   const dispatch: Dispatcher = {
@@ -214,7 +228,7 @@ export async function editedNode({ w }: Everything) {
 export async function play(
   { w }: Everything,
   name: ChainName,
-  node: Awaited<ReturnType<World['node']>>,
+  node: Chains,
   store: StateStore,
   seconds = 100,
 ): Promise<void> {
