@@ -1,5 +1,6 @@
 import { auditStore } from '../../src/audit/scan.ts'
 import type { AuditRows, AuditStore } from '../../src/core/audit.ts'
+import type { Clock } from '../../src/core/clock.ts'
 import type { Env } from '../../src/core/env.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
@@ -141,5 +142,29 @@ export function gated(
     get waiting() {
       return waiting
     },
+  }
+}
+
+/** What a call meets: nothing; an error before or after it was done; or a wait, milliseconds, before or after it. */
+export type Trouble = 'none' | 'unavailable' | 'lost' | { readonly before: number } | { readonly after: number }
+
+/** A store that lives on, but on which calls meet trouble, reads too (which are never lost, but unavailable). */
+export function troubled(base: StateStore, clock: Clock, next: (kind: 'read' | 'write') => Trouble): StateStore {
+  async function call<T>(kind: 'read' | 'write', act: () => Promise<T>): Promise<T> {
+    const trouble = next(kind)
+    if (trouble === 'unavailable' || (trouble === 'lost' && kind === 'read')) throw new StateUnavailable('trouble')
+    if (typeof trouble === 'object' && 'before' in trouble) await clock.sleep(trouble.before)
+    const answer = await act()
+    if (typeof trouble === 'object' && 'after' in trouble) await clock.sleep(trouble.after)
+    if (trouble === 'lost') throw new StateUnknown('the answer was lost')
+    return answer
+  }
+  return {
+    ...base,
+    get: (...a) => call('read', () => base.get(...a)),
+    list: (...a) => call('read', () => base.list(...a)),
+    peek: (...a) => call('read', () => base.peek(...a)),
+    commit: (...a) => call(a[2]?.dry ? 'read' : 'write', () => base.commit(...a)),
+    claim: (...a) => call('write', () => base.claim(...a)),
   }
 }
