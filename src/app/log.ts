@@ -24,6 +24,25 @@ export function openLog(clock: Clock, fd = 2): { readonly log: Log; readonly clo
     (fields: object, message: string): void =>
       logger[name](fields, message)
   const who = JSON.stringify(base).slice(1, -1)
+  let headAt = Number.NaN
+  let head = ''
+  // Of the lines of one millisecond; and what lines say again and again ends in a text that is made once.
+  const headOf = (now: number): string => {
+    if (now !== headAt) {
+      head = `{"level":30,"time":${now},${who}`
+      headAt = now
+    }
+    return head
+  }
+  const tails = new Map<string, string>()
+  const tailOf = (message: string): string => {
+    let tail = tails.get(message)
+    if (tail === undefined) {
+      tail = `,"msg":${JSON.stringify(message)}}\n`
+      if (tails.size < TAILS) tails.set(message, tail)
+    }
+    return tail
+  }
   const informs = logger.isLevelEnabled('info')
   const info = (fields: object, message: string): void => {
     if (!informs) return
@@ -33,7 +52,7 @@ export function openLog(clock: Clock, fd = 2): { readonly log: Log; readonly clo
       return
     }
     const said = json === '{}' ? '' : `,${json.slice(1, -1)}`
-    to.write(`{"level":30${timestamp()},${who}${said},"msg":${JSON.stringify(message)}}\n`)
+    to.write(headOf(clock.now()) + said + tailOf(message))
   }
   if (level !== asked) logger.warn({ asked }, `LOG_LEVEL is none of ${LEVELS.join(', ')}; info is taken`)
   return {
@@ -41,6 +60,9 @@ export function openLog(clock: Clock, fd = 2): { readonly log: Log; readonly clo
     close: () => to.close(),
   }
 }
+
+/** Messages whose end is kept. */
+const TAILS = 64
 
 /** Undefined where it is no JSON (a circle, say): pino has an answer to that. */
 function textOf(fields: object): string | undefined {

@@ -22,8 +22,8 @@ export function systemRandom(): Random {
         randomFillSync(pool)
         at = 0
       }
-      into.set(pool.subarray(at, at + into.length))
-      at += into.length
+      // An id asks for eight: fewer than it costs to make a view.
+      for (let i = 0; i < into.length; i++) into[i] = pool[at++]!
       return into
     },
   }
@@ -63,20 +63,21 @@ export function uuidv7Source(now: () => number, random: Random): () => string {
   const bytes = new Uint8Array(8)
   let last = 0
   let counter = 0
+  let head = ''
+  const begin = (ms: number): void => {
+    last = ms
+    counter = 0
+    const text = ms.toString(16).padStart(12, '0')
+    head = `${text.slice(0, 8)}-${text.slice(8)}-7`
+  }
+  begin(0)
   return () => {
     const t = Math.floor(now()) // a fraction would not be hexadecimal
-    if (t > last) {
-      last = t
-      counter = 0
-    } else if (++counter > 0xfff) {
-      last++ // more than 4096 in one millisecond: borrow from the next
-      counter = 0
-    }
+    if (t > last) begin(t)
+    else if (++counter > 0xfff) begin(last + 1) // more than 4096 in one millisecond: borrow from the next
     random.fill(bytes)
     bytes[0] = (bytes[0]! & 0x3f) | 0x80
-    const ms = last.toString(16).padStart(12, '0')
-    const seq = (0x7000 | counter).toString(16)
-    return `${ms.slice(0, 8)}-${ms.slice(8)}-${seq}-${hex(bytes, 0, 2)}-${hex(bytes, 2, 8)}`
+    return `${head}${HEX[counter >> 8]![1]}${HEX[counter & 0xff]}-${hex(bytes, 0, 2)}-${hex(bytes, 2, 8)}`
   }
 }
 

@@ -51,3 +51,26 @@ test('an error in it is written with its stack', async () => {
   const [ours] = await lines({ error: new Error('broken') }, 'not loaded')
   expect(JSON.parse(ours)).toMatchObject({ error: { type: 'Error', message: 'broken', stack: expect.any(String) } })
 })
+
+test('each line has its own time and message', async () => {
+  const path = join(dir, 'log')
+  const fd = openSync(path, 'w')
+  const clock = fakeClock()
+  const { log, close } = openLog(clock, fd)
+  const began = clock.now()
+  for (const message of ['a', 'b', 'a']) log.info({}, message)
+  await clock.advance(5)
+  log.info({ n: 1 }, 'a')
+  await close()
+  closeSync(fd)
+  const told = readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as object)
+  expect(told).toMatchObject([
+    { time: began, msg: 'a' },
+    { time: began, msg: 'b' },
+    { time: began, msg: 'a' },
+    { time: began + 5, msg: 'a', n: 1 },
+  ])
+})
