@@ -13,7 +13,7 @@ const COLOURS: { readonly [status: string]: string } = {
   waiting: 'fill:#fff3cd,stroke:#b28704,color:#111',
   pending: 'fill:#f5f5f5,stroke:#9e9e9e,color:#111',
   skipped: 'fill:#fff,stroke:#bdbdbd,color:#777,stroke-dasharray:4 3',
-  cancelled: 'fill:#e0e0e0,stroke:#616161,color:#111',
+  dropped: 'fill:#e0e0e0,stroke:#616161,color:#111',
   compensated: 'fill:#ead9f7,stroke:#6a1b9a,color:#111',
 }
 

@@ -111,23 +111,28 @@ export function createOperations(
     },
   }
 
-  /** The execution and all that belongs to it. What belongs to it goes first: it is found through it. */
-  async function forget(scope: Scope, { key, version }: Entry): Promise<boolean> {
-    for (const kind of [kinds.step, kinds.history, kinds.inbox]) {
-      for (;;) {
-        const page = await state.list(kind, scope, { limit: BITE, after: `${key.id}/` })
-        const mine = page.entries.filter((e) => e.key.id.startsWith(`${key.id}/`))
-        // Not while somebody has brought it back.
-        const guard: Op = { op: 'delete', kind: kinds.run, id: key.id, ifVersion: version, ifUnclaimed: true }
-        const last = kind === kinds.inbox && mine.length < BITE
-        const deletes = mine.map((e): Op => ({ op: 'delete', kind, id: e.key.id }))
-        if (last) return (await state.commit(scope, [guard, ...deletes])).ok
-        if (mine.length > 0) await state.commit(scope, deletes)
-        if (mine.length < BITE) break
-      }
+  /**
+   * The execution and all that belongs to it, in bites. Each asks that nobody has brought it back meanwhile, and the first takes
+   * what it began with: from then on nobody can. Itself goes last, as the rest is found by it.
+   */
+  async function forget(scope: Scope, { key, version: first, value, tags, expiresAt }: Entry): Promise<boolean> {
+    const { kind, id } = key
+    for (let version = first; ; ) {
+      const pages = await Promise.all(PARTS.map((part) => state.list(part, scope, { limit: BITE, after: `${id}/` })))
+      const mine = pages.map((p) => p.entries.filter((e) => e.key.id.startsWith(`${id}/`)))
+      const isLast = mine.every((entries) => entries.length < BITE)
+      const next = env.newId()
+      const untouched = { kind, id, ifVersion: version, ifUnclaimed: true } as const
+      const kept = { value, version: next, tags, ...(expiresAt !== undefined && { expiresAt }) }
+      const done = await state.commit(scope, [
+        isLast ? { op: 'delete', ...untouched } : { op: 'put', ...untouched, ...kept },
+        ...mine.flat().map((e): Op => ({ op: 'delete', kind: e.key.kind, id: e.key.id })),
+      ])
+      if (isLast || !done.ok) return done.ok
+      version = next
     }
-    return false
   }
 }
-/** Entries removed in one commit. */
+const PARTS = [kinds.step, kinds.history, kinds.inbox] as const
+/** Entries of a kind removed in one commit. */
 const BITE = 200

@@ -141,13 +141,14 @@ function begun(s: Start, newId: () => string): Run {
   }
 }
 
-const MOST_CHARACTERS = 256
+/** More of an attribute's value is cut off. */
+export const ATTRIBUTE_CHARACTERS = 256
 function attributesOf(templates: { readonly [name: string]: string }, s: Start): { readonly [name: string]: string } {
   const origin = { ...s.origin }
   return Object.fromEntries(
     Object.entries(templates).map(([name, template]) => {
       const value = compileTemplate(template).render({ origin })
-      return [name, (typeof value === 'string' ? value : JSON.stringify(value)).slice(0, MOST_CHARACTERS)]
+      return [name, (typeof value === 'string' ? value : JSON.stringify(value)).slice(0, ATTRIBUTE_CHARACTERS)]
     }),
   )
 }

@@ -70,7 +70,7 @@ export function stepViews(
     views.push({
       ...about(t.key, stepOf(chain, t.key)?.definition),
       iteration: t.iteration,
-      status: statusOf(run, t),
+      status: statusOf(t),
       attempts: t.attempt,
       ...(t.notBefore !== undefined && { not_before: isoTime(t.notBefore) }),
     })
@@ -98,8 +98,8 @@ const about = (name: string, step: StepDefinition | undefined): JsonObject => ({
   ...(step && 'sub_chain' in step && { sub_chain: step.sub_chain }),
 })
 
-function statusOf(run: Run, t: Task | undefined): string {
-  if (hasEnded(run)) return run.status
+function statusOf(t: Task | undefined): string {
+  // It was not wanted any more: its group was decided, or the execution ended.
   if (!t) return 'dropped'
   if (t.child !== undefined || t.signal !== undefined || t.until !== undefined) return t.group ? 'running' : 'waiting'
   return t.notBefore !== undefined || t.attempt === 0 ? 'pending' : 'running'
@@ -112,7 +112,7 @@ function recordView(run: Run, step: ChainStep | undefined, r: StepRecord, undo: 
   return {
     ...about(r.key, step?.definition),
     iteration: r.iteration,
-    status: result ? (result.success ? 'completed' : 'failed') : statusOf(run, task),
+    status: result ? (result.success ? 'completed' : 'failed') : statusOf(task),
     started_at: isoTime(r.enteredAt),
     ...(r.endedAt !== undefined && { ended_at: isoTime(r.endedAt), duration_ms: r.endedAt - r.enteredAt }),
     ...(attempts > 0 && { attempts }),
@@ -128,6 +128,19 @@ function recordView(run: Run, step: ChainStep | undefined, r: StepRecord, undo: 
     ...(r.deadLetterId !== undefined && { dead_letter_id: r.deadLetterId }),
     ...(r.undo === 'done' && { compensated: true }),
     ...(r.undo === 'failed' && { compensated: false }),
-    ...(undo?.result && { compensation: { attempts: undo.attempts ?? 0, output: undo.result } }),
+    ...(undo && { compensation: undoView(undo) }),
+  }
+}
+
+function undoView(r: StepRecord): JsonObject {
+  const { result } = r
+  return {
+    status: result ? (result.success ? 'completed' : 'failed') : 'running',
+    started_at: isoTime(r.enteredAt),
+    ...(r.endedAt !== undefined && { ended_at: isoTime(r.endedAt) }),
+    attempts: r.attempts ?? 0,
+    ...(r.input !== undefined && { input: r.input }),
+    ...(result && { output: result }),
+    ...(r.deadLetterId !== undefined && { dead_letter_id: r.deadLetterId }),
   }
 }

@@ -1,7 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import { actionTag, kinds } from '../core/hold.ts'
 import { uuidv7Floor, uuidv7Time } from '../core/ids.ts'
-import type { JsonObject } from '../core/json.ts'
+import { isObject, type JsonObject } from '../core/json.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import type { Chains, SearchChains } from './chains.ts'
@@ -20,6 +20,7 @@ import {
   type StepRecord,
   statusTag,
 } from './run.ts'
+import { ATTRIBUTE_CHARACTERS } from './start.ts'
 import { runView, stepViews } from './view.ts'
 
 export interface ViewsDeps {
@@ -39,6 +40,9 @@ export function createViews({
   audit,
 }: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
+  /** What a step sends is the payload of an action, and hidden as one. */
+  const hideInput = ({ input, ...view }: JsonObject): JsonObject =>
+    input === undefined ? view : { ...view, input: redact({ payload: input }).payload }
 
   async function find(scope: Scope, id: string): Promise<Entry | undefined> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
@@ -74,10 +78,11 @@ export function createViews({
         records(scope, id, 'step'),
         records(scope, id, 'undo'),
       ])
-      // A step's input is the payload of what it sends, and hidden as one.
       const steps = stepViews(readRun(entry.value), chainOf(definition), seen, undoing).map(
-        ({ input, ...step }): JsonObject =>
-          input === undefined ? step : { ...step, input: redact({ payload: input }).payload },
+        ({ compensation, ...step }): JsonObject => ({
+          ...hideInput(step),
+          ...(isObject(compensation) && { compensation: hideInput(compensation) }),
+        }),
       )
       const view: JsonObject = { ...runView(entry), steps }
       return redact(view)
@@ -101,10 +106,11 @@ export function createViews({
       const { limit, from, to } = search
       const found: JsonObject[] = []
       let after = search.after ?? (to === undefined ? undefined : uuidv7Floor(to + 1))
+      const tag = tagOf(search)
       for (let looked = 0; looked < MOST_LOOKED_AT; ) {
-        const tag = tagOf(search)
         const page = await state.list(kinds.run, scope, {
-          limit: Math.min(PAGE, MOST_LOOKED_AT, Math.max(limit, 1)),
+          // More than asked for: what is found by the tag may not be what is looked for.
+          limit: PAGE,
           descending: true,
           ...(tag !== undefined && { tag }),
           ...(after !== undefined && { after }),
@@ -134,10 +140,12 @@ export function createViews({
   }
 }
 
+/** As it is kept with an execution. */
+const cut = (value: string): string => value.slice(0, ATTRIBUTE_CHARACTERS)
 /** The narrowest of what is asked for; the rest is looked at in what is found by it. */
 function tagOf({ status, name, entity, attribute }: SearchChains): string | undefined {
   if (entity !== undefined) return entityTag(entity)
-  if (attribute) return attributeTag(attribute.name, attribute.value)
+  if (attribute) return attributeTag(attribute.name, cut(attribute.value))
   if (name !== undefined && status !== undefined) return chainStatusTag(name, status)
   if (name !== undefined) return chainTag(name)
   return status === undefined ? undefined : statusTag(status)
@@ -146,5 +154,5 @@ function matches(run: Run, { status, name, entity, attribute }: SearchChains): b
   if (status !== undefined && run.status !== status) return false
   if (name !== undefined && run.chain !== name) return false
   if (entity !== undefined && run.entity !== entity) return false
-  return !attribute || run.attributes?.[attribute.name] === attribute.value
+  return !attribute || run.attributes?.[attribute.name] === cut(attribute.value)
 }

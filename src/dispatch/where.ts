@@ -1,4 +1,5 @@
 import type { Chains } from '../chains/chains.ts'
+import { openStatuses } from '../chains/run.ts'
 import type { Scope } from '../core/action.ts'
 import type { AuditRecord, AuditStore } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
@@ -44,9 +45,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
     audit.query(scope, { actionId }, { limit: MOST }),
   ])
   const holds = [...scheduled.entries, ...copies.entries, ...occurrences.entries]
-  const running = executions.filter(
-    (e) => e['status'] === 'running' || e['status'] === 'waiting' || e['status'] === 'pending',
-  )
+  const running = executions.filter((e) => openStatuses.some((s) => s === e['status']))
   const places: JsonObject[] = [
     ...intents.entries.map(intentPlace),
     ...holds.map(holdPlace),

@@ -1,10 +1,14 @@
+import { dagOf, shownDag } from '../../chains/dag.ts'
 import { runStatuses } from '../../chains/run.ts'
+import { dagStatuses } from '../../chains/run-dag.ts'
 import { notFound } from '../../core/errors.ts'
+import type { JsonObject } from '../../core/json.ts'
 import { json } from '../answer.ts'
 import { PAGE, pageOf, readPage } from '../page.ts'
 import { invalidParameter, moment, readQuery, SCOPE, scopeOf, word } from '../query.ts'
 import { param } from '../request.ts'
 import type { Route } from '../route.ts'
+import { dagAnswer, dagFormats } from './chain-definitions.ts'
 
 /** Looking at chain executions. */
 export const chainRoutes: readonly Route[] = [
@@ -52,6 +56,25 @@ export const chainRoutes: readonly Route[] = [
       const found = await chains.get(scopeOf(readQuery(c, SCOPE)), param(c, 'id'))
       if (!found) throw execution()
       return json(200, found)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/chains/{id}/dag',
+    doc: 'The steps of an execution and the ways between them, with what has become of each; format=mermaid draws it',
+    async handle(c, { chains, redact }) {
+      const q = readQuery(c, [...SCOPE, 'format'])
+      const scope = scopeOf(q)
+      const id = param(c, 'id')
+      const format = word(q, 'format', dagFormats)
+      const [found, definition] = await Promise.all([chains.get(scope, id), chains.definitionOf(scope, id)])
+      if (!found || !definition) throw execution()
+      const dag = dagOf(definition)
+      const statuses = dagStatuses(dag, found['steps'] as readonly JsonObject[])
+      const shown = shownDag(dag, redact())
+      if (format === 'mermaid') return dagAnswer(shown, format, statuses)
+      const nodes = shown.nodes.map((n) => ({ ...n, status: statuses.get(n.id) ?? 'skipped' }))
+      return json(200, { chain_id: id, status: found['status'] ?? null, ...shown, nodes })
     },
   },
   {
