@@ -67,20 +67,21 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   /** The next thing to be done, whatever it is; or waits for one. */
   async function goOn(): Promise<void> {
     if (turns.mail) return turns.absorb()
-    const { run } = turns.at
+    const { at } = turns
+    const { run } = at
     const now = clock.now()
     if (run.status === 'pending' && !run.cause) return run.paused ? giveBack(restsUntil(now)) : takeLock()
     if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()
-    let seated: ReturnType<Seat['ask']> = 'taken'
+    let seated: ReturnType<Seat['ask']> | undefined
     if (!how.stopping()) {
       if (isAtWork(run, now) && !(await takePlace())) return
       if (!run.paused && (await doDue(now))) return
-      seated = sends() ? how.seat.ask(bell.ring) : 'taken'
-      flights.launch(turns.at, now, ground, seated === 'taken')
+      seated = await turns.between(() => launch(now))
     }
-    if (turns.over) return
+    // Something has ended meanwhile: what is to be done is looked at anew.
+    if (turns.over || turns.at !== at) return
     if (flights.size === 0 && seated !== 'wait')
       return giveBack(seated === 'full' ? now - AHEAD_MS[run.priority] : restsUntil(now), seated === 'full')
     const mailAt = now + MAIL_MS
@@ -110,6 +111,12 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const got = await turns.ask(() => how.places.take(turns.at.run))
     if (!got?.answer) turns.end()
     return got?.answer === true
+  }
+  /** Sends off what may go: what takes long needs a seat. */
+  function launch(now: number): ReturnType<Seat['ask']> {
+    const seated = sends() ? how.seat.ask(bell.ring) : 'taken'
+    flights.launch(turns.at, now, ground, seated === 'taken')
+    return seated
   }
   /** Something is to go to a provider, which may take long. */
   function sends(): boolean {

@@ -57,6 +57,10 @@ export class Turns {
   take(decide: Decide, landing?: string): Promise<void> {
     return this.#next(() => this.#decided(decide, landing))
   }
+  /** Between two commits: what is begun now, no turn has decided without. Undefined: it is over. */
+  between<T>(act: () => T): Promise<T | undefined> {
+    return this.#next(async () => (this.over ? undefined : act()))
+  }
   /** There may be messages. */
   look(): void {
     this.mail = true
@@ -81,7 +85,7 @@ export class Turns {
     this.#aloft.lose()
   }
 
-  #next(act: () => Promise<void>): Promise<void> {
+  #next<T>(act: () => Promise<T>): Promise<T> {
     const done = this.#last.then(act)
     this.#last = done.catch(() => undefined)
     return done

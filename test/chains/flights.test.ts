@@ -3,7 +3,7 @@ import { StateUnavailable } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Op } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
-import { held, OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { badRequest, held, OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { crashing, gated } from '../fakes/store.ts'
 import { actionOf, both, line, payloads, pullFor, quiet, scope, slow, start, step, stepsOf, world } from './set-up.ts'
 
@@ -33,6 +33,42 @@ describe('while a step ends', () => {
     await quiet(w)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
     expect(w.providers['p']!.sent).toHaveLength(1)
+  })
+
+  it('what has been stored is not sent while a turn decides that it is not wanted', async () => {
+    const h = held()
+    const undo = { compensate: { provider: 'undo', action_type: 'x' } }
+    // Of two independent branches one ends and begins the next step; while that is looked at, the other fails.
+    const w = await world(
+      [
+        line(
+          step('a', 'a', { needs: [] }),
+          step('bad', 'bad', { needs: [] }),
+          step('b', 'b', { needs: ['a'], ...undo }),
+        ),
+      ],
+      { a: {}, bad: { script: [h.answer] }, b: {}, undo: {} },
+    )
+    const store = gated(w.memory.state, { commit: (ops) => says(ops, 'stopping'), late: true })
+    const chains = await w.node({
+      ...store,
+      commit: async (...asked) => {
+        if (says(asked[1], 'step_ended')) {
+          h.finish(badRequest())
+          await w.env.clock.settle()
+        }
+        return store.commit(...asked)
+      },
+    })
+    const id = await start(w, chains, w.memory.state, 'line')
+    for (let i = 0; i < 10 && store.waiting === 0; i++) await w.env.clock.settle()
+    expect(store.waiting).toBe(1)
+    store.open()
+    await quiet(w)
+    const sent = w.providers['b']!.sent.length
+    // Sent or not, what is known of it is true.
+    expect(w.providers['undo']!.sent).toHaveLength(sent)
+    expect(await chains.get(scope, id)).toMatchObject({ status: sent === 0 ? 'failed' : 'compensated' })
   })
 
   it('a look at the inbox that began before it does not bring back a signal that it took', async () => {
