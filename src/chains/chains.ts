@@ -91,12 +91,20 @@ export interface Chains {
   /** Nothing more is begun until `resume`; what is under way is let finish, and its time stands still. Problem 404, 409. */
   pause(scope: Scope, id: string, by: string): Promise<JsonObject>
   resume(scope: Scope, id: string, by: string): Promise<JsonObject>
-  /** For a step that waits for it, now or later. Problem 404, 409 `chain_ended`, `inbox_full`. */
+  /**
+   * For a step that waits for it, now or later. Under a `key` it is sent once (24 h); `repeated`: it had been. Problem 404, 409
+   * `chain_ended`, `inbox_full`, 422 `idempotency_mismatch`.
+   */
   signal(
     scope: Scope,
     id: string,
-    signal: { readonly name: string; readonly payload: Json; readonly by: string },
-  ): Promise<JsonObject>
+    signal: {
+      readonly name: string
+      readonly payload: Json
+      readonly by: string
+      readonly key?: { readonly text: string; readonly hash: string }
+    },
+  ): Promise<{ readonly answer: JsonObject; readonly repeated: boolean }>
   /** From the failed step on; of a group only what failed runs again. Problem 404, 409 where there is nothing to retry. */
   retry(scope: Scope, id: string, by: string): Promise<JsonObject>
   /** From a step on that was taken before, under new iterations and so new tokens. Problem 404, 409, 422 `unknown_step`. */

@@ -2,7 +2,7 @@ import type { Scope } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import { notFound, Problem } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
-import { uuidv7Time } from '../core/ids.ts'
+import { joinParts, uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import type { Chains } from './chains.ts'
@@ -27,18 +27,27 @@ export function createOperations(
   const { state, env } = deps
   const ended = (run: Run) => new Problem(409, 'chain_ended', `the execution has ended: ${run.status}`)
 
-  /** Leaves a message, and wakes the execution. */
-  async function say(scope: Scope, id: string, op: (run: Run) => Put, check?: (run: Run) => void): Promise<Run> {
+  /** Leaves a message, and wakes the execution. `key`: put with it, only if it is not there; what is there is answered. */
+  async function say(
+    scope: Scope,
+    id: string,
+    op: (run: Run) => Put,
+    check?: (run: Run) => void,
+    key?: Put,
+  ): Promise<Run & { readonly keyHas?: string }> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
     if (!entry) throw notFound('execution')
     const run = readRun(entry.value)
     if (hasEnded(run)) throw ended(run)
     check?.(run)
     const message = op(run)
-    const done = await state.commit(scope, [message, { op: 'wake', kind: kinds.run, id }])
+    const wake: Op = { op: 'wake', kind: kinds.run, id }
+    const done = await state.commit(scope, [message, wake, ...(key ? [key] : [])])
+    if (!done.ok && done.at === 2 && done.saw) return { ...run, keyHas: done.saw.value }
     if (!done.ok || done.results[1]?.skipped) {
       // It ended meanwhile: nobody will take the message.
-      await state.commit(scope, [{ op: 'delete', kind: message.kind, id: message.id }])
+      const gone = [message, ...(key ? [key] : [])].map((p): Op => ({ op: 'delete', kind: p.kind, id: p.id }))
+      await state.commit(scope, gone)
       const [now] = await state.get([{ kind: kinds.run, scope, id }])
       throw ended(now ? readRun(now.value) : run)
     }
@@ -53,6 +62,17 @@ export function createOperations(
     status: run.status,
     ...more,
   })
+
+  /** Who has sent under this key before, whatever has become of the execution since. */
+  async function heldBy(scope: Scope, { kind, id }: Put): Promise<{ hash: string; run: Run } | undefined> {
+    const run = { kind: kinds.run, scope, id: id.slice(0, id.indexOf('/')) }
+    const [held, entry] = await state.get([{ kind, scope, id }, run])
+    return held && entry && { hash: held.value, run: readRun(entry.value) }
+  }
+  const same = (hash: string, key: { readonly hash: string } | undefined): true => {
+    if (hash === key?.hash) return true
+    throw new Problem(422, 'idempotency_mismatch', 'this Idempotency-Key was used with another body')
+  }
 
   return {
     async cancel(scope, id, by) {
@@ -72,8 +92,12 @@ export function createOperations(
       })
       return told(run, { resume_requested: true })
     },
-    async signal(scope, id, { name, payload, by }) {
+    async signal(scope, id, { name, payload, by, key }) {
       const message: Message = { type: 'signal', name, payload, by, at: env.clock.now() }
+      const taken = key && keyOf(id, by, key, env)
+      const before = taken && (await heldBy(scope, taken))
+      if (before)
+        return { answer: told(before.run, { signal: name, accepted: true }), repeated: same(before.hash, key) }
       const waiting = await readInbox(state, scope, id)
       const bytes = waiting.reduce((sum, r) => sum + r.bytes, bytesOf(payload))
       if (waiting.length >= MOST_MESSAGES || (waiting.length > 0 && bytes > MOST_MESSAGE_BYTES))
@@ -82,8 +106,9 @@ export function createOperations(
           'inbox_full',
           `no more than ${MOST_MESSAGES} messages and ${MOST_MESSAGE_BYTES} bytes wait for one execution`,
         )
-      const run = await say(scope, id, said(message))
-      return told(run, { signal: name, accepted: true })
+      const { keyHas, ...run } = await say(scope, id, said(message), undefined, taken)
+      const repeated = keyHas !== undefined && same(keyHas, key)
+      return { answer: told(run, { signal: name, accepted: true }), repeated }
     },
 
     async purge(scope, endedBefore, limit) {
@@ -133,6 +158,22 @@ export function createOperations(
     }
   }
 }
-const PARTS = [kinds.step, kinds.history, kinds.inbox] as const
+const PARTS = [kinds.step, kinds.history, kinds.signalKey, kinds.inbox] as const
+/** Remembered as long as those of dispatches. */
+const KEY_TTL_MS = 86_400_000
+const keyOf = (
+  runId: string,
+  by: string,
+  key: { readonly text: string; readonly hash: string },
+  { clock, newId }: Pick<Env, 'clock' | 'newId'>,
+): Put => ({
+  op: 'put',
+  kind: kinds.signalKey,
+  id: `${runId}/${joinParts([by, key.text])}`,
+  value: key.hash,
+  version: newId(),
+  ifVersion: null,
+  expiresAt: clock.now() + KEY_TTL_MS,
+})
 /** Entries of a kind removed in one commit. */
 const BITE = 200

@@ -25,6 +25,8 @@ export const kinds = {
   run: 'run',
   step: 'step',
   inbox: 'inbox',
+  /** Idempotency-Keys under which signals were sent. */
+  signalKey: 'signal_key',
   /** What has happened to an execution, a commit an entry. */
   history: 'history',
   /** Results that later steps may reuse. */

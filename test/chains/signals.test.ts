@@ -31,12 +31,15 @@ describe('a signal', () => {
     await chains.signal(scope, id, said('approve-8'))
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
-    expect(await chains.signal(scope, id, said('approve-7', { ok: true }))).toEqual({
-      chain_id: id,
-      chain_name: 'line',
-      status: 'waiting',
-      signal: 'approve-7',
-      accepted: true,
+    expect(await chains.signal(scope, id, said('approve-7', { ok: true }))).toMatchObject({
+      repeated: false,
+      answer: {
+        chain_id: id,
+        chain_name: 'line',
+        status: 'waiting',
+        signal: 'approve-7',
+        accepted: true,
+      },
     })
     await w.env.clock.settle()
     const view = await chains.get(scope, id)

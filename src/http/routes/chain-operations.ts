@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { Problem } from '../../core/errors.ts'
-import { isObject, type Json, own } from '../../core/json.ts'
+import { sha256 } from '../../core/ids.ts'
+import { canonicalJson, isObject, type Json, own } from '../../core/json.ts'
 import { json } from '../answer.ts'
 import { jsonBody, noBody } from '../body.ts'
 import type { HttpDeps } from '../deps.ts'
 import { notRedacted } from '../placeholder.ts'
 import { readQuery, SCOPE, scopeOf } from '../query.ts'
-import { callerOf, param } from '../request.ts'
+import { callerOf, idempotencyKey, param } from '../request.ts'
 import type { Ctx, Route } from '../route.ts'
 
 const name = z.string().min(1).max(128)
@@ -38,9 +39,15 @@ export const chainOperationRoutes: readonly Route[] = [
     async handle(c, deps) {
       const scope = scopeOf(readQuery(c, SCOPE))
       const body = notRedacted(await fields(c, deps, ['signal', 'payload']), deps)
+      const key = idempotencyKey(c)
       const payload = own(body, 'payload') ?? null
-      const signal = { name: text(body, 'signal'), payload, by: callerOf(c) }
-      return json(202, await deps.chains.signal(scope, param(c, 'id'), signal))
+      const { answer, repeated } = await deps.chains.signal(scope, param(c, 'id'), {
+        name: text(body, 'signal'),
+        payload,
+        by: callerOf(c),
+        ...(key !== undefined && { key: { text: key, hash: sha256(canonicalJson(body)) } }),
+      })
+      return json(202, answer, repeated ? { 'idempotent-replayed': 'true' } : {})
     },
   },
 ]
