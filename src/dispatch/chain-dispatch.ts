@@ -11,17 +11,25 @@ import { idempotencyId } from './idempotency.ts'
 /** What a step's action is called by, in the audit and as the owner of its key. */
 const callerOf = (chain: string): string => `chain:${chain}`
 
-/** Ends that mean that the action was not done, or will not be. */
-const REFUSED: ReadonlySet<OutcomeTag> = new Set<OutcomeTag>([
-  'denied',
-  'throttled',
-  'quota_exceeded',
-  'circuit_open',
-  'failed',
-  'loop_detected',
-])
-/** Of those, the ones that may end otherwise another time. */
-const LATER: ReadonlySet<OutcomeTag> = new Set<OutcomeTag>(['throttled', 'quota_exceeded', 'circuit_open'])
+/** What an end means to the step: `refused`, it was not done, or will not be; `later`: another time it may be. */
+const MEANS: { readonly [T in OutcomeTag]: 'done' | 'refused' | 'later' } = {
+  executed: 'done',
+  rerouted: 'done',
+  suppressed: 'done',
+  deduplicated: 'done',
+  grouped: 'done',
+  scheduled: 'done',
+  chain_started: 'done',
+  accepted: 'done',
+  denied: 'refused',
+  hot: 'refused',
+  loop_detected: 'refused',
+  failed: 'refused',
+  dry_run: 'refused',
+  throttled: 'later',
+  quota_exceeded: 'later',
+  circuit_open: 'later',
+}
 /** Before the store is asked again whether it has taken the action. */
 const STORE_AGAIN_MS = 1000
 
@@ -53,12 +61,12 @@ function answered(outcome: Outcome): { result: { success: boolean } & ResultOf; 
   const tag = outcome.outcome
   const body = JSON.parse(JSON.stringify(outcome)) as Json
   const status = httpStatus(outcome)
-  if (!REFUSED.has(tag)) return { result: { success: true, fallback: false, status, body }, retryable: false }
+  if (MEANS[tag] === 'done') return { result: { success: true, fallback: false, status, body }, retryable: false }
   const code = outcome.outcome === 'failed' ? outcome.code : tag
   const message = outcome.outcome === 'failed' ? outcome.message : `the action ended ${tag}`
   return {
     result: { success: false, fallback: false, status, body, error: { code, message } },
-    retryable: LATER.has(tag) || (outcome.outcome === 'failed' && outcome.retryable),
+    retryable: MEANS[tag] === 'later' || (outcome.outcome === 'failed' && outcome.retryable),
   }
 }
 type ResultOf = {
