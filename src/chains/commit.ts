@@ -1,7 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
-import type { ClaimRef, Op, StateStore } from '../core/state.ts'
+import type { ClaimRef, Committed, Op, StateStore } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { lastResult } from './advance.ts'
 import { cancelId, putCancel, putChildEnd } from './inbox.ts'
@@ -58,21 +58,39 @@ export async function commitTurn(
       ? [...runRecordOps(turn.tools.audit(), run, turn.from.beginning.origin), ...endingOps(turn, version)]
       : []),
   ]
+  let unheard: readonly Op[] = []
   const written = await persevere<Written>(env, lost, async (doubt) => {
     if (doubt && (await isWritten(state, scope, run.id, version))) return { kind: 'done' }
     const until = env.clock.now() + LEASE_MS
-    const answer = await state.commit(scope, [
+    const ops = [
       ...putRun(turn, version, claim, dueAt, until),
       ...also,
       ...(hasEnded(run) || dueAt !== undefined ? places.leave() : places.enter(until)),
       ...(hasEnded(run) ? await handOver(state, scope, run, env.newId) : []),
-    ])
-    if (answer.ok) return { kind: 'done' }
+    ]
+    const answer = await state.commit(scope, ops)
+    if (answer.ok) {
+      unheard = messagesUnheard(ops, answer)
+      return { kind: 'done' }
+    }
     // A try that was thought lost may have arrived after it was asked for.
     if (doubt && (await isWritten(state, scope, run.id, version))) return { kind: 'done' }
     return { kind: 'refused', at: answer.at }
   })
+  if (unheard.length > 0)
+    await state.commit(scope, unheard).catch((err: unknown) => {
+      env.log.warn({ chain_id: run.id, err }, 'a message to an execution that has ended stays until that is purged')
+    })
   return written?.answer ?? { kind: 'lost' }
+}
+
+/** Takes back what was said to executions that have ended already: each message stands before the op that wakes for it. */
+function messagesUnheard(ops: readonly Op[], { results }: Committed): readonly Op[] {
+  return ops.flatMap((op, i): Op[] => {
+    const said = ops[i - 1]
+    if (op.op !== 'wake' || !results[i]?.skipped || said?.op !== 'put' || said.kind !== kinds.inbox) return []
+    return [{ op: 'delete', kind: said.kind, id: said.id }]
+  })
 }
 
 function putRun(
