@@ -1,6 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import type { Env } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
+import { joinParts } from '../core/ids.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import { keepLease, LEASE_MS } from '../delivery/lease.ts'
 import { createAlarm } from './alarm.ts'
@@ -91,7 +92,7 @@ export function createIntake({ state, env, owner, newborn, seats: total, tools }
     // Claimed anew by ourselves: the old driver has lost its claim and is about to notice.
     const old = active.get(id)
     if (old) return old.done.then(() => take(key, claim, what))
-    const seat = what.seat ?? seats.seat(turnOf(what.run))
+    const seat = what.seat ?? seats.seat(joinParts(key.scope), turnOf(what.run))
     if (stopping || (!what.seat && active.size >= MOST_DRIVEN)) {
       seat.leave()
       return giveBack(key, claim, what.run)

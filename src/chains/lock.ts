@@ -1,6 +1,6 @@
 import type { Action, Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
-import { joinParts } from '../core/ids.ts'
+import { joinParts, sha256 } from '../core/ids.ts'
 import { follow, type Json } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import { readRun } from './loaded.ts'
@@ -27,8 +27,12 @@ const lockTag = (lock: string): string => `lock:${lock}`
 export function entityOf(path: string, origin: Action): string | undefined {
   const value = follow({ ...origin } as Json, path.split('.'))
   if (value === undefined || value === null || value === '') return undefined
-  return typeof value === 'string' ? value : JSON.stringify(value)
+  return entityName(typeof value === 'string' ? value : JSON.stringify(value))
 }
+const LONGEST_ENTITY = 256
+/** It is written with every step, so a long one is kept by its beginning and its hash. */
+export const entityName = (value: string): string =>
+  value.length <= LONGEST_ENTITY ? value : `${value.slice(0, 200)}…${sha256(value)}`
 /** One entity by one path: chains that lock by the same path exclude each other. */
 export const lockId = (path: string, entity: string): string => joinParts([path, entity])
 

@@ -37,7 +37,7 @@ export interface Run {
   readonly priority: Priority
   /** What it must hold before it may begin, and its place among those who wait for it. */
   readonly lock?: { readonly id: string; readonly place: string }
-  /** Brought back below a root that must have its lock again first. */
+  /** Below a root that has a lock: it begins only while that has it. */
   readonly under?: { readonly lock: string; readonly root: string }
   readonly entity?: string
   /** Of its chain: what it must be inside of while it is at work. */

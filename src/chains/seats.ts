@@ -17,6 +17,7 @@ export const isBefore = (a: InTurn, b: InTurn): boolean => a.since < b.since || 
 const MOST_WAITING = 1024
 
 interface Waiter {
+  readonly scope: string
   readonly turn: InTurn
   readonly grant: () => void
 }
@@ -32,7 +33,9 @@ export class Seats {
   readonly #serve: () => void
   #taken = 0
   #promised = 0
-  readonly #queue: Waiter[] = []
+  /** Those that wait, by scope; the scope whose turn it is comes first. */
+  readonly #queues = new Map<string, Waiter[]>()
+  #waiting = 0
 
   constructor(total: () => number, serve: () => void) {
     this.#total = total
@@ -43,7 +46,7 @@ export class Seats {
     return Math.max(0, this.#total() - this.#taken - this.#promised)
   }
   get waiting(): number {
-    return this.#queue.length
+    return this.#waiting
   }
   /** Keeps some for those about to be claimed; `seat` takes them one by one, `settle` gives the rest back. */
   promise(count: number): { seat(id: string): Seat; settle(): void } {
@@ -53,7 +56,7 @@ export class Seats {
       seat: (id) => {
         left--
         this.#promised--
-        return this.#seat({ id, since: 0 }, true)
+        return this.#seat('', { id, since: 0 }, true)
       },
       settle: () => {
         this.#promised -= left
@@ -61,15 +64,26 @@ export class Seats {
       },
     }
   }
-  seat(turn: InTurn): Seat {
-    return this.#seat(turn, false)
+  /** `scope`: they are served by turns. */
+  seat(scope: string, turn: InTurn): Seat {
+    return this.#seat(scope, turn, false)
   }
-  /** The first of those that wait gets one. */
+  /** The first of those that wait gets one, of the scope whose turn it is. */
   grant(): void {
-    this.#queue.shift()?.grant()
+    for (const [scope, queue] of this.#queues) {
+      const [first] = queue
+      if (!first) continue
+      this.#leave(first)
+      if (queue.length > 0) {
+        this.#queues.delete(scope)
+        this.#queues.set(scope, queue)
+      }
+      first.grant()
+      return
+    }
   }
 
-  #seat(turn: InTurn, given: boolean): Seat {
+  #seat(scope: string, turn: InTurn, given: boolean): Seat {
     const seats = this
     let taken = given
     let waiter: Waiter | undefined
@@ -81,8 +95,9 @@ export class Seats {
       ask(told) {
         if (taken) return 'taken'
         if (waiter) return 'wait'
-        if (seats.#queue.length >= MOST_WAITING) return 'full'
+        if (seats.#waiting >= MOST_WAITING) return 'full'
         waiter = {
+          scope,
           turn,
           grant: () => {
             waiter = undefined
@@ -96,7 +111,7 @@ export class Seats {
         return taken ? 'taken' : 'wait'
       },
       leave() {
-        if (waiter) seats.#queue.splice(seats.#queue.indexOf(waiter), 1)
+        if (waiter) seats.#leave(waiter)
         waiter = undefined
         if (!taken) return
         taken = false
@@ -106,8 +121,17 @@ export class Seats {
     }
   }
   #enqueue(waiter: Waiter): void {
-    let at = this.#queue.length
-    while (at > 0 && isBefore(waiter.turn, this.#queue[at - 1]!.turn)) at--
-    this.#queue.splice(at, 0, waiter)
+    const queue = this.#queues.get(waiter.scope) ?? []
+    if (queue.length === 0) this.#queues.set(waiter.scope, queue)
+    let at = queue.length
+    while (at > 0 && isBefore(waiter.turn, queue[at - 1]!.turn)) at--
+    queue.splice(at, 0, waiter)
+    this.#waiting++
+  }
+  #leave(waiter: Waiter): void {
+    const queue = this.#queues.get(waiter.scope)!
+    queue.splice(queue.indexOf(waiter), 1)
+    this.#waiting--
+    if (queue.length === 0) this.#queues.delete(waiter.scope)
   }
 }

@@ -34,6 +34,8 @@ export interface Start {
   readonly runId: string
   readonly rule?: string
   readonly parent?: Parent
+  /** The lock of its root. */
+  readonly under?: NonNullable<Run['under']>
   readonly timeoutMs: number
   /** No later than this. */
   readonly latest?: number
@@ -121,6 +123,7 @@ function begun(s: Start, newId: () => string): Run {
     runId: s.runId,
     ...(s.rule !== undefined && { rule: s.rule }),
     ...(s.parent && { parent: s.parent }),
+    ...(s.under && { under: s.under }),
     priority: d.priority ?? 'normal',
     ...(entity !== undefined && { entity, lock: { id: lockId(d.lock_by!, entity), place: newId() } }),
     ...(limits && { limits }),

@@ -196,6 +196,8 @@ export class Turn {
       runId: run.runId,
       ...(run.rule !== undefined && { rule: run.rule }),
       parent: { id: run.id, step: t.key, iteration: t.iteration, attempt },
+      ...(run.lock && { under: { lock: run.lock.id, root: run.id } }),
+      ...(run.under && { under: run.under }),
       timeoutMs: Math.min(timeoutMs ?? own, own),
       latest: run.deadline,
       now,

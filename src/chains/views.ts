@@ -9,6 +9,7 @@ import { type Chain, compileChain } from './compile.ts'
 import type { BranchTests, ChainDefinition } from './definition.ts'
 import { readHistory } from './history-pages.ts'
 import { readBeginning, readRecord, readRun } from './loaded.ts'
+import { entityName } from './lock.ts'
 import type { AuditPolicy } from './records.ts'
 import {
   attributeTag,
@@ -144,7 +145,7 @@ export function createViews({
 const cut = (value: string): string => value.slice(0, ATTRIBUTE_CHARACTERS)
 /** The narrowest of what is asked for; the rest is looked at in what is found by it. */
 function tagOf({ status, name, entity, attribute }: SearchChains): string | undefined {
-  if (entity !== undefined) return entityTag(entity)
+  if (entity !== undefined) return entityTag(entityName(entity))
   if (attribute) return attributeTag(attribute.name, cut(attribute.value))
   if (name !== undefined && status !== undefined) return chainStatusTag(name, status)
   if (name !== undefined) return chainTag(name)
@@ -153,6 +154,6 @@ function tagOf({ status, name, entity, attribute }: SearchChains): string | unde
 function matches(run: Run, { status, name, entity, attribute }: SearchChains): boolean {
   if (status !== undefined && run.status !== status) return false
   if (name !== undefined && run.chain !== name) return false
-  if (entity !== undefined && run.entity !== entity) return false
+  if (entity !== undefined && run.entity !== entityName(entity)) return false
   return !attribute || run.attributes?.[attribute.name] === cut(attribute.value)
 }

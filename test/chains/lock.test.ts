@@ -92,6 +92,55 @@ describe('lock_by', () => {
     expect(await left(w)).toEqual([])
   })
 
+  it('the next begins only when all below the one before has ended, however that ended', async () => {
+    const inner = { name: 'inner', steps: [{ name: 'deep', sub_chain: 'deepest' }] }
+    const deepest = { name: 'deepest', steps: [step('in', 'p'), step('never', 'p')] }
+    for (const end of ['cancel', 'time'] as const) {
+      const h = held()
+      const root = locked({ timeout_seconds: 50, steps: [{ name: 'sub', sub_chain: 'inner' }] })
+      const w = await world(
+        [root, inner, deepest],
+        { p: { script: [h.answer, OK], timeoutMs: 500_000 } },
+        { config: { stepDeadlineSeconds: 1000, defaultTimeoutSeconds: 1000 } },
+      )
+      const chains = await w.node()
+      const a = await start(w, chains, w.memory.state, 'line', of('d1', 1))
+      const b = await start(w, chains, w.memory.state, 'line', of('d1', 2))
+      await w.env.clock.settle()
+      if (end === 'cancel') await chains.cancel(scope, a, 'ann')
+      await w.env.clock.advance(end === 'cancel' ? 1000 : 49_000)
+      expect(await statuses(chains, [b]), end).toEqual(['pending'])
+      expect(w.providers['p']!.sent, end).toHaveLength(1)
+      // By the deadline nothing is under way any more.
+      if (end === 'cancel') h.finish(OK)
+      await w.env.clock.advance(2000)
+      expect(await statuses(chains, [a, b]), end).toEqual([end === 'cancel' ? 'cancelled' : 'timed_out', 'completed'])
+      expect(w.providers['p']!.mostInFlight, end).toBe(1)
+      expect(await left(w), end).toEqual([])
+    }
+  })
+
+  it('an entity of any length is one: it is kept short, and found by all of it', async () => {
+    const ends = [held(), held()]
+    const w = await world([locked()], { p: { script: ends.map((h) => h.answer) } })
+    const chains = await w.node()
+    const long = 'x'.repeat(100_000)
+    const ids = [
+      await start(w, chains, w.memory.state, 'line', of(`${long}a`, 1)),
+      await start(w, chains, w.memory.state, 'line', of(`${long}b`, 2)),
+      await start(w, chains, w.memory.state, 'line', of(`${long}a`, 3)),
+    ]
+    await w.env.clock.settle()
+    expect(await statuses(chains, ids)).toEqual(['running', 'running', 'pending'])
+    const found = (await chains.list(scope, { entity: `${long}a`, limit: 9 })).chains.map((c) => c['chain_id'])
+    expect(found.toSorted()).toEqual([ids[0], ids[2]].toSorted())
+    const [entry] = await w.memory.state.get([{ kind: 'run', scope, id: ids[0]! }])
+    expect(entry!.value.length + entry!.tags.join().length).toBeLessThan(5000)
+    for (const h of ends) h.finish(OK)
+    await w.env.clock.advance(100)
+    expect(await statuses(chains, ids)).toEqual(Array(3).fill('completed'))
+  })
+
   it('one that is cancelled in line leaves it, and takes nothing with it', async () => {
     const h = held()
     const w = await world([locked()], { p: { script: [h.answer, OK] } })

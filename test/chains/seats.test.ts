@@ -178,7 +178,7 @@ describe('[chains].max_concurrent_advances', () => {
 })
 
 describe('seats', () => {
-  const seatOf = (seats: Seats, since: number) => seats.seat({ id: String(since), since })
+  const seatOf = (seats: Seats, since: number, of = 'a') => seats.seat(of, { id: String(since), since })
 
   it('are given in turn, and whoever leaves makes room', () => {
     const seats: Seats = new Seats(
@@ -200,6 +200,22 @@ describe('seats', () => {
     all[1]!.seat.leave()
     all[1]!.seat.leave()
     expect([seats.free, seats.waiting]).toEqual([1, 0])
+  })
+
+  it('go round between scopes: a crowd of one keeps no other waiting', () => {
+    const seats = new Seats(
+      () => 1,
+      () => {},
+    )
+    const order: string[] = []
+    const ask = (since: number, of: string) => seatOf(seats, since, of).ask(() => order.push(`${of}${since}`))
+    for (let i = 1; i <= 4; i++) ask(i, 'a')
+    ask(9, 'b')
+    ask(5, 'c')
+    ask(6, 'c')
+    for (let i = 0; i < 9; i++) seats.grant()
+    expect(order).toEqual(['a1', 'b9', 'c5', 'a2', 'c6', 'a3', 'a4'])
+    expect(seats.waiting).toBe(0)
   })
 
   it("that are promised are nobody else's, until the promise is settled", () => {
