@@ -1,4 +1,5 @@
 import { type Action, actionFields } from '../core/action.ts'
+import { isoTime } from '../core/clock.ts'
 import { type FieldError, Problem } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
@@ -82,7 +83,7 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
     ...(status !== undefined && { status }),
     ...(startsAt !== undefined && { starts_at: startsAt }),
     ...(endsAt !== undefined && { ends_at: endsAt }),
-    created_at: time('created_at') ?? new Date(context.now).toISOString(),
+    created_at: time('created_at') ?? isoTime(context.now),
   }
   if (errors.length > 0)
     throw new Problem(400, 'invalid_action', `${errors.length === 1 ? 'a field is' : 'fields are'} wrong`, { errors })

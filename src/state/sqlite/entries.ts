@@ -37,6 +37,7 @@ export class Entries {
   #last: Slot | undefined
   readonly #select: StatementSync
   readonly #upsert: StatementSync
+  readonly #note: StatementSync
   readonly #delete: StatementSync
   readonly #tag: StatementSync
   readonly #untag: StatementSync
@@ -50,6 +51,8 @@ export class Entries {
       ON CONFLICT DO UPDATE SET version=excluded.version, value=excluded.value, tags=excluded.tags, due_at=excluded.due_at,
       expires_at=excluded.expires_at, owner=excluded.owner, number=excluded.number, until=excluded.until, woken=excluded.woken,
       attempts=excluded.attempts`)
+    this.#note = db.prepare(`INSERT INTO entry (kind, scope, id, version, value, expires_at, woken, attempts)
+      VALUES (?,?,?,?,?,?,0,0)`)
     this.#delete = db.prepare('DELETE FROM entry WHERE kind = ? AND scope = ? AND id = ?')
     this.#tag = db.prepare('INSERT OR IGNORE INTO tag (kind, scope, tag, id) VALUES (?,?,?,?)')
     this.#untag = db.prepare('DELETE FROM tag WHERE kind = ? AND scope = ? AND tag = ? AND id = ?')
@@ -106,6 +109,10 @@ export class Entries {
       return
     }
     const { claim, tags } = row
+    if (stored === undefined && isNote(row)) {
+      this.#note.run(kind, scope, id, toSql(row.version), toSql(row.value), row.expiresAt ?? null)
+      return
+    }
     this.#upsert.run(
       kind,
       scope,
@@ -130,6 +137,10 @@ export class Entries {
     this.#touched.length = 0
   }
 }
+
+/** Only there to be found, as the key of every deduplicated action is: half the values to bind, and nothing in its place to ask for. */
+const isNote = (r: Row): boolean =>
+  r.dueAt === undefined && r.claim === undefined && r.tags.length === 0 && !r.woken && r.attempts === 0
 
 export const NO_TAGS: readonly string[] = []
 type Found = Record<string, SQLOutputValue>
