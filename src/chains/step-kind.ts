@@ -132,7 +132,10 @@ export interface Dispatcher {
   dispatch(
     action: Action,
     how: { readonly token: string; readonly lineage: Lineage | undefined; readonly chain: string },
-  ): Promise<{ readonly result: StepResult; readonly retryable: boolean } | { readonly askAt: number }>
+  ): Promise<
+    | { readonly result: StepResult; readonly retryable: boolean; readonly retryAfterMs?: number }
+    | { readonly askAt: number }
+  >
 }
 
 /** Why a step that waits goes on. */

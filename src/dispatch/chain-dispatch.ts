@@ -57,15 +57,22 @@ export function chainDispatcher(gateway: Pick<Gateway, 'dispatch'>, clock: Clock
   }
 }
 
-function answered(outcome: Outcome): { result: { success: boolean } & ResultOf; retryable: boolean } {
+function answered(outcome: Outcome): {
+  result: { success: boolean } & ResultOf
+  retryable: boolean
+  retryAfterMs?: number
+} {
   const tag = outcome.outcome
   const body = JSON.parse(JSON.stringify(outcome)) as Json
   const status = httpStatus(outcome)
   if (MEANS[tag] === 'done') return { result: { success: true, fallback: false, status, body }, retryable: false }
   const code = outcome.outcome === 'failed' ? outcome.code : tag
   const message = outcome.outcome === 'failed' ? outcome.message : `the action ended ${tag}`
+  const retryAfterMs = 'retry_after_ms' in outcome ? outcome.retry_after_ms : undefined
   return {
     result: { success: false, fallback: false, status, body, error: { code, message } },
+    // A limit says when it may be worth another try: no back-off is shorter than that.
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
     retryable: MEANS[tag] === 'later' || (outcome.outcome === 'failed' && outcome.retryable),
   }
 }
