@@ -4,7 +4,7 @@ import { kinds } from '../core/hold.ts'
 import type { ClaimRef, Committed, Op, StateStore } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { lastResult } from './advance.ts'
-import { cancelId, putCancel, putChildEnd } from './inbox.ts'
+import { cancelId, childEndId, putCancel, putChildEnd } from './inbox.ts'
 import { handOver } from './lock.ts'
 import { persevere } from './persevere.ts'
 import type { Places } from './places.ts'
@@ -122,10 +122,11 @@ function putRun(
 
 /** What the end of an execution leaves for others, in the commit that ends it; what nobody has taken goes with it. */
 function endingOps(turn: Turn, version: string): readonly Op[] {
-  const { run, results, inbox } = turn
-  const ops: Op[] = inbox
-    .filter((r) => r.id !== cancelId(run.id))
-    .map((r) => ({ op: 'delete', kind: kinds.inbox, id: r.id }))
+  const { run, results, inbox, from } = turn
+  const read = inbox.filter((r) => r.id !== cancelId(run.id)).map((r) => r.id)
+  // A child that was waited for until now may have ended since the inbox was read.
+  const waited = from.run.open.flatMap((t) => (t.child === undefined ? [] : [childEndId(run.id, t.child)]))
+  const ops: Op[] = [...new Set([...read, ...waited])].map((id) => ({ op: 'delete', kind: kinds.inbox, id }))
   if (run.parent && !run.cause?.fromParent)
     ops.push(putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version), {
       op: 'wake',
