@@ -53,6 +53,8 @@ export async function commitTurn(
     ...turn.orphans.flatMap(({ id, waited }) => [
       putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }) }, version),
       { op: 'wake', kind: kinds.run, id } as const,
+      // It may have ended since the inbox was read; from here on it tells nobody.
+      ...(waited ? [] : [{ op: 'delete', kind: kinds.inbox, id: childEndId(run.id, id) } as const]),
     ]),
     ...(hasEnded(run)
       ? [...runRecordOps(turn.tools.audit(), run, turn.from.beginning.origin), ...endingOps(turn, version)]
@@ -122,11 +124,10 @@ function putRun(
 
 /** What the end of an execution leaves for others, in the commit that ends it; what nobody has taken goes with it. */
 function endingOps(turn: Turn, version: string): readonly Op[] {
-  const { run, results, inbox, from } = turn
-  const read = inbox.filter((r) => r.id !== cancelId(run.id)).map((r) => r.id)
-  // A child that was waited for until now may have ended since the inbox was read.
-  const waited = from.run.open.flatMap((t) => (t.child === undefined ? [] : [childEndId(run.id, t.child)]))
-  const ops: Op[] = [...new Set([...read, ...waited])].map((id) => ({ op: 'delete', kind: kinds.inbox, id }))
+  const { run, results, inbox } = turn
+  const ops: Op[] = inbox
+    .filter((r) => r.id !== cancelId(run.id))
+    .map((r) => ({ op: 'delete', kind: kinds.inbox, id: r.id }))
   if (run.parent && !run.cause?.fromParent)
     ops.push(putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version), {
       op: 'wake',
