@@ -13,7 +13,12 @@ export function absorbCancel(turn: Turn): void {
   const { by, fromParent, waited } = r.message
   const alone = fromParent && !waited ? { fromParent } : {}
   // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
-  if (turn.run.cause) return
+  const { cause } = turn.run
+  if (cause) {
+    // It ends as it would, and there is nobody to tell.
+    if (alone.fromParent && !cause.fromParent) turn.say({ type: 'stopping', cause: { ...cause, ...alone } })
+    return
+  }
   const step = fromParent && stepAt(turn.run)
   if (fromParent && turn.now >= turn.run.deadline) {
     timeIsUp(turn, step, alone)

@@ -240,9 +240,10 @@ function fail(turn: Turn, key: string, result: StepResult): void {
   turn.say({ type: 'stopping', cause: { status: 'failed', error, step: groupOf(key) ?? key } })
 }
 export function timeIsUp(turn: Turn, key: string | undefined, how: { readonly fromParent?: true } = {}): void {
-  const { timeoutMs } = turn.run
+  const { timeoutMs, latest, deadline } = turn.run
+  const within = latest !== undefined && deadline >= latest ? 'the time of its parent' : `${timeoutMs / 1000} s`
   const at = key === undefined ? '' : `, at step "${key}"`
-  const error = { code: 'timed_out', message: `not done within ${timeoutMs / 1000} s${at}` }
+  const error = { code: 'timed_out', message: `not done within ${within}${at}` }
   turn.say({
     type: 'stopping',
     cause: {

@@ -4,7 +4,7 @@ import { kinds } from '../core/hold.ts'
 import type { ClaimRef, Committed, Op, StateStore } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { lastResult } from './advance.ts'
-import { cancelId, putCancel, putChildEnd } from './inbox.ts'
+import { cancelId, childEndId, putCancel, putChildEnd } from './inbox.ts'
 import { handOver } from './lock.ts'
 import { persevere } from './persevere.ts'
 import type { Places } from './places.ts'
@@ -53,6 +53,8 @@ export async function commitTurn(
     ...turn.orphans.flatMap(({ id, waited }) => [
       putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }) }, version),
       { op: 'wake', kind: kinds.run, id } as const,
+      // It may have ended since the inbox was read; from here on it tells nobody.
+      ...(waited ? [] : [{ op: 'delete', kind: kinds.inbox, id: childEndId(run.id, id) } as const]),
     ]),
     ...(hasEnded(run)
       ? [...runRecordOps(turn.tools.audit(), run, turn.from.beginning.origin), ...endingOps(turn, version)]

@@ -91,7 +91,10 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
 
   /** What waits for a signal has waited long enough: one that was sent in time counts, so that is looked at first. */
   function runsOut(run: Run, now: number): boolean {
-    return run.open.some((t) => (t.signal !== undefined || t.group) && dueOf(t) <= now && turns.readAt < dueOf(t))
+    return run.open.some((t) => {
+      const due = dueOf(run, t)
+      return (t.signal !== undefined || t.group) && due <= now && turns.readAt < due
+    })
   }
 
   /** Its lock, and so its time; or it is not its turn. */
@@ -131,7 +134,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   function isDue(t: Task, now: number): boolean {
     const { run, records } = turns.at
     if (canFill(run, chain, t.key)) return true
-    return dueOf(t) <= now && !isAloft(t, records.get(t.key)) && flights.lacksUntil(t.key, now) === undefined
+    return dueOf(run, t) <= now && !isAloft(t, records.get(t.key)) && flights.lacksUntil(t.key, now) === undefined
   }
   function undo(): Promise<void> {
     return turns.take(async (turn) => {
@@ -173,7 +176,8 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const { run, records } = turns.at
     if (how.stopping() || run.paused) return Number.POSITIVE_INFINITY
     const moments = run.open.map(
-      (t) => flights.lacksUntil(t.key, now) ?? (isAloft(t, records.get(t.key)) ? Number.POSITIVE_INFINITY : dueOf(t)),
+      (t) =>
+        flights.lacksUntil(t.key, now) ?? (isAloft(t, records.get(t.key)) ? Number.POSITIVE_INFINITY : dueOf(run, t)),
     )
     return Math.min(...moments, run.cause ? Number.POSITIVE_INFINITY : run.deadline)
   }

@@ -6,10 +6,12 @@ const LOOK_AGAIN_MS = 3_600_000
 export const PAUSED_MS = 86_400_000
 
 /** When there is something to do about a task, milliseconds; it may be past. Infinity: not before somebody says so. */
-export function dueOf(t: Task): number {
+export function dueOf(run: Run, t: Task): number {
   if (t.notBefore !== undefined) return t.notBefore
   if (t.child !== undefined) return Number.POSITIVE_INFINITY
-  if (t.group || t.signal !== undefined || t.until !== undefined) return t.until ?? Number.POSITIVE_INFINITY
+  // What ends waits for no time any more.
+  if (t.group || t.signal !== undefined || t.until !== undefined)
+    return (run.cause ? undefined : t.until) ?? Number.POSITIVE_INFINITY
   return 0
 }
 
@@ -30,7 +32,7 @@ export function nextDue(run: Run, now: number, not: (t: Task) => boolean = () =>
   if (run.paused) return now + PAUSED_MS
   // With a cause the deadline has done its work, or is that of what is let finish; then nothing is due but what is open.
   const last = run.cause && now >= run.deadline ? now + LOOK_AGAIN_MS : run.deadline
-  return Math.min(last, ...run.open.filter((t) => !not(t)).map(dueOf))
+  return Math.min(last, ...run.open.filter((t) => !not(t)).map((t) => dueOf(run, t)))
 }
 
 /** Where nothing is to be done now and nothing is acted on: when there is something to do. Undefined: it goes on. */

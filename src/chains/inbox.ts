@@ -26,7 +26,7 @@ export interface Received {
 
 /** There is one cancel of an execution, under a name of its own: every commit asks that none has come unseen. */
 export const cancelId = (runId: string): string => `${runId}/cancel`
-const childId = (runId: string, child: string): string => `${runId}/child/${child}`
+export const childEndId = (runId: string, child: string): string => `${runId}/child/${child}`
 /** Messages are taken in the order of their ids: those of people in the order they came. */
 const saidId = (runId: string, id: string): string => `${runId}/said/${id}`
 
@@ -46,7 +46,7 @@ export function putChildEnd(
   version: string,
 ): Op {
   const value = JSON.stringify({ type: 'child', step: parent.step, child, result } satisfies Message)
-  return { op: 'put', kind: kinds.inbox, id: childId(parent.id, child), value, version }
+  return { op: 'put', kind: kinds.inbox, id: childEndId(parent.id, child), value, version }
 }
 export function putSaid(runId: string, id: string, message: Message): Put {
   return { op: 'put', kind: kinds.inbox, id: saidId(runId, id), value: JSON.stringify(message), version: id }

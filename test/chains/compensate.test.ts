@@ -339,6 +339,37 @@ describe('compensation of parents and children', () => {
     ])
   })
 
+  it('a group whose time runs out while it waits for a child to end does not keep anybody busy', async () => {
+    const env = testEnv()
+    const w = await world(
+      [
+        line(
+          step('a', 'p', undo('a')),
+          both(
+            'g',
+            [
+              { name: 'sub', sub_chain: 'inner' },
+              { name: 'nap', wait: { seconds: 50 } },
+            ],
+            {},
+            { timeout_seconds: 5 },
+          ),
+        ),
+        inner({ name: 'nap', wait: { seconds: 50 } }),
+      ],
+      { p: {}, undo: { script: [slow(env, 9000)] } },
+      { env },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    await chains.cancel(scope, id, 'ann')
+    await env.clock.advance(40_000)
+    expect(undone(w)).toEqual(['i2', 'i1', 'a'])
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+    expect(w.watch.commits).toBeLessThan(25)
+  })
+
   it('time that runs out for both is undone in that order too', async () => {
     const w = await world(
       [

@@ -224,6 +224,10 @@ export async function editedNode({ w }: Everything) {
   return node
 }
 
+/** Nothing is due, now or ever. */
+export const isOver = async (w: World): Promise<boolean> =>
+  !(await w.memory.state.depths()).some((d) => d.kind === 'run')
+
 /** Starts one, and lets some time pass with a node that looks what is due; somebody says `go` when half of it has. */
 export async function play(
   { w }: Everything,
@@ -239,6 +243,7 @@ export async function play(
   for (let s = 0; s < seconds; s += 5) {
     await w.env.clock.advance(5000)
     await node.pull()
+    if (s > 20 && (await isOver(w))) return
     // There may be no execution yet, or it may have ended: then there is nobody to say it to.
     if (s === 20 && name !== 'graph')
       await other.signal(scope, id, { name: 'go', payload: null, by: 'ann' }).catch(() => undefined)

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
 import { seededRandom } from '../../src/core/ids.ts'
 import { type Crash, crashing, type Trouble, troubled } from '../fakes/store.ts'
-import { type ChainName, chains, type Everything, editedNode, ends, everything, play } from './everything.ts'
+import { type ChainName, chains, type Everything, editedNode, ends, everything, isOver, play } from './everything.ts'
 import { scope } from './set-up.ts'
 
 /** Same seeds each time; `FC_SEED` looks elsewhere. */
@@ -36,7 +36,7 @@ const impatient = (...nodes: readonly Chains[]): Chains => ({
   },
 })
 async function drained(given: Everything, node: Pick<Chains, 'pull'>, seconds = 200): Promise<void> {
-  for (let s = 0; s < seconds; s += 10) {
+  for (let s = 0; s < seconds && !(await isOver(given.w)); s += 10) {
     await given.w.env.clock.advance(10_000)
     await node.pull()
   }
@@ -53,7 +53,7 @@ async function asWanted(given: Everything, name: ChainName): Promise<void> {
   expect(phases).toEqual(phases.toSorted((a, b) => b - a))
   expect(taken.conflicts).toEqual([])
   expect((await w.memory.state.list('inbox', scope, { limit: 10 })).entries).toEqual([])
-  expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
+  expect(await isOver(w)).toBe(true)
 }
 
 describe.each(chains)('whatever befalls the store and the nodes, each effect is there once: %s', (name) => {

@@ -254,7 +254,9 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
           const status = all.find((c) => c['chain_id'] === id)!['status'] as string
           statuses.set(status, (statuses.get(status) ?? 0) + 1)
           expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
-          expect((await w.memory.state.list('inbox', scope, { limit: 10 })).entries).toEqual([])
+          // A cancel may have come to a child that had ended; it goes with it.
+          const left = (await w.memory.state.list('inbox', scope, { limit: 10 })).entries
+          expect(left.filter((e) => JSON.parse(e.value).type !== 'cancel')).toEqual([])
           if (!dies) expect(env.logged.filter((l) => l.level === 'error')).toEqual([])
           expect(seen.taken.conflicts).toEqual([])
         },
