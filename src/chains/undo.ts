@@ -18,10 +18,14 @@ export function startUndoing(turn: Turn, due: readonly StepRecord[]): void {
   turn.undos = due
   if (due.length === 0) end(turn, turn.run.cause?.status ?? 'failed')
   else {
-    turn.say({ type: 'compensating', deadline: turn.now + turn.run.timeoutMs })
+    turn.say({ type: 'compensating', deadline: undoneBy(turn) })
     openUndo(turn)
   }
 }
+
+/** Long enough for a node to die in it, and for its claim to run out. */
+const LEAST_MS = 300_000
+const undoneBy = ({ now, run }: Turn): number => now + Math.max(run.timeoutMs, LEAST_MS)
 
 function openUndo(turn: Turn): void {
   const [record] = turn.undos
@@ -32,7 +36,7 @@ function openUndo(turn: Turn): void {
   }
   const { key, iteration } = record
   // Each has time of its own, so that one which takes it all leaves the others theirs.
-  turn.say({ type: 'step_entered', step: key, iteration, undo: true, deadline: turn.now + turn.run.timeoutMs })
+  turn.say({ type: 'step_entered', step: key, iteration, undo: true, deadline: undoneBy(turn) })
   beginUndo(turn, key)
 }
 

@@ -219,7 +219,7 @@ describe('compensation', () => {
     expect(undone(w)).toEqual(['unknown', 'acts', 'first'])
   })
 
-  it('on a timeout, each with a time of its own, which no attempt outlives', async () => {
+  it('on a timeout, each with a time of its own', async () => {
     const env = testEnv()
     const hangs = { compensate: { provider: 'hangs', action_type: 'x', retry: { max_attempts: 1 } } }
     const w = await world(
@@ -241,7 +241,7 @@ describe('compensation', () => {
     await chains.pull()
     await env.clock.advance(6000)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'compensating', compensated: 1 })
-    await env.clock.advance(16_000)
+    await env.clock.advance(40_000)
     const view = await chains.get(scope, id)
     expect(view).toMatchObject({ status: 'failed', error: { code: 'compensation_failed' }, compensated: 2 })
     expect(undone(w)).toEqual(['c', 'a'])
@@ -279,14 +279,14 @@ describe('compensation', () => {
     const routes = new Map([...w.routes].filter(([name]) => name !== 'gone'))
     const bare = await w.node(w.memory.state, { routes })
     const id = await start(w, bare, w.memory.state, 'line')
-    await pullFor(w, bare, 90)
+    await pullFor(w, bare, 290)
     expect(await bare.get(scope, id)).toMatchObject({ status: 'compensating', compensated: 0 })
     await pullFor(w, bare, 30)
     const view = await bare.get(scope, id)
     expect(view).toMatchObject({ status: 'failed', error: { code: 'compensation_failed' }, not_compensated: 1 })
     expect(undone(w)).toEqual(['a'])
     expect((await letters(w)).map((l) => l.code).sort()).toEqual(['http_400', 'provider_unknown'])
-    expect(w.watch.commits).toBeLessThan(30)
+    expect(w.watch.commits).toBeLessThan(15)
   })
 })
 
