@@ -8,7 +8,8 @@ import type { Receipt } from '../../src/core/provider.ts'
 import { testEnv } from '../fakes/env.ts'
 import { badRequest, OK, receiver, type Sent, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { type Crash, crashing } from '../fakes/store.ts'
-import { actionOf, both, each, scope, start, type World, world } from './set-up.ts'
+import { actionOf, scope, start, type World, world } from './set-up.ts'
+import { chain, kid, sometimes } from './shapes.ts'
 
 /*
  * Small chains of any shape, against an endpoint that does anything: they end, what they say is what happened, and each effect is
@@ -17,103 +18,6 @@ import { actionOf, both, each, scope, start, type World, world } from './set-up.
 
 /** Same seeds each time; `FC_SEED` and `FC_RUNS` look elsewhere. */
 const law = { seed: Number(process.env['FC_SEED'] ?? 20_260_105), numRuns: Number(process.env['FC_RUNS'] ?? 60) }
-
-const retry = fc.record(
-  {
-    max_attempts: fc.integer({ min: 1, max: 3 }),
-    backoff: fc.constantFrom('fixed', 'linear', 'exponential'),
-    initial_ms: fc.constantFrom(0, 500, 3000),
-  },
-  { requiredKeys: ['max_attempts'] },
-)
-const compensate = fc.constant({ provider: 'undo', action_type: 'undo' })
-const sometimes = <T>(a: fc.Arbitrary<T>) => fc.option(a, { nil: undefined, freq: 2 })
-const policies = fc.record({
-  retry: sometimes(retry),
-  timeout_seconds: sometimes(fc.constantFrom(1, 5)),
-  delay_seconds: sometimes(fc.constantFrom(0, 2)),
-})
-const plain = (o: object): JsonObject => JSON.parse(JSON.stringify(o)) as JsonObject
-
-const sends = fc
-  .record({ more: policies, compensate: sometimes(compensate) })
-  .map((p) => (name: string) => plain({ name, provider: 'p', action_type: 'x', ...p.more, compensate: p.compensate }))
-const leaf: fc.Arbitrary<(name: string) => JsonObject> = fc.oneof(
-  { weight: 5, arbitrary: sends },
-  {
-    weight: 1,
-    arbitrary: fc.constantFrom(0, 1, 4).map((s) => (name: string) => plain({ name, wait: { seconds: s } })),
-  },
-  { weight: 1, arbitrary: fc.constant((name: string) => plain({ name, set: { x: '{{origin.id}}' } })) },
-  { weight: 1, arbitrary: sometimes(retry).map((r) => (name: string) => plain({ name, sub_chain: 'kid', retry: r })) },
-)
-const group = fc.record({
-  join: fc.constantFrom('all', 'any', 2),
-  on_failure: fc.constantFrom('fail_fast', 'best_effort'),
-  max_concurrency: fc.integer({ min: 1, max: 3 }),
-})
-const step: fc.Arbitrary<(name: string) => JsonObject> = fc.oneof(
-  { weight: 3, arbitrary: leaf },
-  {
-    weight: 1,
-    arbitrary: fc.record({ of: fc.array(leaf, { minLength: 2, maxLength: 4 }), group, own: policies }).map(
-      ({ of, group: g, own }) =>
-        (name: string) =>
-          plain(
-            both(
-              name,
-              of.map((f, i) => f(`b${i}`)),
-              g,
-              plain(own),
-            ),
-          ),
-    ),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ n: fc.integer({ min: 0, max: 5 }), of: sends, group, own: policies }).map(
-      ({ n, of, group: g, own }) =>
-        (name: string) =>
-          plain(
-            each(
-              name,
-              Array.from({ length: n }, (_, i) => i),
-              of(name),
-              g,
-              plain(own),
-            ),
-          ),
-    ),
-  },
-)
-const onFailure = sometimes(fc.constantFrom('abort', 'continue', 'dead_letter'))
-const sequence = fc
-  .array(fc.record({ step, onFailure, jump: sometimes(fc.nat()) }), { minLength: 1, maxLength: 5 })
-  .map((all) =>
-    all.map(({ step: make, onFailure: on_failure, jump }, i) => {
-      const later = all.length - i - 1
-      // Judged by a branch: where it failed, to some later step.
-      if (jump !== undefined && later > 1)
-        return {
-          ...make(`s${i}`),
-          branches: [{ field: 'success', operator: 'eq', value: false, target: `s${i + 2 + (jump % (later - 1))}` }],
-        }
-      return plain({ ...make(`s${i}`), on_failure })
-    }),
-  )
-const graph = fc
-  .array(fc.record({ step, onFailure, needs: fc.array(fc.nat(), { maxLength: 2 }) }), { minLength: 2, maxLength: 6 })
-  .map((all) =>
-    all.map(({ step: make, onFailure: on_failure, needs }, i) =>
-      plain({ ...make(`s${i}`), on_failure, needs: [...new Set(i === 0 ? [] : needs.map((n) => `s${n % i}`))] }),
-    ),
-  )
-const chain = fc
-  .record({ steps: fc.oneof(sequence, graph), timeout_seconds: fc.constantFrom(20, 500) })
-  .map((c) => ({ name: 'any', ...c }))
-const kid = fc
-  .record({ steps: fc.array(sends, { minLength: 1, maxLength: 2 }) })
-  .map(({ steps }) => ({ name: 'kid', steps: steps.map((s, i) => s(`k${i}`)) }))
 
 /** What an endpoint does with each attempt: decided by its token and number, so that it does not matter who asks. */
 function endpoint(w: () => World, of: number, bad: number) {
@@ -147,6 +51,20 @@ function endpoint(w: () => World, of: number, bad: number) {
   }
   return { taken, sent, p, undo }
 }
+
+/** What befalls an execution; moments in seconds. */
+const fate = fc.record({
+  /** Of what the endpoint does, and how often that is bad. */
+  of: fc.integer(),
+  bad: fc.constantFrom(0, 0.2, 0.5),
+  maxRetries: fc.constantFrom(0, 0, 2),
+  dies: sometimes(
+    fc.record({ n: fc.integer({ min: 2, max: 20 }), mode: fc.constantFrom<Crash>('before', 'after', 'reply-lost') }),
+  ),
+  stops: sometimes(fc.integer({ min: 0, max: 12 })),
+  cancels: sometimes(fc.integer({ min: 0, max: 15 })),
+  pauses: sometimes(fc.record({ at: fc.integer({ min: 0, max: 8 }), for: fc.integer({ min: 1, max: 8 }) })),
+})
 
 const good: readonly RunStatus[] = ['completed', 'partially_completed']
 
@@ -199,68 +117,53 @@ function definitionOf(steps: readonly JsonObject[], key: string): JsonObject {
 
 describe('a law: chains of any shape against an endpoint that does anything', () => {
   it('end, say what happened, and each effect is there once; undone where they did not come to a good end', async () => {
-    const death = sometimes(
-      fc.record({ n: fc.integer({ min: 2, max: 20 }), mode: fc.constantFrom<Crash>('before', 'after', 'reply-lost') }),
-    )
-    const cancelAt = sometimes(fc.integer({ min: 0, max: 15 }))
     const statuses = new Map<string, number>()
     await fc.assert(
-      fc.asyncProperty(
-        chain,
-        kid,
-        fc.integer(),
-        fc.constantFrom(0, 0.2, 0.5),
-        death,
-        cancelAt,
-        async (any, inner, of, bad, dies, cancels) => {
-          const env = testEnv()
-          const seen = endpoint(() => w, of, bad)
-          const w: World = await world(
-            [any, inner],
-            {
-              p: {
-                provider: scriptedProvider('p', [seen.p], {
-                  render: ({ payload, created_at }) => ({ payload, created_at }),
-                }),
-                timeoutMs: 8000,
-              },
-              undo: { provider: scriptedProvider('undo', [seen.undo]) },
-            },
-            { env },
-          )
-          const store = dies ? crashing(w.memory.state, dies.n, dies.mode) : w.memory.state
-          const first = await w.node(store)
-          const id = await start(w, first, w.memory.state, 'any', actionOf({ a: 1 }))
-          const second = await w.node()
-          for (let s = 0; s < 40; s++) {
-            await env.clock.advance(s < 20 ? 1000 : 60_000)
-            await first.pull()
-            if (s === cancels) await second.cancel(scope, id, 'ann').catch(() => undefined)
-            if (s > 20) await second.pull()
-            if (s >= 20 && !(await w.memory.state.depths()).some((d) => d.kind === 'run')) break
-          }
-          const all = (await second.list(scope, { limit: 100 })).chains
-          for (const view of all) {
-            const name = view['chain_name'] as string
-            expect(view, name).toHaveProperty('ended_at')
-            isTrue(
-              view,
-              w.watch.events(view['chain_id'] as string),
-              seen,
-              name === 'any' ? any.steps : inner.steps,
-              dies !== undefined,
-            )
-          }
-          const status = all.find((c) => c['chain_id'] === id)!['status'] as string
-          statuses.set(status, (statuses.get(status) ?? 0) + 1)
-          expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
-          // A cancel may have come to a child that had ended; it goes with it.
-          const left = (await w.memory.state.list('inbox', scope, { limit: 10 })).entries
-          expect(left.filter((e) => JSON.parse(e.value).type !== 'cancel')).toEqual([])
-          if (!dies) expect(env.logged.filter((l) => l.level === 'error')).toEqual([])
-          expect(seen.taken.conflicts).toEqual([])
-        },
-      ),
+      fc.asyncProperty(chain, kid, fate, async (any, inner, f) => {
+        const env = testEnv()
+        const seen = endpoint(() => w, f.of, f.bad)
+        const p = scriptedProvider('p', [seen.p], { render: ({ payload, created_at }) => ({ payload, created_at }) })
+        const w: World = await world(
+          [any, inner],
+          {
+            p: { provider: p, timeoutMs: 8000, maxRetries: f.maxRetries },
+            undo: { provider: scriptedProvider('undo', [seen.undo]) },
+          },
+          { env },
+        )
+        const store = f.dies ? crashing(w.memory.state, f.dies.n, f.dies.mode) : w.memory.state
+        const first = await w.node(store)
+        const second = await w.node()
+        const id = await start(w, first, w.memory.state, 'any', actionOf({ a: 1 }))
+        const isOver = async () => !(await w.memory.state.depths()).some((d) => d.kind === 'run')
+        // It may have ended by then, or be about to: then it is refused.
+        const ask = (said: Promise<unknown>) => said.catch(() => undefined)
+        for (let s = 0; s < 60; s++) {
+          await env.clock.advance(s < 20 ? 1000 : 60_000)
+          await first.pull()
+          if (s === f.cancels) await ask(second.cancel(scope, id, 'ann'))
+          if (s === f.pauses?.at) await ask(second.pause(scope, id, 'ann'))
+          if (f.pauses && s >= f.pauses.at + f.pauses.for) await ask(second.resume(scope, id, 'ann'))
+          if (s === f.stops) void first.stop()
+          if (s >= (f.stops ?? 20)) await second.pull()
+          if (s >= 20 && (await isOver())) break
+        }
+        const all = (await second.list(scope, { limit: 100 })).chains
+        for (const view of all) {
+          const name = view['chain_name'] as string
+          expect(view, name).toHaveProperty('ended_at')
+          const steps = name === 'any' ? any.steps : inner.steps
+          isTrue(view, w.watch.events(view['chain_id'] as string), seen, steps, f.dies !== undefined)
+        }
+        const status = all.find((c) => c['chain_id'] === id)!['status'] as string
+        statuses.set(status, (statuses.get(status) ?? 0) + 1)
+        expect(await isOver()).toBe(true)
+        // What people, or a parent, said to one that was about to end goes with it.
+        const left = (await w.memory.state.list('inbox', scope, { limit: 10 })).entries
+        expect(left.filter((e) => JSON.parse(e.value).type === 'child')).toEqual([])
+        if (!f.dies) expect(env.logged.filter((l) => l.level === 'error')).toEqual([])
+        expect(seen.taken.conflicts).toEqual([])
+      }),
       law,
     )
     // All of these were seen: a law that only meets good ends says little.
