@@ -1,6 +1,7 @@
 import { endStep, timeIsUp } from './advance.ts'
 import { settleGroup, stopGroup } from './group.ts'
 import { signalOf } from './inbox.ts'
+import { bad } from './outcomes.ts'
 import { groupOf, stepAt, type Task, taskOf } from './run.ts'
 import type { Wake } from './step-kind.ts'
 import type { Turn } from './turn.ts'
@@ -86,8 +87,10 @@ export function wake(turn: Turn, task: Task, by: Wake): void {
     settleGroup(turn, task.key, endStep)
     return
   }
-  const { does } = turn.step(task.key)
+  const { does, definition } = turn.step(task.key)
   const record = turn.records.get(task.key)
   if (!does.woken || !record) throw new Error(`step "${task.key}" of ${turn.run.id} waits, and nothing says for what`)
-  endStep(turn, task.key, record, does.woken(turn.context(task), by))
+  const late = bad({ code: 'timed_out', message: `not done within ${definition.timeout_seconds ?? 0} s` })
+  const isLate = by.by === 'time' && task.limited
+  endStep(turn, task.key, record, isLate ? { result: late, retryable: true } : does.woken(turn.context(task), by))
 }

@@ -1,4 +1,3 @@
-import { follow } from '../core/json.ts'
 import { backoffOf } from './backoff.ts'
 import { cacheOps } from './cache.ts'
 import type { ChainStep } from './compile.ts'
@@ -9,7 +8,7 @@ import { bad } from './outcomes.ts'
 import { groupOf, type Run, type StepRecord, type StepResult, type Task } from './run.ts'
 import type { Entered, Over } from './step-kind.ts'
 import { bytesOf, itemOf, MOST_BYTES, type Turn } from './turn.ts'
-import { fields } from './variables.ts'
+import { goesOn, whereTo } from './where.ts'
 
 const TOO_MUCH = { code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }
 
@@ -62,6 +61,8 @@ function beginGroup(turn: Turn, task: Task, members: number, more: { redo?: read
     ...(own !== undefined && { until: turn.now + own * 1000 }),
     ...more,
   })
+  // A join that cannot be met, or is met by what stands, is decided before anything is begun.
+  settleGroup(turn, key, endStep)
   fillGroup(turn, key, openStep)
 }
 
@@ -93,12 +94,7 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
       turn.born.push(e.child)
       return undefined
     case 'wait':
-      say({
-        ...counted,
-        ...(e.until !== undefined && { until: e.until }),
-        ...(e.fixed && { fixed: true }),
-        ...(e.signal !== undefined && { signal: e.signal }),
-      })
+      say({ ...counted, ...waitOf(turn, key, e), ...(e.signal !== undefined && { signal: e.signal }) })
       turn.keep(e.record)
       return undefined
     case 'members':
@@ -110,6 +106,18 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
       endStep(turn, key, e.record, e.over)
       return undefined
   }
+}
+
+/** Until when it waits: for what it waits for, or until its own time is over. */
+function waitOf(
+  turn: Turn,
+  key: string,
+  e: Extract<Entered, { to: 'wait' }>,
+): Pick<Begins, 'until' | 'fixed' | 'limited'> {
+  const own = turn.step(key).definition.timeout_seconds
+  const limit = own === undefined ? Number.POSITIVE_INFINITY : turn.now + own * 1000
+  if (limit < (e.until ?? Number.POSITIVE_INFINITY)) return { until: limit, limited: true }
+  return { ...(e.until !== undefined && { until: e.until }), ...(e.fixed && { fixed: true }) }
 }
 
 /** An attempt of a step is over: it is made again after a back-off, or has ended, and then the execution goes on from there. */
@@ -164,46 +172,6 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   if (turn.run.cause) return
   if (graph) openReady(turn)
   else if (where.next !== undefined) goTo(turn, where.next, { step: key, iteration: task.iteration })
-}
-
-interface Where {
-  /** Sequential: the step to go to; undefined: there is none. */
-  readonly next?: string | undefined
-  /** Somebody judged the step, so the choice is part of the history. */
-  readonly chosen?: boolean
-  readonly tolerated?: boolean
-  readonly fails?: boolean
-}
-
-/** Where the execution goes after a step. */
-function whereTo(turn: Turn, step: ChainStep, task: Task, result: StepResult, over: Over): Where {
-  // A group judges its members.
-  if (groupOf(task.key) !== undefined) return {}
-  if (task.alone) return result.success ? {} : { tolerated: true }
-  if (over.next !== undefined && result.success) return { next: over.next, chosen: true }
-  if (result.success || step.judgesFailure) {
-    const tolerated = task.group !== undefined && result.success && task.group.failed > 0 && step.group?.bestEffort
-    const seen = step.branches.length > 0 ? fields(result, seenAfter(turn, step, result)) : {}
-    const branch = step.branches.find((b) => {
-      const [root, ...rest] = b.path
-      return b.test(follow(seen[root!], rest) ?? null)
-    })
-    return { next: branch?.target ?? step.next, chosen: step.judgesFailure, ...(tolerated && { tolerated }) }
-  }
-  const { onFailure } = step
-  if (onFailure.kind === 'abort') return { fails: true }
-  if (onFailure.kind === 'goto') return { next: onFailure.target, chosen: true }
-  return { next: step.next, tolerated: true }
-}
-const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
-  origin: turn.from.beginning.origin,
-  results: new Map(turn.results).set(step.name, result),
-})
-/** The execution is not complete with this step. */
-function goesOn(turn: Turn, w: Where): boolean {
-  const { run } = turn
-  const { graph, steps } = turn.from.chain
-  return w.fails === true || w.next !== undefined || run.open.length > 0 || (graph && run.done.length < steps.size)
 }
 
 const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {

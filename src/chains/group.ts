@@ -38,7 +38,8 @@ export function fillGroup(turn: Turn, key: string, openStep: OpenStep): void {
     if (turn.isFull || !canFill(turn.run, turn.from.chain, key)) return
     const { next, redo } = task.group
     const index = redo ? redo[next]! : next
-    openStep(turn, `${key}.${plan.member(index).name}`, task.prev, task.iteration)
+    // What was before the group was before its members: it is not written down for each.
+    openStep(turn, `${key}.${plan.member(index).name}`, undefined, task.iteration)
   }
 }
 
@@ -123,5 +124,7 @@ function sumOf(
   }
   const first = results.find((r) => r && !r.success)?.error
   const why = first ? `: ${first.code}: ${first.message}` : ''
-  return does.sum!(results, { code: 'branch_failed', message: `${g.failed} of ${g.total} failed${why}` })
+  const { join } = turn.step(key).group!
+  const what = join === undefined ? `${g.failed} of ${g.total} failed` : `${g.ok} of ${g.total} succeeded, not ${join}`
+  return does.sum!(results, { code: 'branch_failed', message: `${what}${why}` })
 }

@@ -11,6 +11,8 @@ export interface Begins {
   readonly until?: number
   /** `until` is a moment of the calendar: a pause does not move it. */
   readonly fixed?: true
+  /** `until` is the end of the step's own time: then it has failed. */
+  readonly limited?: true
   readonly signal?: string
   /** Members of the group; with `redo` those that run again. */
   readonly members?: number
@@ -113,8 +115,8 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'step_backed_off':
       return withStatus({
         ...r,
-        open: changed(r, e.step, ({ child: _c, stopping: _s, ...t }) => ({
-          ...t,
+        open: changed(r, e.step, (t) => ({
+          ...resting(t),
           notBefore: e.not_before,
           attempt: t.attempt - (e.unmade ? 1 : 0),
         })),
@@ -225,8 +227,14 @@ const later = (t: Task, ms: number): Task => ({
   ...(t.until !== undefined && !t.fixed && { until: t.until + ms }),
 })
 
+/** Without what its last attempt waited for. */
+const resting = (t: Task): Task => {
+  const { notBefore: _n, child: _c, stopping: _t, until: _u, fixed: _f, limited: _l, signal: _s, ...rest } = t
+  return rest
+}
+
 function begun(was: Task, e: Begins & { attempt: number }): Task {
-  const { notBefore: _n, child: _c, stopping: _t, until: _u, fixed: _f, signal: _s, ...t } = was
+  const t = resting(was)
   const { members: total, redo } = e
   return {
     ...t,
@@ -234,6 +242,7 @@ function begun(was: Task, e: Begins & { attempt: number }): Task {
     ...(e.child !== undefined && { child: e.child }),
     ...(e.until !== undefined && { until: e.until }),
     ...(e.fixed && { fixed: true }),
+    ...(e.limited && { limited: true }),
     ...(e.signal !== undefined && { signal: e.signal }),
     ...(total !== undefined && {
       group: { total, next: 0, ok: redo ? total - redo.length : 0, failed: 0, ...(redo && { redo }) },

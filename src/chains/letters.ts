@@ -1,10 +1,10 @@
 import type { ChainStep } from './compile.ts'
 import { deadLetterOps } from './records.ts'
-import type { StepRecord, StepResult } from './run.ts'
+import { groupOf, type StepRecord, type StepResult } from './run.ts'
 import type { Undelivered } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 
-/** A delivery that failed for good is a dead letter, whoever takes care of the failure, unless its author said that it may fail. */
+/** A delivery that failed for good is a dead letter, whoever takes care of the failure, unless its author said that it may fail. `step`: none where it is the undoing of one. */
 export function letterOf(
   turn: Turn,
   step: ChainStep | undefined,
@@ -12,7 +12,10 @@ export function letterOf(
   result: StepResult,
   lost: Undelivered | undefined,
 ): string | undefined {
-  if (!lost || step?.onFailure.kind === 'continue') return undefined
+  const group = groupOf(record.key)
+  // A group says it for its members.
+  const { onFailure } = (step && group !== undefined ? turn.step(group) : step) ?? {}
+  if (!lost || onFailure?.kind === 'continue') return undefined
   const { tools, now } = turn
   const at = {
     id: tools.newId(),

@@ -117,6 +117,8 @@ export interface Task {
   readonly until?: number
   /** That is a moment of the calendar: a pause does not move it. */
   readonly fixed?: true
+  /** When that comes, its time is over, and not what it waits for there. */
+  readonly limited?: true
   readonly signal?: string
   readonly group?: GroupState
   /** It undoes the step. */

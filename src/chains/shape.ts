@@ -71,11 +71,14 @@ export const commonStep = {
   cache_key: z.string().min(1).optional(),
 }
 
+/** Members of a group: what is open is in the execution's record, and that stays small. */
+const MOST_AT_ONCE = 100
+
 /** What `parallel` and `for_each` have in common. */
 export const groupKeys = {
   join: z.union([z.enum(['all', 'any']), z.int().min(1)], 'must be all, any or a number').optional(),
   on_failure: z.enum(['fail_fast', 'best_effort']).optional(),
-  max_concurrency: z.int().min(1).max(1000).optional(),
+  max_concurrency: z.int().min(1).max(MOST_AT_ONCE).optional(),
 }
 
 /** Steps of a chain, those inside groups included. */

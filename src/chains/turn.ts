@@ -157,7 +157,9 @@ export class Turn {
   context(t: Task): StepContext {
     const { run, from, tools, now } = this
     const { beginning, scope } = from
-    const before = t.prev ? this.results.get(t.prev.step) : beginning.prev
+    const group = groupOf(t.key)
+    const ref = t.prev ?? (group === undefined ? undefined : this.task(group)?.prev)
+    const before = ref ? this.results.get(ref.step) : beginning.prev
     return {
       scope,
       run,

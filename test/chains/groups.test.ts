@@ -3,7 +3,22 @@ import type { JsonObject } from '../../src/core/json.ts'
 import { testEnv } from '../fakes/env.ts'
 import { badRequest, held, OK, serverError, unavailable } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
-import { both, line, payloads, pullFor, quiet, scope, slow, start, step, stepsOf, world } from './set-up.ts'
+import {
+  actionOf,
+  both,
+  each,
+  letters,
+  line,
+  payloads,
+  pullFor,
+  quiet,
+  scope,
+  slow,
+  start,
+  step,
+  stepsOf,
+  world,
+} from './set-up.ts'
 
 const output = (view: JsonObject | undefined, name: string): JsonObject =>
   stepsOf(view)[name]?.['output'] as unknown as JsonObject
@@ -372,5 +387,111 @@ describe('parallel', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
     expect(w.providers['b']!.sent).toHaveLength(2)
     expect(new Set(w.providers['b']!.sent.map((s) => s.token)).size).toBe(2)
+  })
+
+  it('a join that cannot be met is decided before anything is begun', async () => {
+    const w = await world([line(each('l', '{{origin.payload.list}}', step('x'), { join: 2 }))], { p: {} })
+    const chains = await w.node()
+    const few = await start(w, chains, w.memory.state, 'line', actionOf({ list: [1] }))
+    const enough = await start(w, chains, w.memory.state, 'line', actionOf({ list: [1, 2] }))
+    await quiet(w)
+    expect(await chains.get(scope, few)).toMatchObject({
+      status: 'failed',
+      error: { code: 'branch_failed', message: '0 of 1 succeeded, not 2' },
+    })
+    expect(await chains.get(scope, enough)).toMatchObject({ status: 'completed' })
+    expect(w.providers['p']!.sent).toHaveLength(2)
+  })
+
+  it('what its author allows to fail leaves no letters of its members; else each leaves one', async () => {
+    for (const [on_failure, count] of [
+      ['continue', 0],
+      ['dead_letter', 2],
+    ] as const) {
+      const w = await world(
+        [
+          line(both('g', [step('a'), step('b')], { on_failure: 'best_effort' }, { on_failure }), {
+            name: 'end',
+            set: { x: 1 },
+          }),
+        ],
+        { p: { script: [badRequest()] } },
+      )
+      const chains = await w.node()
+      const id = await start(w, chains, w.memory.state, 'line')
+      await quiet(w)
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'partially_completed' })
+      expect(await letters(w)).toHaveLength(count)
+    }
+  })
+
+  it('a hundred at once, which is the most, leave the record small', async () => {
+    const inner = { name: 'inner', steps: [{ name: 'w', wait: { seconds: 5 } }] }
+    const list = Array.from({ length: 150 }, (_, i) => i)
+    const w = await world(
+      [line(step('before'), each('l', list, { sub_chain: 'inner' }, { max_concurrency: 100 })), inner],
+      { p: {} },
+      { config: { maxConcurrentAdvances: 500 } },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    expect((await chains.get(scope, id))!['open_steps']).toHaveLength(101)
+    await w.env.clock.advance(11_000)
+    await quiet(w)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(w.watch.largest).toBeLessThan(15_000)
+    const [wrong] = chains.checkDefinitions([line(each('l', list, step('x'), { max_concurrency: 101 }))], ['p'])
+    expect(wrong).toMatchObject({ path: [0, 'steps', 0, 'for_each', 'max_concurrency'], severity: 'error' })
+  })
+
+  it('a member sees as prev what was before its group, also on a node that comes after', async () => {
+    const seen = { payload_template: { n: '{{prev.body.n}}' } }
+    const w = await world(
+      [
+        line(
+          step('before', 'q'),
+          both('g', [{ name: 'w', wait: { seconds: 5 } }, step('late', 'p', { delay_seconds: 8, ...seen })]),
+        ),
+      ],
+      { p: {}, q: { script: [{ status: 200, body: { n: 7 } }] } },
+    )
+    const first = await w.node()
+    await start(w, first, w.memory.state, 'line')
+    await quiet(w)
+    await first.stop()
+    await pullFor(w, await w.node(), 20)
+    expect(payloads(w.providers['p'])).toEqual([{ n: 7 }])
+  })
+})
+
+describe('timeout_seconds of a wait', () => {
+  it('fails it when that is over before what it waits for is there; a retry waits anew', async () => {
+    const w = await world(
+      [
+        { ...line({ name: 'nap', wait: { seconds: 50 }, timeout_seconds: 5 }), name: 'nap' },
+        { ...line({ name: 'short', wait: { seconds: 5 }, timeout_seconds: 50 }), name: 'short' },
+        {
+          ...line({
+            name: 'ask',
+            wait_for_signal: { signal: 'go' },
+            timeout_seconds: 5,
+            retry: { max_attempts: 2, backoff: 'fixed', initial_ms: 0 },
+          }),
+          name: 'ask',
+        },
+      ],
+      {},
+    )
+    const chains = await w.node()
+    const ids: string[] = []
+    for (const name of ['nap', 'short', 'ask', 'ask']) ids.push(await start(w, chains, w.memory.state, name))
+    const views = () => Promise.all(ids.map((id) => chains.get(scope, id)))
+    await w.env.clock.advance(6000)
+    const failed = { status: 'failed', error: { code: 'timed_out', message: 'not done within 5 s' } }
+    expect(await views()).toMatchObject([failed, { status: 'completed' }, { status: 'waiting' }, { status: 'waiting' }])
+    await chains.signal(scope, ids[3]!, { name: 'go', payload: null, by: 'ann' })
+    await w.env.clock.advance(6000)
+    expect((await views()).slice(2)).toMatchObject([failed, { status: 'completed' }])
   })
 })
