@@ -62,6 +62,7 @@ const fate = fc.record({
     fc.record({ n: fc.integer({ min: 2, max: 20 }), mode: fc.constantFrom<Crash>('before', 'after', 'reply-lost') }),
   ),
   stops: sometimes(fc.integer({ min: 0, max: 12 })),
+  signals: fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 3 }),
   cancels: sometimes(fc.integer({ min: 0, max: 15 })),
   pauses: sometimes(fc.record({ at: fc.integer({ min: 0, max: 8 }), for: fc.integer({ min: 1, max: 8 }) })),
 })
@@ -141,6 +142,7 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
         for (let s = 0; s < 60; s++) {
           await env.clock.advance(s < 20 ? 1000 : 60_000)
           await first.pull()
+          if (f.signals.includes(s)) await ask(second.signal(scope, id, { name: 'go', payload: null, by: 'ann' }))
           if (s === f.cancels) await ask(second.cancel(scope, id, 'ann'))
           if (s === f.pauses?.at) await ask(second.pause(scope, id, 'ann'))
           if (f.pauses && s >= f.pauses.at + f.pauses.for) await ask(second.resume(scope, id, 'ann'))

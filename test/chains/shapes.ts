@@ -22,14 +22,30 @@ const plain = (o: object): JsonObject => JSON.parse(JSON.stringify(o)) as JsonOb
 const sends = fc
   .record({ more: policies, compensate: sometimes(compensate) })
   .map((p) => (name: string) => plain({ name, provider: 'p', action_type: 'x', ...p.more, compensate: p.compensate }))
+const waits = fc.record({
+  wait: fc.oneof(
+    fc.constantFrom(0, 1, 4).map((seconds) => ({ wait: { seconds } })),
+    fc
+      .record({ timeout_seconds: fc.constantFrom(2, 6), on_timeout: fc.constantFrom('fail', 'continue') })
+      .map((w) => ({ wait_for_signal: { signal: 'go', ...w } })),
+  ),
+  more: policies,
+})
 const leaf: fc.Arbitrary<(name: string) => JsonObject> = fc.oneof(
   { weight: 5, arbitrary: sends },
   {
-    weight: 1,
-    arbitrary: fc.constantFrom(0, 1, 4).map((s) => (name: string) => plain({ name, wait: { seconds: s } })),
+    weight: 2,
+    arbitrary: waits.map(
+      ({ wait, more }) =>
+        (name: string) =>
+          plain({ name, ...wait, ...more }),
+    ),
   },
   { weight: 1, arbitrary: fc.constant((name: string) => plain({ name, set: { x: '{{origin.id}}' } })) },
-  { weight: 1, arbitrary: sometimes(retry).map((r) => (name: string) => plain({ name, sub_chain: 'kid', retry: r })) },
+  {
+    weight: 1,
+    arbitrary: sometimes(retry).map((r) => (name: string) => plain({ name, sub_chain: 'kid', retry: r })),
+  },
 )
 const group = fc.record({
   join: fc.constantFrom('all', 'any', 2),
