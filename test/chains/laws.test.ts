@@ -7,7 +7,7 @@ import type { JsonObject } from '../../src/core/json.ts'
 import type { Receipt } from '../../src/core/provider.ts'
 import { testEnv } from '../fakes/env.ts'
 import { badRequest, OK, receiver, type Sent, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
-import { type Crash, crashing } from '../fakes/store.ts'
+import { type Crash, crashing, type Trouble, troubled } from '../fakes/store.ts'
 import { actionOf, scope, start, type World, world } from './set-up.ts'
 import { chain, kid, sometimes } from './shapes.ts'
 
@@ -62,10 +62,28 @@ const fate = fc.record({
     fc.record({ n: fc.integer({ min: 2, max: 20 }), mode: fc.constantFrom<Crash>('before', 'after', 'reply-lost') }),
   ),
   stops: sometimes(fc.integer({ min: 0, max: 12 })),
+  /** Of the store of the first node, until it is well again; or that node sleeps. */
+  trouble: sometimes(fc.record({ of: fc.integer(), rate: fc.double({ min: 0.02, max: 0.4, noNaN: true }) })),
+  sleeps: sometimes(fc.record({ at: fc.integer({ min: 0, max: 10 }), for: fc.integer({ min: 5, max: 90 }) })),
   signals: fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 3 }),
   cancels: sometimes(fc.integer({ min: 0, max: 15 })),
   pauses: sometimes(fc.record({ at: fc.integer({ min: 0, max: 8 }), for: fc.integer({ min: 1, max: 8 }) })),
 })
+
+type Fate = typeof fate extends fc.Arbitrary<infer F> ? F : never
+/** `now`: milliseconds since it began. */
+function troubleOf({ trouble, sleeps }: Fate, now: () => number): () => Trouble {
+  const random = seededRandom(trouble?.of ?? 0)
+  return () => {
+    const left = sleeps ? (sleeps.at + sleeps.for) * 1000 - now() : 0
+    if (sleeps && now() >= sleeps.at * 1000 && left > 0) return { before: left }
+    if (!trouble || now() > 100_000 || random.float() > trouble.rate) return 'none'
+    const which = random.float()
+    if (which < 0.35) return 'unavailable'
+    if (which < 0.7) return 'lost'
+    return which < 0.85 ? { before: random.float() * 5000 } : { after: random.float() * 5000 }
+  }
+}
 
 const good: readonly RunStatus[] = ['completed', 'partially_completed']
 
@@ -132,8 +150,15 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
           },
           { env },
         )
+        const begun = env.clock.now()
         const store = f.dies ? crashing(w.memory.state, f.dies.n, f.dies.mode) : w.memory.state
-        const first = await w.node(store)
+        const first = await w.node(
+          troubled(
+            store,
+            env.clock,
+            troubleOf(f, () => env.clock.now() - begun),
+          ),
+        )
         const second = await w.node()
         const id = await start(w, first, w.memory.state, 'any', actionOf({ a: 1 }))
         const isOver = async () => !(await w.memory.state.depths()).some((d) => d.kind === 'run')
@@ -141,7 +166,8 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
         const ask = (said: Promise<unknown>) => said.catch(() => undefined)
         for (let s = 0; s < 60; s++) {
           await env.clock.advance(s < 20 ? 1000 : 60_000)
-          await first.pull()
+          // Nobody waits for one that sleeps.
+          void first.pull()
           if (f.signals.includes(s)) await ask(second.signal(scope, id, { name: 'go', payload: null, by: 'ann' }))
           if (s === f.cancels) await ask(second.cancel(scope, id, 'ann'))
           if (s === f.pauses?.at) await ask(second.pause(scope, id, 'ann'))
@@ -150,12 +176,13 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
           if (s >= (f.stops ?? 20)) await second.pull()
           if (s >= 20 && (await isOver())) break
         }
+        const disturbed = f.dies !== undefined || f.trouble !== undefined || f.sleeps !== undefined
         const all = (await second.list(scope, { limit: 100 })).chains
         for (const view of all) {
           const name = view['chain_name'] as string
           expect(view, name).toHaveProperty('ended_at')
           const steps = name === 'any' ? any.steps : inner.steps
-          isTrue(view, w.watch.events(view['chain_id'] as string), seen, steps, f.dies !== undefined)
+          isTrue(view, w.watch.events(view['chain_id'] as string), seen, steps, disturbed)
         }
         const status = all.find((c) => c['chain_id'] === id)!['status'] as string
         statuses.set(status, (statuses.get(status) ?? 0) + 1)
@@ -163,7 +190,7 @@ describe('a law: chains of any shape against an endpoint that does anything', ()
         // What people, or a parent, said to one that was about to end goes with it.
         const left = (await w.memory.state.list('inbox', scope, { limit: 10 })).entries
         expect(left.filter((e) => JSON.parse(e.value).type === 'child')).toEqual([])
-        if (!f.dies) expect(env.logged.filter((l) => l.level === 'error')).toEqual([])
+        if (!disturbed) expect(env.logged.filter((l) => l.level === 'error')).toEqual([])
         expect(seen.taken.conflicts).toEqual([])
       }),
       law,

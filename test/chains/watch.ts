@@ -12,10 +12,16 @@ export interface Watch {
   readonly store: StateStore
   /** Commits that put an execution, in order. */
   readonly commits: number
+  /** What is not as it must be, in words. */
+  readonly wrong: readonly string[]
   /** The largest record of an execution, in bytes. */
   readonly largest: number
   /** Everything that happened to an execution, in order. */
   events(id: string): readonly ChainEvent[]
+}
+
+function failing(wrong: readonly string[]): void {
+  if (wrong.length > 0) throw new Error(wrong.slice(0, 5).join('\n'))
 }
 
 type Put = Extract<Op, { op: 'put' }>
@@ -25,15 +31,13 @@ type Put = Extract<Op, { op: 'put' }>
  * history, a history only grows, an end is final but for who brings it back, a step's end comes with its result, what is open is
  * always due, and the record stays small. What is wrong fails the test when it ends: thrown here it would look like a store's fault.
  */
-export function watched(base: StateStore): Watch {
+export function watched(base: StateStore, atEnd: (wrong: readonly string[]) => void = failing): Watch {
   const wrong: string[] = []
   const known = new Map<string, Run>()
   const histories = new Map<string, ChainEvent[]>()
   let commits = 0
   let largest = 0
-  onTestFinished(() => {
-    if (wrong.length > 0) throw new Error(wrong.slice(0, 5).join('\n'))
-  })
+  onTestFinished(() => atEnd(wrong))
 
   function look(ops: readonly Op[], skipped: (i: number) => boolean): void {
     const puts = ops.filter((o, i): o is Put => o.op === 'put' && !skipped(i))
@@ -92,6 +96,7 @@ export function watched(base: StateStore): Watch {
         return answer
       },
     },
+    wrong,
     get commits() {
       return commits
     },
