@@ -1,7 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import { kinds } from '../core/hold.ts'
 import type { StateStore } from '../core/state.ts'
-import type { ChainEvent } from './history.ts'
+import type { ChainEvent } from './happening.ts'
 import type { Ref } from './run.ts'
 
 export interface HistoryEntry {

@@ -7,7 +7,7 @@ import { compileTemplate } from '../core/template.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import type { Chain } from './compile.ts'
 import type { ChainDefinition } from './definition.ts'
-import type { ChainEvent } from './history.ts'
+import type { ChainEvent } from './happening.ts'
 import { entityOf, lineUp, lockId } from './lock.ts'
 import {
   type Beginning,

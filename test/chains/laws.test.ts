@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { ChainEvent } from '../../src/chains/history.ts'
+import type { ChainEvent } from '../../src/chains/happening.ts'
 import type { RunStatus } from '../../src/chains/run.ts'
 import { deliveryToken, seededRandom } from '../../src/core/ids.ts'
 import type { JsonObject } from '../../src/core/json.ts'

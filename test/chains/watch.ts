@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { onTestFinished } from 'vitest'
-import { type ChainEvent, evolve } from '../../src/chains/history.ts'
+import type { ChainEvent } from '../../src/chains/happening.ts'
+import { evolve } from '../../src/chains/history.ts'
 import { readRecord, readRun } from '../../src/chains/loaded.ts'
 import { hasEnded, type Run, stepId } from '../../src/chains/run.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'

@@ -1,0 +1,93 @@
+import type { Cause, EndedStatus, Ref, Run, StepError } from './run.ts'
+
+/**
+ * What happens to an execution, in wire names: the history that `GET /v1/chains/{id}/history` shows, and whose fold is the stored
+ * record. Everything the fold needs is in the events: neither definition nor results are looked at. `at` in milliseconds.
+ */
+export type ChainEvent = { readonly at: number } & Happening
+/** What an attempt waits for, or opens. */
+export interface Begins {
+  readonly child?: string
+  readonly until?: number
+  /** `until` is a moment of the calendar: a pause does not move it. */
+  readonly fixed?: true
+  /** `until` is the end of the step's own time: then it has failed. */
+  readonly limited?: true
+  readonly signal?: string
+  /** Members of the group; with `redo` those that run again. */
+  readonly members?: number
+  readonly redo?: readonly number[]
+  /** Of its input. */
+  readonly bytes?: number
+}
+export type Happening =
+  /** The first of all. */
+  | { readonly type: 'started'; readonly run: Omit<Run, 'seq'> }
+  /** It has what it must have (lock, semaphores): its time runs from here. */
+  | { readonly type: 'began'; readonly deadline: number }
+  | {
+      readonly type: 'step_entered'
+      readonly step: string
+      readonly iteration: number
+      readonly prev?: Ref
+      readonly not_before?: number
+      readonly undo?: true
+      /** Of undoing it: by when. */
+      readonly deadline?: number
+      /** Brought back by itself: what comes after it is done. */
+      readonly alone?: true
+      /** A group that failed and is tried again: attempts begun before. */
+      readonly attempt?: number
+    }
+  /** An attempt is about to be made: counted first. */
+  | ({ readonly type: 'step_attempted'; readonly step: string; readonly attempt: number } & Begins)
+  | {
+      readonly type: 'step_backed_off'
+      readonly step: string
+      readonly not_before: number
+      readonly code?: string
+      /** The attempt that was counted has not been made. */
+      readonly unmade?: true
+    }
+  | {
+      readonly type: 'step_ended'
+      readonly step: string
+      readonly iteration: number
+      readonly success: boolean
+      readonly code?: string
+      readonly bytes: number
+      /** It failed, nothing judged that, and the execution goes on. */
+      readonly tolerated?: true
+      /** By a `goto`, branch or condition: where to; null: nowhere, it is the last. */
+      readonly next?: string | null
+      readonly undo?: true
+    }
+  /** Nothing more of a group is begun: its join is decided, or its time is over. */
+  | { readonly type: 'group_stopped'; readonly step: string; readonly why: 'join' | 'timeout' }
+  /** The execution it waits for is told to end. That is waited for: what was done last is undone first. */
+  | { readonly type: 'step_stopping'; readonly step: string }
+  /** It was not begun, or waited, when it was no longer wanted. */
+  | { readonly type: 'step_dropped'; readonly step: string }
+  | { readonly type: 'signalled'; readonly signal: string; readonly by: string; readonly step: string }
+  | { readonly type: 'paused'; readonly by: string }
+  | { readonly type: 'unpaused'; readonly by: string; readonly deadline: number }
+  /** It is to end so; what is under way is let finish first. */
+  | { readonly type: 'stopping'; readonly cause: Cause }
+  | { readonly type: 'compensating'; readonly deadline: number }
+  | { readonly type: 'ended'; readonly status: EndedStatus; readonly error?: StepError; readonly by?: string }
+  | {
+      readonly type: 'reopened'
+      readonly how: 'redriven' | 'retried' | 'reset'
+      readonly by: string
+      readonly deadline: number
+      /** Steps that are no longer done; their entries stay counted, so they come back under new iterations. */
+      readonly undone: readonly string[]
+      /** It must wait for its lock again, in this place. */
+      readonly lock?: NonNullable<Run['lock']>
+      /** Its root must have its lock again first. */
+      readonly under?: NonNullable<Run['under']>
+      /** Its parent's new deadline. */
+      readonly latest?: number
+      /** It stays at its end, but for what could not be undone. */
+      readonly undo?: true
+    }
