@@ -5,7 +5,7 @@ import { fillGroup, groupAgain, redoOf, settleGroup } from './group.ts'
 import type { Begins } from './happening.ts'
 import { letterOf } from './letters.ts'
 import { bad } from './outcomes.ts'
-import { groupOf, type Run, type StepRecord, type StepResult, type Task } from './run.ts'
+import { groupOf, groupTask, type Run, type StepRecord, type StepResult, type Task } from './run.ts'
 import type { Entered, Over } from './step-kind.ts'
 import { bytesOf, itemOf, MOST_BYTES, type Turn } from './turn.ts'
 import { goesOn, whereTo } from './where.ts'
@@ -175,8 +175,8 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
 }
 
 const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {
-  const { item } = itemOf(turn, task)
-  return { ...record, undo: 'due', ...(item && { item: item.item }) }
+  const item = record.item ?? itemOf(turn, task).item?.item
+  return { ...record, undo: 'due', ...(item !== undefined && { item }) }
 }
 
 function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {
@@ -227,8 +227,9 @@ export function timeIsUp(turn: Turn, key: string | undefined, how: { readonly fr
 function again(turn: Turn, task: Task, step: ChainStep, record: StepRecord, over: Over): boolean {
   const { retry } = step
   if (!retry || turn.run.cause || task.attempt >= retry.max_attempts) return false
-  const group = groupOf(task.key)
-  if (group !== undefined && turn.task(group)?.group?.stopped) return false
+  const group = groupTask(turn.run, task)
+  // Nobody waits for its success any more.
+  if (groupOf(task.key) !== undefined && (!group || group.group?.stopped)) return false
   const wait = Math.max(backoffOf(retry, task.attempt, turn.tools.random()), over.retryAfterMs ?? 0)
   if (turn.now + wait >= turn.run.deadline && !turn.run.paused) return false
   if (task.group) {

@@ -4,7 +4,7 @@ import { begin } from './begin.ts'
 import { createBell } from './bell.ts'
 import { cached } from './cache.ts'
 import type { Driver, Driving } from './driver.ts'
-import { canFill, dueOf, isAloft, nextDue } from './due.ts'
+import { canFill, dueOf, isAloft, nextDue, timeEnds } from './due.ts'
 import { Flights } from './flights.ts'
 import { type Loaded, readUndos } from './loaded.ts'
 import { LOOK_AGAIN_MS, outOfLine, turnOf } from './lock.ts'
@@ -145,7 +145,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   /** Its time is up; or it was, and there is still something that an earlier claim may have sent. */
   function isLate(run: Run, now: number): boolean {
     if (now < run.deadline || run.paused || run.status === 'compensating') return false
-    return !run.cause || flights.resumed.size > 0
+    return run.cause ? flights.resumed.size > 0 : timeEnds(run, now) <= now
   }
 
   /** Begins what is due and ends what has waited long enough, in one commit. False: there is nothing. */
@@ -179,7 +179,7 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
       (t) =>
         flights.lacksUntil(t.key, now) ?? (isAloft(t, records.get(t.key)) ? Number.POSITIVE_INFINITY : dueOf(run, t)),
     )
-    return Math.min(...moments, run.cause ? Number.POSITIVE_INFINITY : run.deadline)
+    return Math.min(...moments, run.cause ? Number.POSITIVE_INFINITY : timeEnds(run, now))
   }
   /** Nothing is acted on: when it is due. */
   function restsUntil(now: number): number {

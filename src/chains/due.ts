@@ -1,5 +1,14 @@
-import type { Chain } from './compile.ts'
-import { hasEnded, membersOf, type Run, type StepRecord, type Task, taskOf } from './run.ts'
+import type { Chain, GroupPlan } from './compile.ts'
+import {
+  type GroupState,
+  hasEnded,
+  isStraggler,
+  membersOf,
+  type Run,
+  type StepRecord,
+  type Task,
+  taskOf,
+} from './run.ts'
 
 /** One that only waits for others to say something looks again after so long, so that nothing hangs on one message. */
 const LOOK_AGAIN_MS = 3_600_000
@@ -21,18 +30,27 @@ export const isAloft = (t: Task, record: StepRecord | undefined): boolean =>
 
 /** There is room in the group, and a member to begin. */
 export function canFill(run: Run, chain: Chain, key: string): boolean {
-  const group = taskOf(run, key)?.group
-  if (!group || group.stopped || run.cause) return false
-  if (group.next >= (group.redo?.length ?? group.total)) return false
-  return membersOf(run, key).length < (chain.step(key).group?.atOnce ?? 0)
+  const task = taskOf(run, key)
+  const plan = chain.step(key).group
+  if (!task?.group || !plan || task.group.stopped || run.cause) return false
+  const { next, redo, total } = task.group
+  if (next >= (redo?.length ?? total) || membersOf(run, task).length >= plan.atOnce) return false
+  // The same member of an earlier iteration may still be on its way.
+  return taskOf(run, nextMember(task.group, key, plan)) === undefined
+}
+export const nextMember = ({ next, redo }: GroupState, key: string, plan: GroupPlan): string =>
+  `${key}.${plan.member(redo ? redo[next]! : next).name}`
+
+/** When its time is over. Where that has done its work, or is asked of nothing that is open, only what is open is due. */
+export function timeEnds(run: Run, now: number): number {
+  const asked = !run.cause && !run.open.every((t) => isStraggler(run, t))
+  return asked || now < run.deadline ? run.deadline : now + LOOK_AGAIN_MS
 }
 
 /** The next moment at which an execution that nobody acts on has something to do. `not`: tasks that are out of the question. */
 export function nextDue(run: Run, now: number, not: (t: Task) => boolean = () => false): number {
   if (run.paused) return now + PAUSED_MS
-  // With a cause the deadline has done its work, or is that of what is let finish; then nothing is due but what is open.
-  const last = run.cause && now >= run.deadline ? now + LOOK_AGAIN_MS : run.deadline
-  return Math.min(last, ...run.open.filter((t) => !not(t)).map((t) => dueOf(run, t)))
+  return Math.min(timeEnds(run, now), ...run.open.filter((t) => !not(t)).map((t) => dueOf(run, t)))
 }
 
 /** Where nothing is to be done now and nothing is acted on: when there is something to do. Undefined: it goes on. */

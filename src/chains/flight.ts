@@ -5,12 +5,12 @@ import type { Driver } from './driver.ts'
 import { settleGroup } from './group.ts'
 import { type Loaded, recordId } from './loaded.ts'
 import { persevere } from './persevere.ts'
-import { groupOf, type StepRecord, type Task, taskOf } from './run.ts'
+import { groupOf, groupTask, type StepRecord, type Task } from './run.ts'
 import { putStep } from './start.ts'
 import type { ActContext, Acted } from './step-kind.ts'
 import { Turn } from './turn.ts'
-import { endUndo, undeliverable } from './undo.ts'
-import { dropTask } from './wind-down.ts'
+import { endUndo } from './undo.ts'
+import { dropTask, undeliverable } from './wind-down.ts'
 
 export interface Flight {
   /** Ends back-off at once; an attempt under way is let finish. */
@@ -60,21 +60,21 @@ async function fly(
   const acted = await acts(context)
   if (acted.kind === 'lost') return 'lost'
   if (acted.kind !== 'lacks') return (t) => land(t, task, record, acted)
-  // What undoes a step is given up when its time is over; of what does one, that is for the execution's own end.
-  if (task.undo && clock.now() >= at.run.deadline) return (t) => undeliverable(t, task.key, record, acted.what)
-  return { lacks: acted.what }
+  if (clock.now() < at.run.deadline) return { lacks: acted.what }
+  // Its time is over, and still nobody has what it takes.
+  const unknown = resuming || record.sending?.unknown === true
+  return (t) => land(t, task, record, { kind: 'ended', record, ...undeliverable(t, record, acted.what, unknown) })
 }
 
 function deadlineOf(tools: Driver, { run, chain }: Loaded, task: Task): number {
   const now = tools.env.clock.now()
   const own = task.undo ? undefined : chain.step(task.key).definition.timeout_seconds
-  const group = groupOf(task.key)
   return Math.min(
     run.deadline,
     now + tools.stepDeadlineMs(),
     own === undefined ? Number.POSITIVE_INFINITY : now + own * 1000,
     // No attempt outlives its group's time.
-    (group === undefined ? undefined : taskOf(run, group)?.until) ?? Number.POSITIVE_INFINITY,
+    groupTask(run, task)?.until ?? Number.POSITIVE_INFINITY,
   )
 }
 
@@ -93,10 +93,10 @@ function land(turn: Turn, task: Task, sent: StepRecord, acted: Exclude<Acted, { 
   // Counted before it was made, and not made.
   const unmade = (record.attempts ?? 0) === (sent.attempts ?? 0)
   turn.say({ type: 'step_backed_off', step: key, not_before: acted.dueAt, ...(unmade && { unmade }) })
-  const group = groupOf(key)
-  if (group === undefined || !turn.task(group)?.group?.stopped) return
+  const group = groupTask(turn.run, task)
+  if (groupOf(key) === undefined || task.undo || (group && !group.group?.stopped)) return
   dropTask(turn, turn.task(key)!)
-  settleGroup(turn, group, endStep)
+  if (group) settleGroup(turn, group.key, endStep)
 }
 
 /** A record of the step under way, stored before what it says is done; the touch proves the claim. */

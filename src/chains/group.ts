@@ -1,5 +1,5 @@
 import type { GroupPlan } from './compile.ts'
-import { canFill } from './due.ts'
+import { canFill, nextMember } from './due.ts'
 import { memberIds } from './loaded.ts'
 import { opening } from './outcomes.ts'
 import { type GroupState, membersOf, type StepRecord, type StepResult, type Task } from './run.ts'
@@ -22,7 +22,8 @@ export function judgeGroup(plan: Pick<GroupPlan, 'join' | 'bestEffort'>, g: Grou
   const need = plan.join ?? g.total
   const left = g.total - g.ok - g.failed
   const won = g.ok >= need || (plan.bestEffort && plan.join === undefined && left === 0 && g.ok > 0)
-  if (left === 0 || (g.stopped !== undefined && openMembers === 0))
+  // What it needed it has: those on their way are let finish beside what comes after it.
+  if (left === 0 || (g.stopped === 'join' && won) || (g.stopped !== undefined && openMembers === 0))
     return { kind: 'over', success: won && g.stopped !== 'timeout' }
   if (g.stopped !== undefined || plan.bestEffort) return { kind: 'open' }
   const decided = (plan.join !== undefined && g.ok >= need) || g.failed > g.total - need
@@ -36,10 +37,8 @@ export function fillGroup(turn: Turn, key: string, openStep: OpenStep): void {
     const plan = turn.step(key).group
     if (!task?.group || !plan || turn.run.paused || turn.holds) return
     if (turn.isFull || !canFill(turn.run, turn.from.chain, key)) return
-    const { next, redo } = task.group
-    const index = redo ? redo[next]! : next
     // What was before the group was before its members: it is not written down for each.
-    openStep(turn, `${key}.${plan.member(index).name}`, undefined, task.iteration)
+    openStep(turn, nextMember(task.group, key, plan), undefined, task.iteration)
   }
 }
 
@@ -48,14 +47,14 @@ export function settleGroup(turn: Turn, key: string, endStep: EndStep): void {
   const plan = turn.step(key).group
   let task = turn.task(key)
   if (!task?.group || !plan) return
-  let verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)
+  let verdict = judgeGroup(plan, task.group, membersOf(turn.run, task).length)
   // What its time has cut short has not failed by itself.
   const late = task.until !== undefined && turn.now >= task.until
   if (verdict.kind === 'stop' || (late && !(verdict.kind === 'over' && verdict.success))) {
     stopGroup(turn, key, late ? 'timeout' : 'join')
     task = turn.task(key)
     if (!task?.group) return
-    verdict = judgeGroup(plan, task.group, membersOf(turn.run, key).length)
+    verdict = judgeGroup(plan, task.group, membersOf(turn.run, task).length)
   }
   if (verdict.kind !== 'over') return
   const record = turn.records.get(key) ?? opening(turn.context(task))
@@ -106,7 +105,8 @@ export const redoOf = (record: StepRecord): readonly number[] =>
 /** Nothing more is begun; what only waits is dropped. */
 export function stopGroup(turn: Turn, key: string, why: 'join' | 'timeout'): void {
   turn.say({ type: 'group_stopped', step: key, why })
-  for (const m of membersOf(turn.run, key)) if (!turn.isActing(m)) letGo(turn, m)
+  const task = turn.task(key)
+  for (const m of task ? membersOf(turn.run, task) : []) if (!turn.isActing(m)) letGo(turn, m)
 }
 
 function sumOf(

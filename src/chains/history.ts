@@ -102,6 +102,10 @@ function undoing({ endedAt: _at, error: _error, endedBy: _by, ...r }: Run, deadl
   }
 }
 
+/** The member of the event is one of this entry into the group; it may have outlasted an earlier one. */
+const isOf = (t: Task, e: { readonly iteration: number }): boolean =>
+  t.group !== undefined && t.iteration === e.iteration
+
 function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run {
   const group = groupOf(e.step)
   const task: Task = {
@@ -125,7 +129,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     })
   return withStatus({
     ...next,
-    open: changed(next, group, (t) => (t.group ? { ...t, group: { ...t.group, next: t.group.next + 1 } } : t)),
+    open: changed(next, group, (t) => (isOf(t, e) ? { ...t, group: { ...t.group!, next: t.group!.next + 1 } } : t)),
   })
 }
 
@@ -183,10 +187,14 @@ function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
   return {
     ...next,
     open: changed(next, group, (t) =>
-      t.group
+      isOf(t, e)
         ? {
             ...t,
-            group: { ...t.group, ok: t.group.ok + (e.success ? 1 : 0), failed: t.group.failed + (e.success ? 0 : 1) },
+            group: {
+              ...t.group!,
+              ok: t.group!.ok + (e.success ? 1 : 0),
+              failed: t.group!.failed + (e.success ? 0 : 1),
+            },
           }
         : t,
     ),

@@ -216,9 +216,20 @@ export const groupOf = (key: string): string | undefined => {
   return dot < 0 ? undefined : key.slice(0, dot)
 }
 /** Once ended, the step it ended with; else the one it is at. */
-export const stepAt = (r: Run): string | undefined => r.cause?.step ?? r.open[0]?.key ?? r.done.at(-1)
+export const stepAt = (r: Run): string | undefined =>
+  r.cause?.step ?? (r.open.find((t) => !isStraggler(r, t)) ?? r.open[0])?.key ?? r.done.at(-1)
 export const taskOf = (r: Run, key: string): Task | undefined => r.open.find((t) => t.key === key)
-export const membersOf = (r: Run, group: string): readonly Task[] => r.open.filter((t) => groupOf(t.key) === group)
+export const membersOf = (r: Run, group: Pick<Task, 'key' | 'iteration'>): readonly Task[] =>
+  r.open.filter((t) => groupOf(t.key) === group.key && t.iteration === group.iteration && !t.undo)
+/** The group that a member is one of, while that is under way. */
+export function groupTask(r: Run, t: Pick<Task, 'key' | 'iteration'>): Task | undefined {
+  const group = groupOf(t.key)
+  const task = group === undefined ? undefined : taskOf(r, group)
+  return task?.group && task.iteration === t.iteration ? task : undefined
+}
+/** Nothing of what it comes to is asked for any more: its group has what it needs, and has gone on. */
+export const isStraggler = (r: Run, t: Task): boolean =>
+  groupOf(t.key) !== undefined && !t.undo && groupTask(r, t) === undefined
 
 // Ids of entries; the execution's own id has a fixed length, so none can be mistaken for another.
 export const beginningId = (runId: string): string => `${runId}/begin`

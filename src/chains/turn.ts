@@ -9,7 +9,7 @@ import { evolve } from './history.ts'
 import { type Received, signalOf, take } from './inbox.ts'
 import type { Loaded } from './loaded.ts'
 import { type AuditPolicy, type Forward, stepRecordOps } from './records.ts'
-import { groupOf, type Run, type StepRecord, type StepResult, stepId, type Task, taskOf } from './run.ts'
+import { groupOf, groupTask, type Run, type StepRecord, type StepResult, stepId, type Task, taskOf } from './run.ts'
 import { childRunId, putStep, type Start, type Starter } from './start.ts'
 import type { Signal, StepContext } from './step-kind.ts'
 
@@ -135,7 +135,7 @@ export class Turn {
     this.keep(record)
     this.records.delete(record.key)
     if (groupOf(record.key) === undefined) this.results.set(record.key, result)
-    else this.members.set(record.key, result)
+    else if (groupTask(run, record)) this.members.set(record.key, result)
     this.ops.push(...stepRecordOps(tools.audit(), run, step.definition, this.from.beginning.origin, record, result))
   }
   /** An execution of this turn's own making that need not be. */
@@ -158,8 +158,7 @@ export class Turn {
   context(t: Task): StepContext {
     const { run, from, tools, now } = this
     const { beginning, scope } = from
-    const group = groupOf(t.key)
-    const ref = t.prev ?? (group === undefined ? undefined : this.task(group)?.prev)
+    const ref = t.prev ?? groupTask(run, t)?.prev
     const before = ref ? this.results.get(ref.step) : beginning.prev
     return {
       scope,

@@ -5,7 +5,7 @@ import { restsUntil } from './due.ts'
 import { readInbox } from './inbox.ts'
 import type { Loaded } from './loaded.ts'
 import { persevere } from './persevere.ts'
-import { groupOf, hasEnded, type Run, taskOf } from './run.ts'
+import { groupTask, hasEnded, isStraggler, type Run, taskOf } from './run.ts'
 import { Turn } from './turn.ts'
 import { windDown } from './wind-down.ts'
 
@@ -136,7 +136,9 @@ export class Turns {
     for (const { id } of turn.orphans) this.#tools.poke(id)
     for (const key of this.#aloft.keys()) if (isUnwanted(run, key)) this.#aloft.stop(key)
     for (const key of this.#aloft.resumed) if (!taskOf(run, key)) this.#aloft.resumed.delete(key)
-    if (hasEnded(run) || dueAt !== undefined) this.left(turn.orphans.length > 0, dueAt)
+    // They hear of it at once, those too that nobody drives at this moment.
+    if (turn.orphans.length > 0) this.#tools.woke()
+    if (hasEnded(run) || dueAt !== undefined) this.left(false, dueAt)
   }
   /** The claim has ended with what was written; it is due then, if it has not ended. */
   left(others: boolean, dueAt?: number): void {
@@ -154,6 +156,7 @@ export class Turns {
 /** Nothing waits for its success any more: an attempt under way is let finish, and there is no other. */
 function isUnwanted(run: Run, key: string): boolean {
   if (run.status === 'compensating') return false
-  const group = groupOf(key)
-  return run.cause !== undefined || (group !== undefined && taskOf(run, group)?.group?.stopped !== undefined)
+  const task = taskOf(run, key)
+  if (run.cause || !task) return true
+  return isStraggler(run, task) || groupTask(run, task)?.group?.stopped !== undefined
 }

@@ -1,14 +1,13 @@
 import { backoffOf } from './backoff.ts'
 import type { Undo } from './compile.ts'
 import { letterOf } from './letters.ts'
-import { bad } from './outcomes.ts'
 import { stepRecordOps } from './records.ts'
 import { type StepRecord, stepId, type Task, undoId } from './run.ts'
 import { putStep } from './start.ts'
 import type { Failure } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 import { variables } from './variables.ts'
-import { end, parcelOf } from './wind-down.ts'
+import { end, undeliverable } from './wind-down.ts'
 
 /**
  * Compensation: what an execution has done is undone, last first, one at a time, each under a token of its own. What cannot be
@@ -55,7 +54,8 @@ export function beginUndo(turn: Turn, key: string): string | undefined {
   if (e.to === 'lack') {
     if (turn.now < turn.run.deadline) return e.what
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
-    undeliverable(turn, key, e.record, e.what, e.undelivered)
+    const { result } = undeliverable(turn, e.record, e.what, false)
+    endUndo(turn, key, e.record, { result, ...(e.undelivered && { undelivered: e.undelivered }) })
     return undefined
   }
   turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
@@ -63,18 +63,6 @@ export function beginUndo(turn: Turn, key: string): string | undefined {
   else if (e.to === 'end') endUndo(turn, key, e.record, e.over)
   else throw new Error('what undoes a step sends something')
   return undefined
-}
-
-/** Time is over, and still nobody has what it takes to undo the step. */
-export function undeliverable(
-  turn: Turn,
-  key: string,
-  record: StepRecord,
-  what: string,
-  lost = record.sending && parcelOf(turn, record.sending, record.sending.unknown === true || turn.resumed.has(key)),
-): void {
-  const result = bad({ code: 'provider_unknown', message: `there is no provider "${what}"` })
-  endUndo(turn, key, record, { result, ...(lost && { undelivered: lost }) })
 }
 
 function keepUndo(turn: Turn, record: StepRecord): void {

@@ -1,6 +1,6 @@
 import { follow } from '../core/json.ts'
 import type { ChainStep } from './compile.ts'
-import { groupOf, type StepResult, type Task } from './run.ts'
+import { groupOf, isStraggler, type StepResult, type Task } from './run.ts'
 import type { Over } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 import { fields } from './variables.ts'
@@ -42,5 +42,6 @@ const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
 export function goesOn(turn: Turn, w: Where): boolean {
   const { run } = turn
   const { graph, steps } = turn.from.chain
-  return w.fails === true || w.next !== undefined || run.open.length > 0 || (graph && run.done.length < steps.size)
+  const open = run.open.some((t) => !isStraggler(run, t))
+  return w.fails === true || w.next !== undefined || open || (graph && run.done.length < steps.size)
 }

@@ -1,7 +1,7 @@
 import { letterOf } from './letters.ts'
 import { bad, opening } from './outcomes.ts'
-import { type EndedStatus, membersOf, type Sending, type Task } from './run.ts'
-import type { Undelivered } from './step-kind.ts'
+import { type EndedStatus, membersOf, type Sending, type StepRecord, type Task } from './run.ts'
+import type { Failure, Undelivered } from './step-kind.ts'
 import type { Turn } from './turn.ts'
 
 /** Lets go of a task that only waits, or is not yet sent. A sub-chain is told to end, and waited for where the order of undoing asks it. */
@@ -65,6 +65,13 @@ function wanted(turn: Turn, task: Task): Undelivered | undefined {
   }
 }
 
+/** What was stored to be sent, and cannot be, as nobody has the provider. */
+export function undeliverable(turn: Turn, { sending }: StepRecord, what: string, unknown: boolean): Failure {
+  const lost = sending && parcelOf(turn, sending, unknown)
+  const result = bad({ code: 'provider_unknown', message: `there is no provider "${what}"` })
+  return { result, ...(lost && { undelivered: lost }) }
+}
+
 /** What was stored to be sent, as a dead letter takes it; of what goes to the rules and not to a provider there is none. */
 export function parcelOf(turn: Turn, s: Sending, unknown: boolean): Undelivered | undefined {
   if (s.provider === '') return undefined
@@ -94,7 +101,7 @@ export function windDown(turn: Turn): 'open' | 'undo' | 'ended' {
   if (cause) {
     for (const t of run.open) if (!t.group && !turn.isActing(t)) letGo(turn, t)
     // A group goes when nothing of it is under way.
-    for (const t of turn.run.open) if (t.group && membersOf(turn.run, t.key).length === 0) dropTask(turn, t)
+    for (const t of turn.run.open) if (t.group && membersOf(turn.run, t).length === 0) dropTask(turn, t)
   }
   if (turn.run.open.length > 0) return 'open'
   // A cancel that comes while the last step is in flight is too late: what is complete is complete.

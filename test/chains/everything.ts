@@ -62,6 +62,7 @@ const sequence = (name: string, bad: boolean) => ({
       },
       { max_concurrency: 2 },
     ),
+    both('race', [tell('r1', {}), tell('r2', {}), { name: 'r3', wait: { seconds: 90 } }], { join: 'any' }),
     { name: 'pause', wait: { seconds: 2 } },
     { name: 'approve', wait_for_signal: { signal: 'go', timeout_seconds: 900 } },
     {
