@@ -1,7 +1,7 @@
 import type { Chains } from '../chains/chains.ts'
-import type { DefinitionIssue } from '../chains/definition.ts'
 import { dispatchedLookup } from '../chains/dispatched.ts'
 import { createChains } from '../chains/engine.ts'
+import type { DefinitionIssue } from '../chains/model/definition.ts'
 import type { AuditRow, AuditStore } from '../core/audit.ts'
 import type { Env } from '../core/env.ts'
 import type { Environment } from '../core/expand.ts'

@@ -2,7 +2,7 @@ import type { Action, Scope } from '../core/action.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
 import type { ClaimRef, Op } from '../core/state.ts'
-import type { ChainDefinition, DefinitionIssue } from './definition.ts'
+import type { ChainDefinition, DefinitionIssue } from './model/definition.ts'
 
 export interface StartChain {
   readonly chain: string

@@ -6,10 +6,10 @@ import { joinParts, uuidv7Time } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import type { Chains } from './chains.ts'
-import { type Message, MOST_MESSAGE_BYTES, MOST_MESSAGES, putCancel, putSaid, readInbox } from './inbox.ts'
-import { readRun } from './loaded.ts'
-import { endedStatuses, hasEnded, type Run, statusTag } from './run.ts'
-import { bytesOf } from './turn.ts'
+import { bytesOf } from './decide/turn.ts'
+import { type Message, MOST_MESSAGE_BYTES, MOST_MESSAGES, putCancel, putSaid, readInbox } from './model/inbox.ts'
+import { readRun } from './model/loaded.ts'
+import { endedStatuses, hasEnded, type Run, statusTag } from './model/run.ts'
 
 type Put = Extract<Op, { op: 'put' }>
 export interface OperationsDeps {

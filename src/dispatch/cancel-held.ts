@@ -1,6 +1,6 @@
 import type { Chains } from '../chains/chains.ts'
-import { readRun } from '../chains/loaded.ts'
-import { endedStatuses, runStatuses, statusTag } from '../chains/run.ts'
+import { readRun } from '../chains/model/loaded.ts'
+import { endedStatuses, runStatuses, statusTag } from '../chains/model/run.ts'
 import type { Scope } from '../core/action.ts'
 import { Problem } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'

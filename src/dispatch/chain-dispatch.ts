@@ -1,4 +1,4 @@
-import type { Dispatcher } from '../chains/step-kind.ts'
+import type { Dispatcher } from '../chains/model/step-kind.ts'
 import type { Clock } from '../core/clock.ts'
 import { Problem, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { sha256 } from '../core/ids.ts'

@@ -1,5 +1,5 @@
 import type { Chains } from '../chains/chains.ts'
-import { openStatuses } from '../chains/run.ts'
+import { openStatuses } from '../chains/model/run.ts'
 import type { Scope } from '../core/action.ts'
 import type { AuditRecord, AuditStore } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createAlarm } from '../../src/chains/alarm.ts'
+import { createAlarm } from '../../src/chains/drive/alarm.ts'
 import { testEnv } from '../fakes/env.ts'
 import { OK, unavailable } from '../fakes/provider.ts'
 import { line, scope, start, step, world } from './set-up.ts'

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { dagOf, shownDag } from '../../src/chains/dag.ts'
-import type { ChainDefinition } from '../../src/chains/definition.ts'
-import { mermaidOf } from '../../src/chains/mermaid.ts'
-import { parseChainDefinitions } from '../../src/chains/parse.ts'
+import { parseChainDefinitions } from '../../src/chains/definitions/parse.ts'
+import type { ChainDefinition } from '../../src/chains/model/definition.ts'
+import { dagOf, shownDag } from '../../src/chains/views/dag.ts'
+import { mermaidOf } from '../../src/chains/views/mermaid.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import { comparisons } from '../../src/rules/conditions/index.ts'
 

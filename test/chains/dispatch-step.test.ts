@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { good } from '../../src/chains/outcomes.ts'
-import type { Dispatcher } from '../../src/chains/step-kind.ts'
+import { good } from '../../src/chains/model/outcomes.ts'
+import type { Dispatcher } from '../../src/chains/model/step-kind.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { actionOf, scope, start, step, stepsOf, world } from './set-up.ts'
 

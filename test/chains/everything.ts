@@ -1,6 +1,6 @@
 import type { Chains } from '../../src/chains/chains.ts'
-import { rootId } from '../../src/chains/start.ts'
-import type { Dispatcher } from '../../src/chains/step-kind.ts'
+import { rootId } from '../../src/chains/model/start.ts'
+import type { Dispatcher } from '../../src/chains/model/step-kind.ts'
 import { canonicalJson, type Json, type JsonObject } from '../../src/core/json.ts'
 import type { Receipt } from '../../src/core/provider.ts'
 import type { StateStore } from '../../src/core/state.ts'

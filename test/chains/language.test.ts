@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { isGraph } from '../../src/chains/definition.ts'
-import { parseChainDefinitions } from '../../src/chains/parse.ts'
+import { parseChainDefinitions } from '../../src/chains/definitions/parse.ts'
+import { isGraph } from '../../src/chains/model/definition.ts'
 import { comparisons } from '../../src/rules/conditions/index.ts'
 
 /** The language of chains beyond steps in a row: what it takes, and what it refuses with which words and where. */

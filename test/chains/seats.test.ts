@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
-import { Seats } from '../../src/chains/seats.ts'
+import { Seats } from '../../src/chains/drive/seats.ts'
 import { deliveryToken } from '../../src/core/ids.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { badRequest, held, OK, scriptedProvider } from '../fakes/provider.ts'

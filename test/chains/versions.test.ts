@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { createDefinitions, type Definitions } from '../../src/chains/definitions.ts'
-import { VERSIONS_KEPT } from '../../src/chains/versions.ts'
+import { createDefinitions, type Definitions } from '../../src/chains/definitions/definitions.ts'
+import { VERSIONS_KEPT } from '../../src/chains/definitions/versions.ts'
 import { GLOBAL } from '../../src/core/action.ts'
 import { kinds } from '../../src/core/hold.ts'
 import type { JsonObject } from '../../src/core/json.ts'

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { onTestFinished } from 'vitest'
-import type { ChainEvent } from '../../src/chains/happening.ts'
-import { evolve } from '../../src/chains/history.ts'
-import { readRecord, readRun } from '../../src/chains/loaded.ts'
-import { hasEnded, type Run, stepId } from '../../src/chains/run.ts'
+import type { ChainEvent } from '../../src/chains/model/happening.ts'
+import { evolve } from '../../src/chains/model/history.ts'
+import { readRecord, readRun } from '../../src/chains/model/loaded.ts'
+import { hasEnded, type Run, stepId } from '../../src/chains/model/run.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
 
 export const MOST_BYTES_OF_A_RUN = 16 * 1024

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
-import { endedStatuses } from '../../src/chains/run.ts'
+import { endedStatuses } from '../../src/chains/model/run.ts'
 import { auditOnlyTags, httpStatus, type Outcome, outcomeTags } from '../../src/core/outcome.ts'
 
 const src = resolve(import.meta.dirname, '../../src')

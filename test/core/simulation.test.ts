@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { endedStatuses } from '../../src/chains/run.ts'
+import { endedStatuses } from '../../src/chains/model/run.ts'
 import { GLOBAL, type Scope } from '../../src/core/action.ts'
 import { kinds } from '../../src/core/hold.ts'
 import type { JsonObject } from '../../src/core/json.ts'

@@ -6,7 +6,7 @@ import { COMPLETED } from '../../scripts/example/order-saga/orders.ts'
 import { EXAMPLE, variables } from '../../scripts/example/order-saga/shop.ts'
 import { main } from '../../src/app/cli.ts'
 import { loadConfig } from '../../src/app/config/load.ts'
-import { innerSteps, type StepDefinition } from '../../src/chains/definition.ts'
+import { innerSteps, type StepDefinition } from '../../src/chains/model/definition.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { action, context, NOON, ruleset } from '../rules/build.ts'
 

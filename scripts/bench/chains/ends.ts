@@ -1,4 +1,4 @@
-import { endedStatuses } from '../../../src/chains/run.ts'
+import { endedStatuses } from '../../../src/chains/model/run.ts'
 import type { Scope } from '../../../src/core/action.ts'
 import { kinds } from '../../../src/core/hold.ts'
 import type { Entry } from '../../../src/core/state.ts'

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
-import { endedStatuses, runStatuses } from '../../../src/chains/run.ts'
+import { endedStatuses, runStatuses } from '../../../src/chains/model/run.ts'
 import type { Bench } from '../bench.ts'
 import { type Gateway, openGateway } from './gateway.ts'
 import { type Definition, startBody, waitingForSignal, waitingForTime } from './settings.ts'

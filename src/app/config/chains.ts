@@ -1,4 +1,4 @@
-import { parseChainDefinitions } from '../../chains/parse.ts'
+import { parseChainDefinitions } from '../../chains/definitions/parse.ts'
 import { comparisons } from '../../rules/conditions/index.ts'
 import { type Draft, follow, report } from './draft.ts'
 import { providerNames } from './names.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { chainShape, commonStep } from '../../chains/shape.ts'
+import { chainShape, commonStep } from '../../chains/model/shape.ts'
 import { stepKinds } from '../../chains/steps/index.ts'
 import { limitShape, modes } from '../../rules/limits.ts'
 import { backendNames } from './config.ts'

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { isObject } from '../../core/json.ts'
-import { compileConditionNode, lookupsOf } from '../condition.ts'
-import type { ConditionStep } from '../definition.ts'
-import { good, opening } from '../outcomes.ts'
-import { json } from '../shape.ts'
-import type { StepKind } from '../step-kind.ts'
-import { conditionFields } from '../variables.ts'
+import { compileConditionNode, lookupsOf } from '../model/condition.ts'
+import type { ConditionStep } from '../model/definition.ts'
+import { good, opening } from '../model/outcomes.ts'
+import { json } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
+import { conditionFields } from '../model/variables.ts'
 
 /** Chooses where to go, and does nothing else. */
 export const conditionStep: StepKind<ConditionStep> = {

@@ -5,11 +5,11 @@ import { deliveryToken, uuidv7Of } from '../../core/ids.ts'
 import { isObject, type Json } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { DispatchStep } from '../definition.ts'
-import { failed, opening } from '../outcomes.ts'
-import { json, label } from '../shape.ts'
-import type { StepKind } from '../step-kind.ts'
-import { variables } from '../variables.ts'
+import type { DispatchStep } from '../model/definition.ts'
+import { failed, opening } from '../model/outcomes.ts'
+import { json, label } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
+import { variables } from '../model/variables.ts'
 
 /** Gives an action to the rules, with all that it has passed already: they decide, as for a caller's. */
 export const dispatchStep: StepKind<DispatchStep> = {

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { isObject, type Json } from '../../core/json.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { ForEachStep, LeafStep } from '../definition.ts'
-import { bad, failed, good, opening } from '../outcomes.ts'
-import { groupKeys, json } from '../shape.ts'
-import type { StepKind } from '../step-kind.ts'
-import { variables } from '../variables.ts'
+import type { ForEachStep, LeafStep } from '../model/definition.ts'
+import { bad, failed, good, opening } from '../model/outcomes.ts'
+import { groupKeys, json } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
+import { variables } from '../model/variables.ts'
 
 export const MOST_ITEMS = 1000
 

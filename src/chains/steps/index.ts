@@ -1,5 +1,5 @@
-import type { StepDefinition } from '../definition.ts'
-import type { StepKind } from '../step-kind.ts'
+import type { StepDefinition } from '../model/definition.ts'
+import type { StepKind } from '../model/step-kind.ts'
 import { conditionStep } from './condition.ts'
 import { dispatchStep } from './dispatch.ts'
 import { forEachStep } from './for-each.ts'

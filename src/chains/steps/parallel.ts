@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { type Json, setOwn } from '../../core/json.ts'
-import type { LeafStep, ParallelStep } from '../definition.ts'
-import { bad, good, opening } from '../outcomes.ts'
-import { groupKeys } from '../shape.ts'
-import type { StepKind } from '../step-kind.ts'
+import type { LeafStep, ParallelStep } from '../model/definition.ts'
+import { bad, good, opening } from '../model/outcomes.ts'
+import { groupKeys } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
 
 const MOST = 50
 

@@ -6,12 +6,13 @@ import { isObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { compileTemplate, type Template } from '../../core/template.ts'
 import type { DeliveryEnd } from '../../delivery/delivery.ts'
-import type { ProviderStep } from '../definition.ts'
-import { bad, failed, opening } from '../outcomes.ts'
-import type { Sending, StepRecord, StepResult } from '../run.ts'
-import { json, label } from '../shape.ts'
-import type { ActContext, Acted, Behaviour, Entered, StepContext, StepKind, Undelivered } from '../step-kind.ts'
-import { type Variables, variables } from '../variables.ts'
+import type { Sender } from '../model/compiled.ts'
+import type { ProviderStep } from '../model/definition.ts'
+import { bad, failed, opening } from '../model/outcomes.ts'
+import type { Sending, StepRecord, StepResult } from '../model/run.ts'
+import { json, label } from '../model/shape.ts'
+import type { ActContext, Acted, StepContext, StepKind, Undelivered } from '../model/step-kind.ts'
+import { variables } from '../model/variables.ts'
 
 /** Sends an action through delivery, like everything that leaves. */
 export const providerStep: StepKind<ProviderStep> = {
@@ -53,9 +54,7 @@ export interface Sends {
   readonly nonce: string
 }
 
-export function sends(what: Sends): Pick<Required<Behaviour>, 'act'> & {
-  enter(at: StepContext, seen: Variables): Entered
-} {
+export function sends(what: Sends): Sender {
   return {
     enter(at, seen) {
       const missing: string[] = []

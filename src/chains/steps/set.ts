@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { isObject, type Json, own, setOwn } from '../../core/json.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { BranchTests, SetStep } from '../definition.ts'
-import { failed, good, opening } from '../outcomes.ts'
-import { json } from '../shape.ts'
-import { itemRoots, type StepKind, templateRoots } from '../step-kind.ts'
-import { type Variables, variables } from '../variables.ts'
+import type { BranchTests, SetStep } from '../model/definition.ts'
+import { failed, good, opening } from '../model/outcomes.ts'
+import { json } from '../model/shape.ts'
+import { itemRoots, type StepKind, templateRoots } from '../model/step-kind.ts'
+import { type Variables, variables } from '../model/variables.ts'
 
 const ROOTS = [...templateRoots, ...itemRoots]
 const MAX_FIELDS = 100

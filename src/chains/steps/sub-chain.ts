@@ -1,8 +1,8 @@
 import { didYouMean } from '../../core/nearest.ts'
-import type { SubChainStep } from '../definition.ts'
-import { failed, opening } from '../outcomes.ts'
-import { label } from '../shape.ts'
-import type { StepKind } from '../step-kind.ts'
+import type { SubChainStep } from '../model/definition.ts'
+import { failed, opening } from '../model/outcomes.ts'
+import { label } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
 
 /** Runs another chain as an execution of its own, and waits for its end. */
 export const subChainStep: StepKind<SubChainStep> = {

@@ -2,11 +2,11 @@ import { z } from 'zod'
 import { isoTime } from '../../core/clock.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { compileTemplate } from '../../core/template.ts'
-import { gotoTarget, type SignalStep } from '../definition.ts'
-import { bad, failed, good, opening } from '../outcomes.ts'
-import { timeoutSeconds } from '../shape.ts'
-import type { Over, Signal, StepKind } from '../step-kind.ts'
-import { variables } from '../variables.ts'
+import { gotoTarget, type SignalStep } from '../model/definition.ts'
+import { bad, failed, good, opening } from '../model/outcomes.ts'
+import { timeoutSeconds } from '../model/shape.ts'
+import type { Over, Signal, StepKind } from '../model/step-kind.ts'
+import { variables } from '../model/variables.ts'
 
 /** Waits until somebody says so; what was said before it came here is kept for it. */
 export const signalStep: StepKind<SignalStep> = {

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { isoTime } from '../../core/clock.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { WaitStep } from '../definition.ts'
-import { failed, good, opening } from '../outcomes.ts'
-import type { StepKind } from '../step-kind.ts'
-import { variables } from '../variables.ts'
+import type { WaitStep } from '../model/definition.ts'
+import { failed, good, opening } from '../model/outcomes.ts'
+import type { StepKind } from '../model/step-kind.ts'
+import { variables } from '../model/variables.ts'
 
 const YEAR_S = 31_536_000
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/

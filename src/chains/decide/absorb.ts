@@ -1,0 +1,96 @@
+import { signalOf } from '../model/inbox.ts'
+import { bad } from '../model/outcomes.ts'
+import { groupOf, stepAt, type Task, taskOf } from '../model/run.ts'
+import type { Wake } from '../model/step-kind.ts'
+import { endStep, timeIsUp } from './advance.ts'
+import { settleGroup, stopGroup } from './group.ts'
+import type { Turn } from './turn.ts'
+
+/** First of all, in every turn. Its entry goes with the commit, which asks for none that was not seen. */
+export function absorbCancel(turn: Turn): void {
+  const r = turn.inbox.find((x) => x.message.type === 'cancel')
+  if (r?.message.type !== 'cancel') return
+  turn.inbox = turn.inbox.filter((x) => x !== r)
+  const { by, fromParent, waited } = r.message
+  const alone = fromParent && !waited ? { fromParent } : {}
+  // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
+  const { cause } = turn.run
+  if (cause) {
+    // It ends as it would, and there is nobody to tell.
+    if (alone.fromParent && !cause.fromParent) turn.say({ type: 'stopping', cause: { ...cause, ...alone } })
+    return
+  }
+  const step = fromParent && stepAt(turn.run)
+  if (fromParent && turn.now >= turn.run.deadline) {
+    timeIsUp(turn, step, alone)
+    return
+  }
+  // It goes on there should its parent be brought back.
+  const stopped = step ? { step: groupOf(step) ?? step } : {}
+  turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...alone, ...stopped } })
+}
+
+/** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */
+export function absorb(turn: Turn): void {
+  for (const r of turn.inbox) {
+    const m = r.message
+    switch (m.type) {
+      case 'cancel': // before all else
+      case 'signal': // when it is known whether it is paused
+        break
+      case 'child': {
+        turn.took(r)
+        const waits = turn.run.open.find((t) => t.child === m.child)
+        if (waits) wake(turn, waits, { by: 'child', result: m.result })
+        break
+      }
+      case 'pause':
+        turn.took(r)
+        if (!turn.run.paused && !turn.run.cause) turn.say({ type: 'paused', by: m.by })
+        break
+      case 'unpause': {
+        turn.took(r)
+        const { paused, deadline } = turn.run
+        // The time it was paused does not count.
+        if (paused) turn.say({ type: 'unpaused', by: m.by, deadline: deadline + (turn.now - paused.at) })
+        break
+      }
+    }
+  }
+  // What one signal lets begin may take the next, so what is there is looked at anew each time.
+  while (takeSignal(turn));
+}
+
+/** The oldest signal that somebody waits for goes to the one who has waited longest. */
+function takeSignal(turn: Turn): boolean {
+  if (turn.run.paused || turn.run.cause) return false
+  for (const r of turn.inbox) {
+    const signal = signalOf(r)
+    const waits = signal && turn.run.open.find((t) => t.signal === signal.name && signal.at <= lastMoment(turn, t))
+    if (!waits) continue
+    wake(turn, waits, { by: 'signal', signal })
+    return true
+  }
+  return false
+}
+/** A signal that was sent later than this is too late, whoever looks first. */
+function lastMoment({ run }: Turn, t: Task): number {
+  const group = groupOf(t.key)
+  const ofGroup = group === undefined ? undefined : taskOf(run, group)?.until
+  return Math.min(run.deadline, t.until ?? Number.POSITIVE_INFINITY, ofGroup ?? Number.POSITIVE_INFINITY)
+}
+
+/** What a step waited for is there, or will not come any more. */
+export function wake(turn: Turn, task: Task, by: Wake): void {
+  if (task.group) {
+    stopGroup(turn, task.key, 'timeout')
+    settleGroup(turn, task.key, endStep)
+    return
+  }
+  const { does, definition } = turn.step(task.key)
+  const record = turn.records.get(task.key)
+  if (!does.woken || !record) throw new Error(`step "${task.key}" of ${turn.run.id} waits, and nothing says for what`)
+  const late = bad({ code: 'timed_out', message: `not done within ${definition.timeout_seconds ?? 0} s` })
+  const isLate = by.by === 'time' && task.limited
+  endStep(turn, task.key, record, isLate ? { result: late, retryable: true } : does.woken(turn.context(task), by))
+}

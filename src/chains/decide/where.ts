@@ -1,0 +1,47 @@
+import { follow } from '../../core/json.ts'
+import type { ChainStep } from '../model/compiled.ts'
+import { groupOf, isStraggler, type StepResult, type Task } from '../model/run.ts'
+import type { Over } from '../model/step-kind.ts'
+import { fields } from '../model/variables.ts'
+import type { Turn } from './turn.ts'
+
+export interface Where {
+  /** Sequential: the step to go to; undefined: there is none. */
+  readonly next?: string | undefined
+  /** Somebody judged the step, so the choice is part of the history. */
+  readonly chosen?: boolean
+  readonly tolerated?: boolean
+  readonly fails?: boolean
+}
+
+/** Where the execution goes after a step. */
+export function whereTo(turn: Turn, step: ChainStep, task: Task, result: StepResult, over: Over): Where {
+  // A group judges its members.
+  if (groupOf(task.key) !== undefined) return {}
+  if (task.alone) return result.success ? {} : { tolerated: true }
+  if (over.next !== undefined && result.success) return { next: over.next, chosen: true }
+  if (result.success || step.judgesFailure) {
+    const tolerated = task.group !== undefined && result.success && task.group.failed > 0 && step.group?.bestEffort
+    const seen = step.branches.length > 0 ? fields(result, seenAfter(turn, step, result)) : {}
+    const branch = step.branches.find((b) => {
+      const [root, ...rest] = b.path
+      return b.test(follow(seen[root!], rest) ?? null)
+    })
+    return { next: branch?.target ?? step.next, chosen: step.judgesFailure, ...(tolerated && { tolerated }) }
+  }
+  const { onFailure } = step
+  if (onFailure.kind === 'abort') return { fails: true }
+  if (onFailure.kind === 'goto') return { next: onFailure.target, chosen: true }
+  return { next: step.next, tolerated: true }
+}
+const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
+  origin: turn.from.beginning.origin,
+  results: new Map(turn.results).set(step.name, result),
+})
+/** The execution is not complete with this step. */
+export function goesOn(turn: Turn, w: Where): boolean {
+  const { run } = turn
+  const { graph, steps } = turn.from.chain
+  const open = run.open.some((t) => !isStraggler(run, t))
+  return w.fails === true || w.next !== undefined || open || (graph && run.done.length < steps.size)
+}

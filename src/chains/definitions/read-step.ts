@@ -1,0 +1,123 @@
+import { z } from 'zod'
+import { isObject, type Json, type JsonObject, own } from '../../core/json.ts'
+import { didYouMean } from '../../core/nearest.ts'
+import type { LeafStep, Path, Say, StepDefinition } from '../model/definition.ts'
+import { commonStep } from '../model/shape.ts'
+import type { StepKind } from '../model/step-kind.ts'
+import { stepKinds } from '../steps/index.ts'
+
+/** What says where to go, or what a failure means: a group says it for all that stands inside it. */
+export const OF_THE_GROUP = ['needs', 'branches', 'default_next', 'on_failure', 'allow_failure'] as const
+
+/** Made once: zod compiles a schema when it is first asked, which takes longer than reading a step. */
+const shapes: ReadonlyMap<StepKind, z.ZodObject> = new Map(
+  Object.values(stepKinds).map((kind) => [kind, z.strictObject({ ...commonStep, ...kind.shape })]),
+)
+
+/** A step that stands inside a group. `name`: its name where it needs none of its own. */
+interface Inside {
+  readonly name?: string
+}
+
+/** Reads a step as TOML or JSON gave it, and those inside it; undefined when its shape is wrong, which is then said. */
+export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): StepDefinition | undefined {
+  if (!isObject(raw)) return void say(at, 'a step is a table')
+  const kind = findKind(raw, at, say, inside !== undefined)
+  const inner = membersOf(raw).map((m) => readStep(m.raw, [...at, ...m.path], say, m))
+  if (!kind) return undefined
+  const shape = shapes.get(kind)!
+  const parsed = shape.safeParse(inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say))
+  if (!parsed.success) return sayZod(parsed.error, at, shape, say, `a ${kind.kind} step`)
+  if (inner.includes(undefined)) return undefined
+  return withMembers(parsed.data as unknown as StepDefinition, inner as readonly StepDefinition[])
+}
+
+function findKind(raw: JsonObject, at: Path, say: Say, inGroup: boolean): StepKind | undefined {
+  const keys = Object.values(stepKinds).filter((k) => k.leaf || !inGroup)
+  const kinds = Object.values(stepKinds).filter((k) => Object.hasOwn(raw, k.key))
+  const [kind] = kinds
+  const refuse = (has: string) => {
+    const what = inGroup ? 'a step inside a group' : 'a step'
+    return void say(at, `${what} has exactly one of ${keys.map((k) => k.key).join(', ')}; this one has ${has}`)
+  }
+  if (kind && kinds.length === 1) return keys.includes(kind) ? kind : refuse(kind.key)
+  if (kind) return refuse(kinds.map((k) => k.key).join(' and '))
+  const every = [...Object.keys(commonStep), ...Object.values(stepKinds).flatMap((k) => Object.keys(k.shape))]
+  const odd = Object.keys(raw).find((k) => !every.includes(k))
+  const near = odd === undefined ? '' : didYouMean(odd, Object.keys(stepKinds))
+  return refuse(`none${near}`)
+}
+
+interface Member extends Inside {
+  readonly raw: Json
+  readonly path: Path
+}
+function membersOf(raw: JsonObject): readonly Member[] {
+  const group = own(raw, 'parallel')
+  const branches = isObject(group) ? own(group, 'branches') : undefined
+  if (Array.isArray(branches))
+    return branches.map((b: Json, i) => ({ raw: b, path: ['parallel', 'branches', i] as const }))
+  const each = own(raw, 'for_each')
+  const step = isObject(each) ? own(each, 'step') : undefined
+  const name = own(raw, 'name')
+  if (!isObject(step)) return []
+  return [{ raw: step, path: ['for_each', 'step'], ...(typeof name === 'string' && { name }) }]
+}
+
+function withMembers(step: StepDefinition, inner: readonly StepDefinition[]): StepDefinition {
+  const members = inner as readonly LeafStep[] // each was read as one that may stand inside a group
+  if ('parallel' in step) return { ...step, parallel: { ...step.parallel, branches: members } }
+  if ('for_each' in step) return { ...step, for_each: { ...step.for_each, step: members[0]! } }
+  return step
+}
+
+function member(raw: JsonObject, { name }: Inside, at: Path, say: Say): object {
+  const kept = Object.entries(raw).filter(([key]) => {
+    const misplaced = (OF_THE_GROUP as readonly string[]).includes(key)
+    if (misplaced) say([...at, key], `"${key}" has no place inside a group: the group says what follows`)
+    return !misplaced
+  })
+  return { ...(name !== undefined && { name }), ...Object.fromEntries(kept) }
+}
+
+/** TOML reads a `default_next` written below a branch table as the branch's, though its author meant the step's. */
+function liftDefaultNext(step: JsonObject, at: Path, say: Say): object {
+  const branches = own(step, 'branches')
+  if (!Array.isArray(branches)) return step
+  let next = own(step, 'default_next')
+  const cleaned = branches.map((b: Json, i) => {
+    if (!isObject(b) || !Object.hasOwn(b, 'default_next')) return b
+    const { default_next: found, ...rest } = b
+    const path = [...at, 'branches', i, 'default_next']
+    if (next !== undefined && next !== found) say(path, 'the step has another default_next already')
+    else
+      say(path, "default_next stands inside a branch and is read as the step's; write it above the branches", 'warning')
+    next ??= found
+    return rest
+  })
+  return { ...step, branches: cleaned, ...(next !== undefined && { default_next: next }) }
+}
+
+/** Says what zod found, and of a key that is not known which one is like it. `what` has the keys of `shape`. */
+export function sayZod(error: z.ZodError, at: Path, shape: z.ZodType, say: Say, what = ''): undefined {
+  for (const issue of error.issues) {
+    const inside = issue.path.map((p) => (typeof p === 'symbol' ? String(p) : p))
+    if (issue.code !== 'unrecognized_keys') {
+      say([...at, ...inside], issue.message)
+      continue
+    }
+    const table = inside.findLast((p) => typeof p === 'string') ?? what
+    for (const k of issue.keys)
+      say([...at, ...inside, k], `"${k}" is no key${table && ` of ${table}`}${didYouMean(k, keysAt(shape, inside))}`)
+  }
+}
+
+function keysAt(shape: z.ZodType, path: Path): readonly string[] {
+  const [key, ...rest] = path
+  if (shape instanceof z.ZodOptional) return keysAt(shape.unwrap() as z.ZodType, path)
+  if (shape instanceof z.ZodArray) return keysAt(shape.element as z.ZodType, rest)
+  if (!(shape instanceof z.ZodObject)) return []
+  const inner: z.ZodRawShape = shape.shape
+  if (key === undefined) return Object.keys(inner)
+  return Object.hasOwn(inner, key) ? keysAt(inner[key] as z.ZodType, rest) : []
+}

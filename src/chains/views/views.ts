@@ -1,0 +1,160 @@
+import type { Scope } from '../../core/action.ts'
+import { actionTag, kinds } from '../../core/hold.ts'
+import { uuidv7Floor, uuidv7Time } from '../../core/ids.ts'
+import { isObject, type JsonObject } from '../../core/json.ts'
+import type { Redact } from '../../core/redact.ts'
+import type { Entry, StateStore } from '../../core/state.ts'
+import type { Chains, SearchChains } from '../chains.ts'
+import { compileChain } from '../definitions/compile.ts'
+import type { Chain } from '../model/compiled.ts'
+import type { BranchTests, ChainDefinition } from '../model/definition.ts'
+import { readHistory } from '../model/history-pages.ts'
+import { readBeginning, readRecord, readRun } from '../model/loaded.ts'
+import { entityName } from '../model/lock.ts'
+import type { AuditPolicy } from '../model/records.ts'
+import {
+  attributeTag,
+  beginningId,
+  chainStatusTag,
+  chainTag,
+  entityTag,
+  type Run,
+  type StepRecord,
+  statusTag,
+} from '../model/run.ts'
+import { ATTRIBUTE_CHARACTERS } from '../model/start.ts'
+import { runView, stepViews } from './view.ts'
+
+export interface ViewsDeps {
+  readonly state: StateStore
+  readonly tests: BranchTests
+  readonly audit: () => AuditPolicy
+}
+
+/** Entries read at once, and looked at for one page of a search before it says where to go on. */
+const PAGE = 200
+const MOST_LOOKED_AT = 2000
+
+/** Reading executions. Everything shown is redacted. */
+export function createViews({
+  state,
+  tests,
+  audit,
+}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
+  const redact: Redact = (v) => audit().redact(v)
+  /** What a step sends is the payload of an action, and hidden as one. */
+  const hideInput = ({ input, ...view }: JsonObject): JsonObject =>
+    input === undefined ? view : { ...view, input: redact({ payload: input }).payload }
+
+  async function find(scope: Scope, id: string): Promise<Entry | undefined> {
+    const [entry] = await state.get([{ kind: kinds.run, scope, id }])
+    return entry
+  }
+  async function definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined> {
+    const [begin] = await state.get([{ kind: kinds.step, scope, id: beginningId(id) }])
+    return begin && readBeginning(begin.value).definitions[0]
+  }
+  async function records(scope: Scope, id: string, what: 'step' | 'undo'): Promise<readonly StepRecord[]> {
+    const prefix = `${id}/${what}/`
+    const out: StepRecord[] = []
+    for (let after: string | undefined = prefix; after !== undefined; ) {
+      const page = await state.list(kinds.step, scope, { limit: PAGE, after })
+      after = page.next
+      for (const e of page.entries) {
+        if (!e.key.id.startsWith(prefix)) return out
+        out.push(readRecord(e.value))
+      }
+    }
+    return out
+  }
+  const chainOf = (definition: ChainDefinition | undefined): Chain | undefined =>
+    definition && compileChain(definition, tests)
+
+  return {
+    definitionOf,
+    async get(scope, id) {
+      const entry = await find(scope, id)
+      if (!entry) return undefined
+      const [definition, seen, undoing] = await Promise.all([
+        definitionOf(scope, id),
+        records(scope, id, 'step'),
+        records(scope, id, 'undo'),
+      ])
+      const steps = stepViews(readRun(entry.value), chainOf(definition), seen, undoing).map(
+        ({ compensation, ...step }): JsonObject => ({
+          ...hideInput(step),
+          ...(isObject(compensation) && { compensation: hideInput(compensation) }),
+        }),
+      )
+      const view: JsonObject = { ...runView(entry), steps }
+      return redact(view)
+    },
+
+    async history(scope, id, { limit, after }) {
+      if (!(await find(scope, id))) return undefined
+      const entries: JsonObject[] = []
+      let next: string | undefined
+      for await (const { seq, events } of readHistory(state, scope, id, after === undefined ? 0 : Number(after) + 1)) {
+        if (entries.length === limit) {
+          next = String(entries.at(-1)!['seq'])
+          break
+        }
+        entries.push(redact({ seq, events: events as unknown as readonly JsonObject[] }))
+      }
+      return { entries, ...(next !== undefined && { next }) }
+    },
+
+    async list(scope, search) {
+      const { limit, from, to } = search
+      const found: JsonObject[] = []
+      let after = search.after ?? (to === undefined ? undefined : uuidv7Floor(to + 1))
+      const tag = tagOf(search)
+      for (let looked = 0; looked < MOST_LOOKED_AT; ) {
+        const page = await state.list(kinds.run, scope, {
+          // More than asked for: what is found by the tag may not be what is looked for.
+          limit: PAGE,
+          descending: true,
+          ...(tag !== undefined && { tag }),
+          ...(after !== undefined && { after }),
+        })
+        for (const e of page.entries) {
+          looked++
+          // Ids begin with the moment of the start: what follows is older still.
+          if (from !== undefined && uuidv7Time(e.key.id) < from) return { chains: found }
+          const run = readRun(e.value)
+          after = e.key.id
+          if (!matches(run, search)) continue
+          found.push(redact(runView(e)))
+          if (found.length === limit) {
+            const last = page.entries.at(-1)?.key.id === after && page.next === undefined
+            return { chains: found, ...(!last && { next: after }) }
+          }
+        }
+        if (page.next === undefined) return { chains: found }
+        after = page.next
+      }
+      return { chains: found, ...(after !== undefined && { next: after }) }
+    },
+    async byAction(scope, actionId) {
+      const page = await state.list(kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
+      return page.entries.map((e) => redact(runView(e)))
+    },
+  }
+}
+
+/** As it is kept with an execution. */
+const cut = (value: string): string => value.slice(0, ATTRIBUTE_CHARACTERS)
+/** The narrowest of what is asked for; the rest is looked at in what is found by it. */
+function tagOf({ status, name, entity, attribute }: SearchChains): string | undefined {
+  if (entity !== undefined) return entityTag(entityName(entity))
+  if (attribute) return attributeTag(attribute.name, cut(attribute.value))
+  if (name !== undefined && status !== undefined) return chainStatusTag(name, status)
+  if (name !== undefined) return chainTag(name)
+  return status === undefined ? undefined : statusTag(status)
+}
+function matches(run: Run, { status, name, entity, attribute }: SearchChains): boolean {
+  if (status !== undefined && run.status !== status) return false
+  if (name !== undefined && run.chain !== name) return false
+  if (entity !== undefined && run.entity !== entityName(entity)) return false
+  return !attribute || run.attributes?.[attribute.name] === cut(attribute.value)
+}
