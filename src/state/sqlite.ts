@@ -81,6 +81,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   return storeOver({
     writer: batching(writer.value, { turn, ...GATHERING }, StateUnknown),
     reader: batching(reader.value, nextTurn(turn), StateUnavailable),
+    clock,
     newId,
     prepare,
   })

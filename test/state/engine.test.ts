@@ -166,7 +166,7 @@ describe('the channel', () => {
       nextTurn(queueMicrotask),
       StateUnavailable,
     )
-    const { state } = storeOver({ writer, reader, newId: env.newId })
+    const { state } = storeOver({ writer, reader, ...env })
     await state.commit(scope, [put('a')])
     dies = true
     const inFlight = state.commit(scope, [put('b')])

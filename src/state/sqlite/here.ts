@@ -40,6 +40,7 @@ export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOp
   return storeOver({
     writer: batching(writer, nextTurn(queueMicrotask), StateUnknown),
     reader: batching(reader, nextTurn(queueMicrotask), StateUnavailable),
+    clock,
     newId,
     prepare,
   })

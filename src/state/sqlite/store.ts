@@ -1,4 +1,5 @@
 import type { AuditRows, AuditScanned } from '../../core/audit.ts'
+import type { Clock } from '../../core/clock.ts'
 import type { Control, Op, StateStore } from '../../core/state.ts'
 import type { Channel } from './channel.ts'
 import { openControl } from './control.ts'
@@ -9,6 +10,7 @@ import { scopeText } from './text.ts'
 export interface Channels {
   readonly writer: Channel<Write>
   readonly reader: Channel<Read>
+  readonly clock: Clock
   readonly newId: () => string
   /** What becomes of an op before it travels. */
   readonly prepare?: ((op: Op) => Op) | undefined
@@ -22,12 +24,14 @@ export interface Opened {
 const BITE = 500
 
 /** The ports over the two channels: commits and claims to the writer, everything that is only looked at to the reader. */
-export function storeOver({ writer, reader, newId, prepare }: Channels): Opened {
+export function storeOver({ writer, reader, clock, newId, prepare }: Channels): Opened {
   const topics = new Map<string, Promise<Control>>()
   const read = <T>(call: Read): Promise<T> => reader.call(call) as Promise<T>
   const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
   let closed: Promise<void> | undefined
+  const closing = new AbortController()
   const close = (): Promise<void> => {
+    closing.abort()
     // The reader first: the last to close is the writer, which leaves one file behind.
     closed ??= reader.close().finally(() => writer.close())
     return closed
@@ -50,7 +54,7 @@ export function storeOver({ writer, reader, newId, prepare }: Channels): Opened 
     control(topic) {
       let control = topics.get(topic)
       if (control === undefined) {
-        control = openControl(state, topic, newId)
+        control = openControl(state, topic, { clock, newId, closed: closing.signal })
         control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
         topics.set(topic, control)
       }
