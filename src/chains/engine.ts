@@ -90,13 +90,12 @@ export function createChains(deps: ChainsDeps): Chains {
     forward: deps.forward,
     maxPerScope: () => config().maxConcurrentPerScope,
     random: () => env.random.float(),
-    start: (s) => {
-      const { ops, loaded } = startRun(s, tools)
-      newborn.keep(loaded, bytesOf(ops))
-      return { ops }
-    },
+    start: (s) => startRun(s, tools),
     dispatch: { dispatch: (action, about) => deps.dispatch().dispatch(action, about) },
-    born: (at, child) => intake.track(intake.begin(at.scope, child)),
+    born: (child) => {
+      newborn.keep(child, 0) // only for as long as it takes to begin it
+      intake.track(intake.begin(child.scope, child.run.id))
+    },
     woke: () => intake.track(intake.pull()),
     rests: intake.rests,
     lacked: intake.lacked,
@@ -109,7 +108,7 @@ export function createChains(deps: ChainsDeps): Chains {
     const definition = all[0]!
     const chain = chainOf(definition)
     const id = rootId(s.auditId, s.runId, s.rule)
-    const { ops } = tools.start({
+    const { ops, loaded } = tools.start({
       id,
       scope: s.scope,
       chain,
@@ -122,6 +121,7 @@ export function createChains(deps: ChainsDeps): Chains {
         definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000,
       now: s.now,
     })
+    newborn.keep(loaded, bytesOf(ops))
     return {
       ops,
       claim: { owner, until: s.now + LEASE_MS },

@@ -32,8 +32,8 @@ export interface Tools extends Starter {
   readonly forward: Forward
   /** In [0, 1): for jitter. */
   readonly random: () => number
-  /** The entries of an execution about to begin. */
-  readonly start: (s: Start) => { readonly ops: readonly Op[] }
+  /** The entries of an execution about to begin, and how it will stand after their commit. Pure. */
+  readonly start: (s: Start) => { readonly ops: readonly Op[]; readonly loaded: Loaded }
 }
 
 /** What happens in one commit, about: more is left for the next, so that none grows without bound. */
@@ -67,6 +67,8 @@ export class Turn {
   readonly ops: Op[] = []
   /** Executions these ops give birth to. */
   readonly born: string[] = []
+  /** Those it might give birth to, as they would stand. */
+  readonly children = new Map<string, Loaded>()
   /** Executions that need not go on. */
   readonly orphans: Orphan[] = []
   /** Keys of what is being acted on here at this moment. */
@@ -195,7 +197,7 @@ export class Turn {
     const attempt = t.attempt + 1
     const id = childRunId(run.id, t.key, t.iteration, attempt)
     const own = definition.timeout_seconds === undefined ? tools.defaultTimeoutMs() : definition.timeout_seconds * 1000
-    const { ops } = tools.start({
+    const { ops, loaded } = tools.start({
       id,
       scope,
       chain: tools.chainOf(definition),
@@ -213,6 +215,7 @@ export class Turn {
       latest: run.deadline,
       now,
     })
+    this.children.set(id, loaded)
     return { id, ops }
   }
 }

@@ -13,8 +13,8 @@ export interface Driver extends Tools {
   readonly dispatch: Dispatcher
   /** The time one attempt of a step may take. Milliseconds. */
   readonly stepDeadlineMs: () => number
-  /** An execution was born by a commit, claimed by this node. */
-  readonly born: (at: Loaded, child: string) => void
+  /** An execution was born by a commit, claimed by this node. As it stands. */
+  readonly born: (child: Loaded) => void
   /** Something else may be due now. */
   readonly woke: () => void
   /** An execution was put down, and is due then. */

@@ -132,7 +132,7 @@ export class Turns {
   #settled(turn: Turn, dueAt: number | undefined): void {
     const { run, results, records, members, inbox, undos } = turn
     this.at = { ...this.at, run, results, records, members, inbox, undos }
-    for (const child of turn.born) this.#tools.born(this.at, child)
+    for (const child of turn.born) this.#tools.born(turn.children.get(child)!)
     for (const { id } of turn.orphans) this.#tools.poke(id)
     for (const key of this.#aloft.keys()) if (isUnwanted(run, key)) this.#aloft.stop(key)
     for (const key of this.#aloft.resumed) if (!taskOf(run, key)) this.#aloft.resumed.delete(key)
