@@ -8,7 +8,7 @@ interface Use {
   readonly path: Path
 }
 /** The chains a step runs, itself or by a step inside it, with where it says so. */
-const usesOf = (step: StepDefinition, path: Path): readonly Use[] =>
+export const usesOf = (step: StepDefinition, path: Path): readonly Use[] =>
   'sub_chain' in step
     ? [{ name: step.sub_chain, path: [...path, 'sub_chain'] }]
     : innerSteps(step).flatMap((inner) => usesOf(inner.step, [...path, ...inner.path]))
