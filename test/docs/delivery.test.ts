@@ -60,8 +60,9 @@ describe('docs/delivery.md', () => {
   it("says the gateway's own codes", () => {
     const said = table(page, 'Error codes', 'Code', '').map(([code = '']) => codes(code)[0]!)
     const inCode = new Set<string>()
-    for (const folder of ['dispatch', 'delivery', 'chains', 'chains/steps'])
-      for (const file of readdirSync(join(root, 'src', folder)).filter((f) => f.endsWith('.ts'))) {
+    for (const folder of ['dispatch', 'delivery', 'chains'])
+      for (const file of readdirSync(join(root, 'src', folder), { recursive: true, encoding: 'utf8' })) {
+        if (!file.endsWith('.ts')) continue
         const text = readFileSync(join(root, 'src', folder, file), 'utf8')
         const pattern = /\bcode: '(\w+)'|new ProviderError\(\s*'(\w+)'|return failed\(base, end\.rule, '(\w+)'/g
         for (const m of text.matchAll(pattern)) inCode.add((m[1] ?? m[2] ?? m[3])!)
