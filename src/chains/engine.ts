@@ -1,18 +1,17 @@
-import type { Env } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
-import type { Control, Op, StateStore } from '../core/state.ts'
+import type { Op } from '../core/state.ts'
 import type { Deliver } from '../delivery/delivery.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import type { Chains, StartChain, Started } from './chains.ts'
 import { startRun } from './decide/begin.ts'
 import { compileChain, versionOf } from './definitions/compile.ts'
-import { createDefinitions } from './definitions/definitions.ts'
+import { createDefinitions, type DefinitionsDeps } from './definitions/definitions.ts'
 import type { Driver } from './drive/driver.ts'
 import { createIntake } from './drive/intake.ts'
 import { createNewborn } from './drive/newborn.ts'
 import type { Chain } from './model/compiled.ts'
-import type { BranchTests, ChainDefinition } from './model/definition.ts'
-import type { AuditPolicy, Forward } from './model/records.ts'
+import type { ChainDefinition } from './model/definition.ts'
+import type { Forward } from './model/records.ts'
 import { rootId } from './model/start.ts'
 import type { Dispatcher } from './model/step-kind.ts'
 import { createOperations } from './operations.ts'
@@ -30,18 +29,8 @@ export interface ChainsConfig {
   /** Executions of one scope that nodes drive at once, in all. Left out = no limit. */
   readonly maxConcurrentPerScope?: number
 }
-export interface ChainsDeps {
-  readonly state: StateStore
-  readonly env: Env
+export interface ChainsDeps extends DefinitionsDeps {
   readonly deliver: Deliver
-  /** `state.control('chains')`: the definitions made through the API. */
-  readonly control: Control
-  /** `state.control('chain_switches')`: chains switched on and off by hand. */
-  readonly switches: Control
-  readonly tests: BranchTests
-  /** Names of the providers in force. */
-  readonly providers: () => Iterable<string>
-  readonly audit: () => AuditPolicy
   readonly config: () => ChainsConfig
   readonly forward: Forward
   /** The way back to the rules: asked for when a step dispatches, as it is built upon this. */

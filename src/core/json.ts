@@ -8,6 +8,16 @@ export const isObject = (v: unknown): v is JsonObject => typeof v === 'object' &
 export const own = (o: object, key: string): Json | undefined =>
   Object.hasOwn(o, key) ? (o as Record<string, Json>)[key] : undefined
 
+/** What a text says, or undefined where it is no JSON. */
+export function jsonOf(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json
+  } catch (e) {
+    if (e instanceof SyntaxError) return undefined
+    throw e
+  }
+}
+
 /** Sets an own property even when the key is `__proto__`. */
 export function setOwn(o: object, key: string, value: unknown): void {
   if (key === '__proto__')

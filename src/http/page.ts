@@ -1,5 +1,5 @@
 import { Problem } from '../core/errors.ts'
-import type { JsonObject } from '../core/json.ts'
+import { type JsonObject, jsonOf } from '../core/json.ts'
 import { json } from './answer.ts'
 import type { Answered } from './answered.ts'
 import { invalidParameter, type Query } from './query.ts'
@@ -35,13 +35,8 @@ function open(cursor: string, of: readonly string[]): string {
   return after
 }
 function parse(text: string): readonly string[] | undefined {
-  try {
-    const read: unknown = JSON.parse(text)
-    return Array.isArray(read) && read.every((p) => typeof p === 'string') ? read : undefined
-  } catch (e) {
-    if (e instanceof SyntaxError) return undefined
-    throw e
-  }
+  const read: unknown = jsonOf(text)
+  return Array.isArray(read) && read.every((p) => typeof p === 'string') ? read : undefined
 }
 const badCursor = (): Problem =>
   new Problem(400, 'invalid_cursor', 'the cursor is none of this list; leave it out to begin again', {

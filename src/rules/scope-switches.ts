@@ -4,6 +4,7 @@ import type { AuditRow } from '../core/audit.ts'
 import type { Log } from '../core/env.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
+import { jsonOf } from '../core/json.ts'
 import { type DisableDetails, limitNames } from '../core/outcome.ts'
 import type { Control, ControlDoc } from '../core/state.ts'
 import type { Rule } from './compile.ts'
@@ -103,7 +104,7 @@ export function scopeSwitches(control: Control, log: Log, newId: () => string): 
   const ruleOf = new Map<string, string>()
   const read = (id: string, doc: ControlDoc | undefined): ScopeSwitch | undefined => {
     if (!doc) return undefined
-    const parsed = Stored.safeParse(parse(doc.value))
+    const parsed = Stored.safeParse(jsonOf(doc.value))
     if (parsed.success) return parsed.data
     log.warn({ id }, 'a stored rule switch of a scope cannot be read and has no effect')
     return undefined
@@ -234,13 +235,4 @@ function inner<K, L, V>(maps: Map<K, Map<L, V>>, key: K): Map<L, V> {
     maps.set(key, found)
   }
   return found
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (e) {
-    if (e instanceof SyntaxError) return undefined
-    throw e
-  }
 }

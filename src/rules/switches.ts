@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Log } from '../core/env.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { jsonOf } from '../core/json.ts'
 import type { Control } from '../core/state.ts'
 import type { Rule } from './compile.ts'
 
@@ -19,19 +20,11 @@ export type Switch = z.output<typeof Switch>
 export function readSwitches(control: Control, log: Log): ReadonlyMap<string, Switch> {
   const switches = new Map<string, Switch>()
   for (const doc of control.all()) {
-    const parsed = Switch.safeParse(parse(doc.value))
+    const parsed = Switch.safeParse(jsonOf(doc.value))
     if (parsed.success) switches.set(doc.id, parsed.data)
     else log.warn({ rule: doc.id }, 'a stored rule switch cannot be read and has no effect')
   }
   return switches
-}
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (e) {
-    if (e instanceof SyntaxError) return undefined
-    throw e
-  }
 }
 
 /** The switch that decides about a rule, if one does. */

@@ -6,6 +6,7 @@ import {
   isObject,
   type Json,
   jsonDepth,
+  jsonOf,
   mergePatch,
   nestsDeeper,
   own,
@@ -190,5 +191,12 @@ describe('canonicalJson', () => {
         if (canonicalJson(a) === canonicalJson(b)) expect(a).toEqual(b)
       }),
     )
+  })
+})
+
+describe('jsonOf', () => {
+  it('is what a text says, or undefined where it is no JSON', () => {
+    expect(['{"a":[1,null]}', 'null', '"x"'].map(jsonOf)).toEqual([{ a: [1, null] }, null, 'x'])
+    expect(['', '{', 'x', '1 2', '{"a":undefined}'].map(jsonOf)).toEqual(Array(5).fill(undefined))
   })
 })

@@ -17,11 +17,12 @@ import { createVersions, type Version } from './versions.ts'
 export interface DefinitionsDeps {
   readonly state: StateStore
   readonly env: Env
-  /** The topic `chains`: definitions made through the API, by name. */
+  /** `state.control('chains')`: the definitions made through the API, by name. */
   readonly control: Control
-  /** The topic `chain_switches`. */
+  /** `state.control('chain_switches')`: chains switched on and off by hand. */
   readonly switches: Control
   readonly tests: BranchTests
+  /** Names of the providers in force. */
   readonly providers: () => Iterable<string>
   readonly audit: () => AuditPolicy
 }

@@ -2,7 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import type { Env } from '../../core/env.ts'
 import { Problem } from '../../core/errors.ts'
 import { kinds } from '../../core/hold.ts'
-import type { Op, StateStore } from '../../core/state.ts'
+import type { Entry, Op, StateStore } from '../../core/state.ts'
 import { LEASE_MS } from '../../delivery/lease.ts'
 import { openReady } from '../decide/advance.ts'
 import { type Tools, Turn } from '../decide/turn.ts'
@@ -44,6 +44,30 @@ export async function loaded(state: StateStore, scope: Scope, run: Run, tools: T
   const at = await load(state, scope, run, tools.chainOf)
   if (!at) throw movedOn('what it began with is gone')
   return at
+}
+
+/** An execution that has ended or is paused, with what has happened to it, only if it is as it was read and nobody has it. */
+export function putBack(
+  { version: before }: Entry,
+  { run, events }: Turn,
+  version: string,
+  due: Pick<Extract<Op, { op: 'put' }>, 'claim' | 'dueAt'>,
+): readonly Op[] {
+  const next: Run = { ...run, seq: run.seq + 1 }
+  return [
+    {
+      op: 'put',
+      kind: kinds.run,
+      id: run.id,
+      value: JSON.stringify(next),
+      version,
+      tags: runTags(next),
+      ifVersion: before,
+      ifUnclaimed: true,
+      ...due,
+    },
+    putHistory(run.id, next.seq, events, version),
+  ]
 }
 
 /**
@@ -88,21 +112,9 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
     })
     const children = await what.apply(turn, again)
     if (waits && !children.some((c) => c.run.id === waits.run.id)) throw movedOn('its parent waits for another by now')
-    const next: Run = { ...turn.run, seq: run.seq + 1 }
     const version = env.newId()
     ops.push(
-      {
-        op: 'put',
-        kind: kinds.run,
-        id: run.id,
-        value: JSON.stringify(next),
-        version,
-        tags: runTags(next),
-        ifVersion: entry.version,
-        ifUnclaimed: true,
-        ...(target ? { claim: { owner, until: now + LEASE_MS } } : { dueAt: now }),
-      },
-      putHistory(run.id, next.seq, turn.events, version),
+      ...putBack(entry, turn, version, target ? { claim: { owner, until: now + LEASE_MS } } : { dueAt: now }),
       // What was said to it after its end was answered so.
       ...(hasEnded(run) ? at.inbox.map(take) : []),
       ...turn.ops,

@@ -4,10 +4,10 @@ import type { Op } from '../../core/state.ts'
 import { LEASE_MS } from '../../delivery/lease.ts'
 import { Turn } from '../decide/turn.ts'
 import { readRecord } from '../model/loaded.ts'
-import { hasEnded, type Run, runTags, stepId } from '../model/run.ts'
-import { putHistory, putStep } from '../model/start.ts'
+import { hasEnded, stepId } from '../model/run.ts'
+import { putStep } from '../model/start.ts'
 import type { Found } from './reopen-step.ts'
-import { loaded, movedOn, type RevivalDeps } from './revival.ts'
+import { loaded, movedOn, putBack, type RevivalDeps } from './revival.ts'
 
 /**
  * What could not be undone, once more, under another token: the dead letter of it was redriven. The execution stays what it is but
@@ -31,22 +31,10 @@ export async function undoAgain(
   const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed: new Set() })
   turn.say({ type: 'reopened', how: 'redriven', by: 'redrive', deadline, undone: [], undo: true })
   turn.say({ type: 'step_entered', step: key, iteration, undo: true })
-  const next: Run = { ...turn.run, seq: run.seq + 1 }
   const version = env.newId()
   const done = await state.commit(scope, [
     ...also,
-    {
-      op: 'put',
-      kind: kinds.run,
-      id: run.id,
-      value: JSON.stringify(next),
-      version,
-      tags: runTags(next),
-      ifVersion: entry.version,
-      ifUnclaimed: true,
-      claim: { owner, until: now + LEASE_MS },
-    },
-    putHistory(run.id, next.seq, turn.events, version),
+    ...putBack(entry, turn, version, { claim: { owner, until: now + LEASE_MS } }),
     putStep(run.id, id, { ...record, undo: 'due' }, version),
   ])
   if (!done.ok) throw movedOn('it, or its letter, has changed meanwhile')

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Chains, DefinitionVersion, DefinitionView } from '../../chains/chains.ts'
 import { type Dag, dagOf, shownDag } from '../../chains/views/dag.ts'
 import { mermaidOf } from '../../chains/views/mermaid.ts'
-import { notFound, type Problem } from '../../core/errors.ts'
+import { notFound } from '../../core/errors.ts'
 import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Redact } from '../../core/redact.ts'
@@ -10,6 +10,7 @@ import { parseWire } from '../../core/wire.ts'
 import { json, noContent, plain } from '../answer.ts'
 import type { Answered } from '../answered.ts'
 import { jsonBody, noBody } from '../body.ts'
+import type { HttpDeps } from '../deps.ts'
 import { cut, PAGE, pageOf, readPage } from '../page.ts'
 import { notRedacted } from '../placeholder.ts'
 import { etag, ifMatch } from '../precondition.ts'
@@ -21,8 +22,11 @@ const OF = ['definitions']
 const enabledSchema = z.strictObject({ enabled: z.boolean(), why: z.string().max(1000).optional() })
 const rollbackSchema = z.strictObject({ version: z.string().min(1).max(64) })
 
-const unknown = (name: string, chains: Chains): Problem =>
-  notFound('chain definition of this name', didYouMean(name, chains.names()))
+function named(name: string, chains: Chains): DefinitionView {
+  const found = chains.definition(name)
+  if (!found) throw notFound('chain definition of this name', didYouMean(name, chains.names()))
+  return found
+}
 
 export const dagFormats = ['json', 'mermaid'] as const
 /** As JSON, or as the text of a Mermaid flowchart coloured by `statuses`. */
@@ -35,33 +39,54 @@ export const dagAnswer = (
 /** Templates may hold what is not to be read, as a payload may. */
 const shown = (view: DefinitionView | DefinitionVersion, redact: Redact): JsonObject =>
   redact(JSON.parse(JSON.stringify(view)) as JsonObject)
+const answer = (
+  view: DefinitionView | DefinitionVersion,
+  { redact }: HttpDeps,
+  more: JsonObject = {},
+  status: 200 | 201 = 200,
+): Answered => json(status, { ...shown(view, redact()), ...more }, etag(view.version))
+/** What was put in force, with what is odd about it. */
+const inForce = ({ view, warnings, created = false }: PutInForce, deps: HttpDeps): Answered =>
+  answer(view, deps, { warnings: warnings.map((w) => w.message) }, created ? 201 : 200)
+interface PutInForce {
+  readonly view: DefinitionView
+  readonly warnings: readonly { readonly message: string }[]
+  readonly created?: boolean
+}
+
+function listed(
+  name: string,
+  views: readonly (DefinitionView | DefinitionVersion)[],
+  next: string | undefined,
+  of: readonly string[],
+  { redact }: HttpDeps,
+): Answered {
+  const hide = redact()
+  return pageOf(
+    name,
+    views.map((v) => shown(v, hide)),
+    next,
+    of,
+  )
+}
 
 export const chainDefinitionRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/chains/definitions',
     doc: 'Chain definitions, of the file and of the API',
-    handle(c, { chains, redact }) {
-      const { items, next } = cut(chains.definitions(), (d) => d.name, readPage(readQuery(c, PAGE), OF))
-      const hide = redact()
-      return pageOf(
-        'definitions',
-        items.map((d) => shown(d, hide)),
-        next,
-        OF,
-      )
+    handle(c, deps) {
+      const { items, next } = cut(deps.chains.definitions(), (d) => d.name, readPage(readQuery(c, PAGE), OF))
+      return listed('definitions', items, next, OF, deps)
     },
   },
   {
     method: 'GET',
     path: '/v1/chains/definitions/{name}',
     doc: 'One definition',
-    handle(c, { chains, redact }) {
+    handle(c, deps) {
       readQuery(c, [])
-      const name = param(c, 'name')
-      const found = chains.definition(name)
-      if (!found) throw unknown(name, chains)
-      return json(200, shown(found, redact()), etag(found.version))
+      return answer(named(param(c, 'name'), deps.chains), deps)
     },
   },
   {
@@ -73,9 +98,7 @@ export const chainDefinitionRoutes: readonly Route[] = [
       const name = param(c, 'name')
       const body: Json = notRedacted(await jsonBody(c, deps.server.bodyLimitBytes), deps)
       const { ifMatch: version } = await ifMatch(c, () => deps.chains.definition(name)?.version)
-      const { view, created, warnings } = await deps.chains.putDefinition(name, body, callerOf(c), version)
-      const told = { ...shown(view, deps.redact()), warnings: warnings.map((w) => w.message) }
-      return json(created ? 201 : 200, told, etag(view.version))
+      return inForce(await deps.chains.putDefinition(name, body, callerOf(c), version), deps)
     },
   },
   {
@@ -99,8 +122,7 @@ export const chainDefinitionRoutes: readonly Route[] = [
       readQuery(c, [])
       const { enabled, why } = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
       const how = { by: callerOf(c), ...(why !== undefined && { why }) }
-      const view = await deps.chains.setEnabled(param(c, 'name'), enabled, how)
-      return json(200, shown(view, deps.redact()), etag(view.version))
+      return answer(await deps.chains.setEnabled(param(c, 'name'), enabled, how), deps)
     },
   },
   {
@@ -109,37 +131,28 @@ export const chainDefinitionRoutes: readonly Route[] = [
     doc: 'Its steps and the ways between them; `?format=mermaid` as a Mermaid flowchart',
     handle(c, { chains, redact }) {
       const q = readQuery(c, ['format'])
-      const name = param(c, 'name')
-      const found = chains.definition(name)
-      if (!found) throw unknown(name, chains)
-      return dagAnswer(shownDag(dagOf(found.definition), redact()), word(q, 'format', dagFormats))
+      const { definition } = named(param(c, 'name'), chains)
+      return dagAnswer(shownDag(dagOf(definition), redact()), word(q, 'format', dagFormats))
     },
   },
   {
     method: 'GET',
     path: '/v1/chains/definitions/{name}/versions',
     doc: 'The versions a definition has had, newest first',
-    async handle(c, { chains, redact }) {
+    async handle(c, deps) {
       const name = param(c, 'name')
       const of = ['versions', name]
-      const { versions, next } = await chains.versions(name, readPage(readQuery(c, PAGE), of))
-      const hide = redact()
-      return pageOf(
-        'versions',
-        versions.map((v) => shown(v, hide)),
-        next,
-        of,
-      )
+      const { versions, next } = await deps.chains.versions(name, readPage(readQuery(c, PAGE), of))
+      return listed('versions', versions, next, of, deps)
     },
   },
   {
     method: 'GET',
     path: '/v1/chains/definitions/{name}/versions/{version}',
     doc: 'One version, with the definition as it was',
-    async handle(c, { chains, redact }) {
+    async handle(c, deps) {
       readQuery(c, [])
-      const found = await chains.version(param(c, 'name'), param(c, 'version'))
-      return json(200, shown(found, redact()), etag(found.version))
+      return answer(await deps.chains.version(param(c, 'name'), param(c, 'version')), deps)
     },
   },
   {
@@ -151,9 +164,7 @@ export const chainDefinitionRoutes: readonly Route[] = [
       const name = param(c, 'name')
       const { version } = parseWire(rollbackSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'rollback')
       const { ifMatch: held } = await ifMatch(c, () => deps.chains.definition(name)?.version)
-      const { view, warnings } = await deps.chains.rollback(name, version, callerOf(c), held)
-      const told = { ...shown(view, deps.redact()), warnings: warnings.map((w) => w.message) }
-      return json(200, told, etag(view.version))
+      return inForce(await deps.chains.rollback(name, version, callerOf(c), held), deps)
     },
   },
 ]
