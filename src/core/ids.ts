@@ -1,4 +1,4 @@
-import { createHash, randomFillSync } from 'node:crypto'
+import { hash, randomFillSync } from 'node:crypto'
 
 /** The only source of chance: jitter and ids draw from here, so that a test can seed them. */
 export interface Random {
@@ -89,25 +89,20 @@ export function uuidv7Floor(ms: number): string {
 
 /** A UUIDv7 that is a function of a moment and a name: an audit id that two nodes, or one before and after a crash, make alike. */
 export function uuidv7Of(ms: number, ...name: readonly string[]): string {
-  const h = createHash('sha1')
-    .update(hashed(joinParts(name)))
-    .digest()
-  h[0] = (h[0]! & 0x0f) | 0x70
-  h[2] = (h[2]! & 0x3f) | 0x80
-  return `${uuidv7Floor(ms).slice(0, 13)}-${hex(h, 0, 2)}-${hex(h, 2, 4)}-${hex(h, 4, 10)}`
+  const h = hash('sha1', hashed(joinParts(name)), 'hex')
+  return `${uuidv7Floor(ms).slice(0, 13)}-7${h.slice(1, 4)}-${variant(h, 4)}${h.slice(5, 8)}-${h.slice(8, 20)}`
 }
 
 export const uuidv7Time = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 
 /** UUIDv5 (RFC 9562 §5.5): the same parts always give the same id. Parts are length-prefixed, so no two lists collide. */
 export function uuidv5(...parts: readonly string[]): string {
-  const h = createHash('sha1')
-    .update(hashed(joinParts(parts)))
-    .digest()
-  h[6] = (h[6]! & 0x0f) | 0x50
-  h[8] = (h[8]! & 0x3f) | 0x80
-  return `${hex(h, 0, 4)}-${hex(h, 4, 6)}-${hex(h, 6, 8)}-${hex(h, 8, 10)}-${hex(h, 10, 16)}`
+  const h = hash('sha1', hashed(joinParts(parts)), 'hex')
+  return `${h.slice(0, 8)}-${h.slice(8, 12)}-5${h.slice(13, 16)}-${variant(h, 16)}${h.slice(17, 20)}-${h.slice(20, 32)}`
 }
+
+/** The digit that says which kind of UUID it is (RFC 9562 §4.1), from the one that was at its place. */
+const variant = (h: string, at: number): string => '89ab'[Number.parseInt(h[at]!, 16) & 3]!
 
 /** Length-prefixed join: ['a','b:c'] and ['a:b','c'] differ, whatever the parts hold. */
 export function joinParts(parts: readonly string[]): string {
@@ -121,9 +116,7 @@ const hashed = (text: string): string | Uint8Array => (text.isWellFormed() ? tex
 
 /** Base64url, 43 characters. */
 export const sha256 = (data: string | Uint8Array): string =>
-  createHash('sha256')
-    .update(typeof data === 'string' ? hashed(data) : data)
-    .digest('base64url')
+  hash('sha256', typeof data === 'string' ? hashed(data) : data, 'base64url')
 
 /**
  * The idempotency token that travels with everything sent: a function of the admission, the step and its iteration
