@@ -58,6 +58,12 @@ export function deadlineSignal(clock: Clock, ms: number): { signal: AbortSignal;
   return { signal: abort.signal, clear: () => timer.cancel() }
 }
 
+/**
+ * Why work was told to end, for signals that only say "no more". AbortController makes an error with a stack of its own at each abort
+ * that gives no reason, and that costs more than the commit of the step it ends.
+ */
+export const ABORTED = new DOMException('This operation was aborted', 'AbortError')
+
 let lastMs = Number.NaN
 let lastText = ''
 /** RFC 3339 in UTC. The moment asked for last is remembered: a record has three times, most often one moment. */

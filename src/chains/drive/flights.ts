@@ -1,3 +1,4 @@
+import { ABORTED } from '../../core/clock.ts'
 import type { Turn } from '../decide/turn.ts'
 import { isAloft } from '../model/due.ts'
 import type { Loaded } from '../model/loaded.ts'
@@ -46,11 +47,11 @@ export class Flights {
     return this.#flying.size
   }
   stop(key?: string): void {
-    if (key !== undefined) this.#flying.get(key)?.stop.abort()
-    else for (const f of this.#flying.values()) f.stop.abort()
+    if (key !== undefined) this.#flying.get(key)?.stop.abort(ABORTED)
+    else for (const f of this.#flying.values()) f.stop.abort(ABORTED)
   }
   lose(): void {
-    this.#lost.abort()
+    this.#lost.abort(ABORTED)
   }
 
   /** This node lacks what the step needs; it is looked at again after a while. */
