@@ -9,6 +9,7 @@ import {
   line,
   pullFor,
   quiet,
+  ran,
   scope,
   start,
   step,
@@ -27,13 +28,8 @@ const counting = () => {
 }
 const made = (definitions: readonly JsonObject[]) => world(definitions, { p: { provider: counting() }, q: {} })
 
-async function run(w: World, definitions: readonly JsonObject[], payload: JsonObject = { k: 1 }): Promise<JsonObject> {
-  const chains = await w.node()
-  chains.setDefinitions(definitions)
-  const id = await start(w, chains, w.memory.state, 'line', actionOf(payload))
-  await quiet(w)
-  return (await chains.get(scope, id)) as JsonObject
-}
+const run = (w: World, definitions: readonly JsonObject[], payload: JsonObject = { k: 1 }) =>
+  ran(w, 'line', payload, definitions)
 const children = async (w: World) => (await (await w.node()).list(scope, { name: 'inner', limit: 10 })).chains
 
 describe('cache_ttl_seconds of a sub_chain step', () => {

@@ -296,6 +296,21 @@ describe('compensation of parents and children', () => {
     steps: [step('i1', 'p', undo('i1')), step('i2', 'p', undo('i2')), ...more],
   })
 
+  /** An execution with a child that waits, which is cancelled; undoing one takes so long. */
+  async function cancelled(undoMs: number, ...steps: JsonObject[]) {
+    const env = testEnv()
+    const w = await world(
+      [line(step('a', 'p', undo('a')), ...steps), inner({ name: 'nap', wait: { seconds: 50 } })],
+      { p: {}, undo: { script: [slow(env, undoMs)] } },
+      { env },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    await chains.cancel(scope, id, 'ann')
+    return { w, env, chains, id }
+  }
+
   it('a child that fails undoes its own first, then its parent what came before', async () => {
     const w = await world(
       [line(step('a', 'p', undo('a')), { name: 'sub', sub_chain: 'inner' }), inner(step('bad', 'bad'))],
@@ -315,19 +330,7 @@ describe('compensation of parents and children', () => {
   })
 
   it('a cancel of the parent reaches the child, and what the child did is undone before what came before it', async () => {
-    const env = testEnv()
-    const w = await world(
-      [
-        line(step('a', 'p', undo('a')), { name: 'sub', sub_chain: 'inner' }),
-        inner({ name: 'nap', wait: { seconds: 50 } }),
-      ],
-      { p: {}, undo: { script: [slow(env, 1000)] } },
-      { env },
-    )
-    const chains = await w.node()
-    const id = await start(w, chains, w.memory.state, 'line')
-    await quiet(w)
-    await chains.cancel(scope, id, 'ann')
+    const { w, env, chains, id } = await cancelled(1000, { name: 'sub', sub_chain: 'inner' })
     await env.clock.advance(1500)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', ending: 'cancelled' })
     expect(undone(w)).toEqual(['i2', 'i1'])
@@ -340,30 +343,11 @@ describe('compensation of parents and children', () => {
   })
 
   it('a group whose time runs out while it waits for a child to end does not keep anybody busy', async () => {
-    const env = testEnv()
-    const w = await world(
-      [
-        line(
-          step('a', 'p', undo('a')),
-          both(
-            'g',
-            [
-              { name: 'sub', sub_chain: 'inner' },
-              { name: 'nap', wait: { seconds: 50 } },
-            ],
-            {},
-            { timeout_seconds: 5 },
-          ),
-        ),
-        inner({ name: 'nap', wait: { seconds: 50 } }),
-      ],
-      { p: {}, undo: { script: [slow(env, 9000)] } },
-      { env },
-    )
-    const chains = await w.node()
-    const id = await start(w, chains, w.memory.state, 'line')
-    await quiet(w)
-    await chains.cancel(scope, id, 'ann')
+    const members = [
+      { name: 'sub', sub_chain: 'inner' },
+      { name: 'nap', wait: { seconds: 50 } },
+    ]
+    const { w, env, chains, id } = await cancelled(9000, both('g', members, {}, { timeout_seconds: 5 }))
     await env.clock.advance(40_000)
     expect(undone(w)).toEqual(['i2', 'i1', 'a'])
     expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })

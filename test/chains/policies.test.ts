@@ -10,20 +10,13 @@ import {
   line,
   payloads,
   quiet,
+  ran,
   scope,
   start,
   step,
   stepsOf,
-  type World,
   world,
 } from './set-up.ts'
-
-async function run(w: World, chain = 'line', payload: JsonObject = {}, of = w.memory.state) {
-  const chains = await w.node()
-  const id = await start(w, chains, of, chain, actionOf(payload))
-  await quiet(w)
-  return (await chains.get(scope, id)) as JsonObject
-}
 
 describe('on_failure', () => {
   const bad = (more: JsonObject) =>
@@ -37,7 +30,7 @@ describe('on_failure', () => {
   it('abort, which is the default, fails the execution and leaves a dead letter', async () => {
     for (const more of [{}, { on_failure: 'abort' }]) {
       const w = await bad(more)
-      const view = await run(w)
+      const view = await ran(w)
       expect(view).toMatchObject({ status: 'failed', last_step: 'one', error: { code: 'http_400' } })
       expect(names(view)).toEqual([])
       expect(await letters(w)).toHaveLength(1)
@@ -47,7 +40,7 @@ describe('on_failure', () => {
   it('continue, and allow_failure, go on without a letter; the end says so', async () => {
     for (const more of [{ on_failure: 'continue' }, { allow_failure: true }]) {
       const w = await bad(more)
-      const view = await run(w)
+      const view = await ran(w)
       expect(view).toMatchObject({ status: 'partially_completed', failed_steps: ['one'], steps_taken: 3 })
       expect(names(view)).toEqual(['two', 'three'])
       expect(await letters(w)).toEqual([])
@@ -56,13 +49,13 @@ describe('on_failure', () => {
 
   it('dead_letter goes on and leaves one', async () => {
     const w = await bad({ on_failure: 'dead_letter' })
-    expect(await run(w)).toMatchObject({ status: 'partially_completed' })
+    expect(await ran(w)).toMatchObject({ status: 'partially_completed' })
     expect(await letters(w)).toMatchObject([{ code: 'http_400', origin: { step: 'one' } }])
   })
 
   it('goto goes there; that was a choice, so the end is a completed one', async () => {
     const w = await bad({ on_failure: 'goto:three' })
-    const view = await run(w)
+    const view = await ran(w)
     expect(view).toMatchObject({ status: 'completed' })
     expect(names(view)).toEqual(['three'])
   })
@@ -79,7 +72,7 @@ describe('on_failure', () => {
       ],
       { p: {}, bad: { script: [badRequest(), badRequest(), OK] } },
     )
-    const view = await run(w)
+    const view = await ran(w)
     expect(view).toMatchObject({ status: 'completed' })
     expect((view['steps'] as readonly JsonObject[]).filter((s) => s['name'] === 'g')).toHaveLength(3)
     expect(new Set(w.providers['p']!.sent.map((s) => s.token)).size).toBe(w.providers['p']!.sent.length)
@@ -99,7 +92,7 @@ describe('on_failure', () => {
       ],
       { p: {}, flaky: { script: [badRequest(), OK] } },
     )
-    expect(await run(w)).toMatchObject({ status: 'completed' })
+    expect(await ran(w)).toMatchObject({ status: 'completed' })
   })
 })
 
@@ -115,13 +108,13 @@ describe('cache_ttl_seconds', () => {
       p: { provider: counting() },
       q: {},
     })
-    expect(await run(w, 'line', { a: 1 })).toMatchObject({ status: 'completed' })
-    const hit = await run(w, 'line', { a: 1 })
+    expect(await ran(w, 'line', { a: 1 })).toMatchObject({ status: 'completed' })
+    const hit = await ran(w, 'line', { a: 1 })
     expect(stepsOf(hit)['look']).toMatchObject({ cached: true, output: { body: { n: 1 } } })
     expect(stepsOf(hit)['look']).not.toHaveProperty('attempts')
-    expect(stepsOf(await run(w, 'line', { a: 2 }))['look']).not.toHaveProperty('cached')
+    expect(stepsOf(await ran(w, 'line', { a: 2 }))['look']).not.toHaveProperty('cached')
     await w.env.clock.advance(60_001)
-    expect(stepsOf(await run(w, 'line', { a: 1 }))['look']).toMatchObject({ output: { body: { n: 3 } } })
+    expect(stepsOf(await ran(w, 'line', { a: 1 }))['look']).toMatchObject({ output: { body: { n: 3 } } })
     expect(payloads(w.providers['q'])).toEqual([{ n: 1 }, { n: 1 }, { n: 2 }, { n: 3 }])
   })
 
@@ -133,10 +126,10 @@ describe('cache_ttl_seconds', () => {
       ],
       { p: { provider: counting() } },
     )
-    await run(w, 'line', { k: 1, x: 1 })
-    await run(w, 'line', { k: 1, x: 2 })
+    await ran(w, 'line', { k: 1, x: 1 })
+    await ran(w, 'line', { k: 1, x: 2 })
     expect(w.providers['p']!.sent).toHaveLength(1)
-    await run(w, 'other', { k: 1 })
+    await ran(w, 'other', { k: 1 })
     expect(w.providers['p']!.sent).toHaveLength(2)
     const elsewhere: Scope = ['iot', 'branch']
     const chains = await w.node()
@@ -183,11 +176,11 @@ describe('cache_ttl_seconds', () => {
       ],
       { p: { provider: counting() } },
     )
-    await run(w)
+    await ran(w)
     expect(w.providers['p']!.sent).toHaveLength(3)
-    await run(w)
+    await ran(w)
     expect(w.providers['p']!.sent).toHaveLength(3)
-    const view = await run(w, 'list', { list: [1, 2, 1, 1, 2] })
+    const view = await ran(w, 'list', { list: [1, 2, 1, 1, 2] })
     expect(view).toMatchObject({ status: 'completed' })
     expect(w.providers['p']!.sent).toHaveLength(5)
   })
@@ -195,9 +188,9 @@ describe('cache_ttl_seconds', () => {
   it('a failure is not kept, nor is what a definition said before it was edited', async () => {
     const p = scriptedProvider('p', [badRequest(), OK])
     const w = await world([line(cachedStep())], { p: { provider: p }, q: {} })
-    expect(await run(w)).toMatchObject({ status: 'failed' })
-    expect(await run(w)).toMatchObject({ status: 'completed' })
-    expect(await run(w)).toMatchObject({ status: 'completed' })
+    expect(await ran(w)).toMatchObject({ status: 'failed' })
+    expect(await ran(w)).toMatchObject({ status: 'completed' })
+    expect(await ran(w)).toMatchObject({ status: 'completed' })
     expect(p.sent).toHaveLength(2)
     const chains = await w.node()
     chains.setDefinitions([line({ ...cachedStep(), provider: 'q' })])
@@ -213,9 +206,9 @@ describe('cache_ttl_seconds', () => {
       undo: {},
       bad: { script: [badRequest()] },
     })
-    expect(await run(w)).toMatchObject({ status: 'compensated' })
+    expect(await ran(w)).toMatchObject({ status: 'compensated' })
     expect(w.providers['undo']!.sent).toHaveLength(1)
-    expect(await run(w)).toMatchObject({ status: 'failed' })
+    expect(await ran(w)).toMatchObject({ status: 'failed' })
     expect(w.providers['undo']!.sent).toHaveLength(1)
   })
 
@@ -228,12 +221,12 @@ describe('cache_ttl_seconds', () => {
       ],
       { p: {} },
     )
-    await run(w, 'line', { k: 1 })
-    const view = await run(w, 'line', { k: 1 })
+    await ran(w, 'line', { k: 1 })
+    const view = await ran(w, 'line', { k: 1 })
     expect(view).toMatchObject({ status: 'completed' })
     expect(w.providers['p']!.sent).toHaveLength(2)
     expect((await (await w.node()).list(scope, { name: 'inner', limit: 10 })).chains).toHaveLength(1)
-    await run(w, 'line', { k: 2 })
+    await ran(w, 'line', { k: 2 })
     expect(w.providers['p']!.sent).toHaveLength(4)
   })
 })
@@ -247,7 +240,7 @@ describe('10 MB of inputs and results', () => {
       p: { script: [{ status: 200, body: big(6) }] },
       undo: {},
     })
-    const view = await run(w)
+    const view = await ran(w)
     expect(view).toMatchObject({ status: 'compensated', error: { code: 'too_much_data' }, last_step: 'two' })
     expect(view['data_bytes']).toBeLessThan(10 * 1024 * 1024)
     expect(payloads(w.providers['undo'])).toEqual([{ n: 200 }])
@@ -263,7 +256,7 @@ describe('10 MB of inputs and results', () => {
         q: {},
       },
     )
-    const view = await run(w)
+    const view = await ran(w)
     expect(view).toMatchObject({ status: 'partially_completed' })
     expect(stepsOf(view)['two']).toMatchObject({ output: { error: { code: 'too_much_data' } } })
     expect(stepsOf(view)['two']).not.toHaveProperty('input')
@@ -278,7 +271,7 @@ describe('10 MB of inputs and results', () => {
         p: { script: [{ status: 200, body: big(3) }] },
       },
     )
-    const view = await run(w)
+    const view = await ran(w)
     expect(view).toMatchObject({ status: 'failed', error: { code: 'branch_failed' } })
     // Three of 3 MB are inside; the fourth was sent, and is not kept.
     expect(w.providers['p']!.sent).toHaveLength(4)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
-import type { JsonObject } from '../../src/core/json.ts'
+import type { Json, JsonObject } from '../../src/core/json.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
 import { held, OK } from '../fakes/provider.ts'
 import { line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
@@ -28,6 +28,19 @@ function between(w: World, text: string): { readonly store: StateStore; act: (()
   }
   return given
 }
+/** An execution of `line`, cancelled by another node between a node's decision to write `text` and its commit. */
+async function cancelledBetween(definitions: readonly Json[], text: string) {
+  const w = await world(definitions, { p: {}, q: {} })
+  const race = between(w, text)
+  const chains = await w.node(race.store)
+  const other = await w.node()
+  let id = ''
+  race.act = () => other.cancel(scope, id, 'ann')
+  id = await start(w, chains, w.memory.state, 'line')
+  await settled(w)
+  expect(race.act).toBeUndefined()
+  return { w, chains, id }
+}
 const settled = async (w: World) => {
   for (let i = 0; i < 4; i++) await w.env.clock.advance(100)
 }
@@ -39,15 +52,7 @@ const nothingLeft = async (w: World) => {
 
 describe('a cancel', () => {
   it('that comes as a step ends: what it gave is kept, and nothing follows', async () => {
-    const w = await world([line(step('a'), step('b'))], { p: {} })
-    const race = between(w, '"done":["a"]')
-    const chains = await w.node(race.store)
-    const other = await w.node()
-    let id = ''
-    race.act = () => other.cancel(scope, id, 'ann')
-    id = await start(w, chains, w.memory.state, 'line')
-    await settled(w)
-    expect(race.act).toBeUndefined()
+    const { w, chains, id } = await cancelledBetween([line(step('a'), step('b'))], '"done":["a"]')
     const view = await chains.get(scope, id)
     expect(view).toMatchObject({ status: 'cancelled', steps_taken: 1 })
     expect(stepsOf(view)).toMatchObject({ a: { status: 'completed' }, b: { status: 'skipped' } })
@@ -56,14 +61,7 @@ describe('a cancel', () => {
   })
 
   it('that comes as the last step ends is too late, and answered as that or not at all acted on', async () => {
-    const w = await world([line(step('a'))], { p: {} })
-    const race = between(w, '"completed"')
-    const chains = await w.node(race.store)
-    const other = await w.node()
-    let id = ''
-    race.act = () => other.cancel(scope, id, 'ann')
-    id = await start(w, chains, w.memory.state, 'line')
-    await settled(w)
+    const { w, chains, id } = await cancelledBetween([line(step('a'))], '"completed"')
     expect(await status(chains, id)).toBe('completed')
     await nothingLeft(w)
   })
@@ -112,15 +110,7 @@ describe('a cancel', () => {
   ]
 
   it("as the child ends: the child's end stands, the parent's step is not taken, nothing is left of it", async () => {
-    const w = await world(nested(), { p: {}, q: {} })
-    const race = between(w, '"completed"')
-    const chains = await w.node(race.store)
-    const other = await w.node()
-    let id = ''
-    race.act = () => other.cancel(scope, id, 'ann')
-    id = await start(w, chains, w.memory.state, 'line')
-    await settled(w)
-    expect(race.act).toBeUndefined()
+    const { w, chains, id } = await cancelledBetween(nested(), '"completed"')
     const child = stepsOf(await chains.get(scope, id))['sub']!['child_chain_id'] as string
     expect(await status(chains, id)).toBe('cancelled')
     expect(['completed', 'cancelled']).toContain(await status(chains, child))

@@ -273,6 +273,19 @@ export async function quiet(w: Pick<World, 'env' | 'watch'>): Promise<void> {
     await w.env.clock.settle()
   }
 }
+/** One execution as it stands when all has run that can without time passing. */
+export async function ran(
+  w: World,
+  chain = 'line',
+  payload: JsonObject = {},
+  definitions?: readonly Json[],
+): Promise<JsonObject> {
+  const chains = await w.node()
+  if (definitions) chains.setDefinitions(definitions)
+  const id = await start(w, chains, w.memory.state, chain, actionOf(payload))
+  await quiet(w)
+  return (await chains.get(scope, id))!
+}
 /** Payloads of what was sent, in order. */
 export const payloads = (p: ScriptedProvider | undefined) =>
   (p?.sent ?? []).map((s) => (s.request as { readonly payload: JsonObject }).payload)

@@ -1,15 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Scope } from '../../src/core/action.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { DisableDetails } from '../../src/core/outcome.ts'
-import type { Control } from '../../src/core/state.ts'
-import { openRules, type Rules } from '../../src/rules/rules.ts'
-import { type TestEnv, testEnv } from '../fakes/env.ts'
-import { action, context, hotRules, NOON } from './build.ts'
-import { memoryControl } from './control.ts'
+import type { Rules } from '../../src/rules/rules.ts'
+import { action, NOON } from './build.ts'
+import { rulesWorld } from './rules-world.ts'
 
 const HERE: Scope = ['iot', 'hq']
 const THERE: Scope = ['iot', 'branch']
@@ -23,11 +20,7 @@ const DETAILS: DisableDetails = {
   run_id: 'r',
 }
 
-let dir: string
-let env: TestEnv
-let control: Control
-let scopeControl: Control
-const opened: Rules[] = []
+const w = rulesWorld()
 
 /** Ten rules, so that they are looked up; the one that counts is `a`. */
 const OTHERS = Array.from(
@@ -36,26 +29,10 @@ const OTHERS = Array.from(
 ).join('')
 const write = (more = '', type = 'reroute, target_provider: event-bus', others = OTHERS) =>
   writeFileSync(
-    join(dir, 'a.yaml'),
+    join(w.dir, 'a.yaml'),
     `rules:\n  - { name: a, priority: -1, action: { type: ${type} }${more} }\n${others}`,
   )
 
-async function open(): Promise<Rules> {
-  const { timezone, envNames, redact } = context
-  const rules = await openRules({
-    directory: dir,
-    names: () => context.names,
-    env,
-    control,
-    scopeControl,
-    hotRules: () => hotRules,
-    dispatchedBy: () => ({ types: new Set(), lockBy: undefined }),
-    processEnv: {},
-    defaults: { timezone, envNames, redact },
-  })
-  opened.push(rules)
-  return rules
-}
 const planIn = (rules: Rules, [namespace, tenant]: Scope) =>
   rules.current().evaluate({ action: action({}, { namespace, tenant }), now: NOON })
 /** `on`: it decides; `off`: as if it were not there; `closed`: it decides, and lets nobody in. */
@@ -69,23 +46,11 @@ const trip = (rules: Rules, scope: Scope, more: Partial<Parameters<Rules['trip']
   rules.trip({ rule: 'a', scope, since: since(rules, scope), details: DETAILS, records: [], ...more })
 const ann = { by: 'ann', why: 'noisy' }
 
-beforeEach(() => {
-  dir = join(mkdtempSync(join(tmpdir(), 'signalbox-scopes-')), 'rules')
-  mkdirSync(dir)
-  env = testEnv()
-  control = memoryControl()
-  scopeControl = memoryControl()
-})
-afterEach(() => {
-  for (const r of opened.splice(0)) r.stop()
-  rmSync(join(dir, '..'), { recursive: true, force: true })
-})
-
 describe('a rule that the gateway switched off in a scope', () => {
   it('lets nobody in there, on every node, and is as before elsewhere', async () => {
     write()
-    const rules = await open()
-    const other = await open()
+    const rules = await w.open()
+    const other = await w.open()
     const { version } = rules.current()
     expect(await trip(rules, HERE)).toEqual({ is: 'stored' })
     for (const node of [rules, other]) {
@@ -104,7 +69,7 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('by the same plan, linear, looked up or traced', async () => {
     write('', 'copy, target_provider: event-bus')
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     const plan = planIn(rules, HERE)
     expect(plan.limits).toMatchObject([{ rule: 'a', count: 0, disabled: DETAILS, mode: 'disable' }])
@@ -118,15 +83,15 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('PITFALLS 5: stays so through reloads and restarts, whatever its file says meanwhile', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     for (const more of [', enabled: false', '', ', description: new', ', enabled: false', '']) {
       write(more)
       await rules.reload()
       expect(state(rules, HERE)).toBe(more.includes('false') ? 'off' : 'closed')
     }
-    expect(state(await open(), HERE)).toBe('closed')
-    writeFileSync(join(dir, 'a.yaml'), 'rules: []\n')
+    expect(state(await w.open(), HERE)).toBe('closed')
+    writeFileSync(join(w.dir, 'a.yaml'), 'rules: []\n')
     await rules.reload()
     write()
     await rules.reload()
@@ -135,7 +100,7 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('is switched on by hand, there or everywhere, and counts anew', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     await trip(rules, THERE)
     const view = await rules.setEnabled('a', true, { by: 'ann', scope: HERE })
@@ -155,7 +120,7 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('is not switched off by a run of before a hand switched it on', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     await rules.setEnabled('a', true, { by: 'ann', scope: HERE })
     expect(await trip(rules, HERE, { since: '' })).toEqual({ is: 'again' })
@@ -165,10 +130,10 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('however many meet the limit at once, one writes', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     let writes = 0
-    const put = scopeControl.put.bind(scopeControl)
-    scopeControl.put = (...a) => {
+    const put = w.scopeControl.put.bind(w.scopeControl)
+    w.scopeControl.put = (...a) => {
       writes++
       return put(...a)
     }
@@ -181,22 +146,22 @@ describe('a rule that the gateway switched off in a scope', () => {
 
   it('a store that is down, or does not answer, is told; the next run is one too many again', async () => {
     write()
-    const rules = await open()
-    const put = scopeControl.put.bind(scopeControl)
+    const rules = await w.open()
+    const put = w.scopeControl.put.bind(w.scopeControl)
     for (const error of [new StateUnavailable('down'), new StateUnknown('no reply')]) {
-      scopeControl.put = () => Promise.reject(error)
+      w.scopeControl.put = () => Promise.reject(error)
       await expect(trip(rules, HERE)).rejects.toBe(error)
       expect(state(rules, HERE)).toBe('on')
     }
-    scopeControl.put = async () => false
+    w.scopeControl.put = async () => false
     await expect(trip(rules, HERE)).rejects.toThrow(StateUnavailable)
-    scopeControl.put = put
+    w.scopeControl.put = put
     expect(await trip(rules, HERE)).toEqual({ is: 'stored' })
   })
 
   it('one that turns away is never off', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     write('', 'deny')
     await rules.reload()
@@ -211,13 +176,13 @@ describe('a rule that the gateway switched off in a scope', () => {
 describe('a hand, in one scope', () => {
   it('switches a rule off: as if it were not there, and nowhere else', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     expect(await rules.setEnabled('a', false, { ...ann, scope: HERE })).toMatchObject({
       enabled: false,
       disabled_by: 'ann',
       disable_details: { why: 'noisy', at: '2026-01-05T12:00:00.000Z' },
     })
-    expect([state(rules, HERE), state(rules, THERE), state(await open(), HERE)]).toEqual(['off', 'on', 'off'])
+    expect([state(rules, HERE), state(rules, THERE), state(await w.open(), HERE)]).toEqual(['off', 'on', 'off'])
     // One for everywhere leaves it.
     await rules.setEnabled('a', false, ann)
     await rules.setEnabled('a', true, ann)
@@ -228,7 +193,7 @@ describe('a hand, in one scope', () => {
 
   it('switches a rule on that is off everywhere, until it is switched off everywhere again', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await rules.setEnabled('a', false, ann)
     await rules.setEnabled('a', true, { by: 'ann', scope: HERE })
     expect([state(rules, HERE), state(rules, THERE)]).toEqual(['on', 'off'])
@@ -245,7 +210,7 @@ describe('a hand, in one scope', () => {
 
   it('on where it is on anyway is no word of its own: it goes off with the rest', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await rules.setEnabled('a', true, { by: 'ann', scope: HERE })
     expect(rules.get('a')).not.toHaveProperty('scopes')
     write(', enabled: false')
@@ -255,7 +220,7 @@ describe('a hand, in one scope', () => {
 
   it('takes the place of what the gateway said, and wins until the file says otherwise', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     await trip(rules, HERE)
     await rules.setEnabled('a', false, { ...ann, scope: HERE })
     expect(rules.get('a', HERE)).toMatchObject({ disabled_by: 'ann' })
@@ -269,16 +234,16 @@ describe('a hand, in one scope', () => {
 
   it('what is stored and cannot be read has no effect, and is told', async () => {
     write()
-    await scopeControl.put('x', '{"rule":')
-    await scopeControl.put('y', '{"rule":"a","namespace":"iot"}')
-    const rules = await open()
+    await w.scopeControl.put('x', '{"rule":')
+    await w.scopeControl.put('y', '{"rule":"a","namespace":"iot"}')
+    const rules = await w.open()
     expect(state(rules, HERE)).toBe('on')
-    expect(env.logged.filter((l) => l.level === 'warn')).toHaveLength(2)
+    expect(w.env.logged.filter((l) => l.level === 'warn')).toHaveLength(2)
   })
 
   it('the list names a hundred scopes and says how many more there are', async () => {
     write()
-    const rules = await open()
+    const rules = await w.open()
     for (let i = 0; i < 103; i++) await trip(rules, ['iot', `t${i}`])
     const view = rules.get('a')!
     expect([view.scopes?.length, view.scopes_more]).toEqual([100, 3])
