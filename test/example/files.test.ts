@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,16 +19,6 @@ const readme = read('README.md')
 describe('the scripts', () => {
   test('there are five', () =>
     expect(run).toEqual(['send-telemetry.sh', 'setup-api.sh', 'setup.sh', 'show-report.sh', 'teardown.sh']))
-  test.each(shell)('%s is bash', (file) => {
-    execFileSync('bash', ['-n', join(example, 'scripts', file)])
-  })
-  test.each(run)('%s can be run, and the README says when', (file) => {
-    expect(statSync(join(example, 'scripts', file)).mode & 0o111).toBe(0o111)
-    expect(readme).toContain(`scripts/${file}`)
-  })
-  test('no answer of the gateway is thrown away by curl -f', () => {
-    for (const file of shell) expect(read(`scripts/${file}`), file).not.toMatch(/curl\b[^\n]* (-\w*f\w*|--fail)\b/)
-  })
   test.each([['--burst'], ['--burst', 'many'], ['--burst', '0'], ['--only', 'nothing'], ['--onyl', 'energy']])(
     'send-telemetry.sh %s %s says how it is used',
     (...args) => {

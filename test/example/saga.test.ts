@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { COMPLETED } from '../../scripts/example/order-saga/orders.ts'
@@ -79,16 +79,6 @@ describe('the scripts', () => {
   const run = shell.filter((f) => f !== 'prelude.sh')
   test('there are five, and what they share', () =>
     expect(run).toEqual(['cancel.sh', 'confirm.sh', 'place-order.sh', 'show.sh', 'tell.sh']))
-  test.each(shell)('%s is bash', (file) => {
-    execFileSync('bash', ['-n', join(EXAMPLE, 'scripts', file)])
-  })
-  test.each(run)('%s can be run, and the README says when', (file) => {
-    expect(statSync(join(EXAMPLE, 'scripts', file)).mode & 0o111).toBe(0o111)
-    expect(readme).toContain(`scripts/${file}`)
-  })
-  test('no answer of the gateway is thrown away by curl -f', () => {
-    for (const file of shell) expect(read(`scripts/${file}`), file).not.toMatch(/curl\b[^\n]* (-\w*f\w*|--fail)\b/)
-  })
   test.each([
     ['place-order.sh'],
     ['confirm.sh'],

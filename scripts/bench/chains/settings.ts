@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Scope } from '../../../src/core/action.ts'
 import type { Json, JsonObject } from '../../../src/core/json.ts'
+import { gatewayFile } from '../gateway-file.ts'
 
 export const SCOPE: Scope = ['bench', 'chains']
 export const STEPS = 3
@@ -59,26 +60,7 @@ export const waitingForSignal = waiting('waiting-for-signal', {
 export function writeGateway(folder: string, slowUrl?: string): string {
   mkdirSync(join(folder, 'rules'), { recursive: true })
   const slow = slowUrl === undefined ? '' : `[[providers]]\nname = "slow"\ntype = "webhook"\nurl = "${slowUrl}"\n`
-  const file = join(folder, 'gateway.toml')
-  writeFileSync(
-    file,
-    `[server]
-port = 0
-
-[state]
-path = "data/signalbox.db"
-synchronous = "full"
-
-[rules]
-directory = "rules"
-
-[[providers]]
-name = "console"
-type = "log"
-
-${slow}`,
-  )
-  return file
+  return gatewayFile(folder, 'full', `[[providers]]\nname = "console"\ntype = "log"\n\n${slow}`)
 }
 
 /** The rule that starts a chain. */

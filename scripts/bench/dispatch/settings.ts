@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { gatewayFile } from '../gateway-file.ts'
 
 /** The example's 14 rules, with a limit nobody reaches so that each request is delivered. */
 export function writeGateway(
@@ -17,20 +18,10 @@ export function writeGateway(
   const others = ['event-bus', 'metrics-queue']
     .map((name) => `[[providers]]\nname = "${name}"\ntype = "log"\n`)
     .join('\n')
-  const file = join(dir, 'gateway.toml')
-  writeFileSync(
-    file,
-    `[server]
-port = 0
-
-[state]
-path = "data/signalbox.db"
-synchronous = "${opts.synchronous}"
-
-[rules]
-directory = "rules"
-
-[[providers]]
+  return gatewayFile(
+    dir,
+    opts.synchronous,
+    `[[providers]]
 name = "alert-fanout"
 ${opts.target}
 
@@ -43,7 +34,6 @@ provider = "metrics-queue"
 action_type = "send_message"
 `,
   )
-  return file
 }
 
 /** Meets dedup and throttle, then the reroute rule: delivered each time, as its id is its own. */
