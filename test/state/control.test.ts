@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { GLOBAL } from '../../src/core/action.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
-import { openControl } from '../../src/state/sqlite/control.ts'
+import { openControl } from '../../src/state/control.ts'
 import { testEnv } from '../fakes/env.ts'
 import { memoryState, type Trouble, troubled } from '../fakes/store.ts'
 
@@ -100,5 +100,76 @@ describe('a control document whose write was not answered', () => {
     closing.abort()
     await env.clock.advance(10_000)
     expect([left(), env.clock.pending]).toEqual([1, 0])
+  })
+})
+
+describe('a topic that other processes write too', () => {
+  async function two() {
+    const env = testEnv()
+    const { state } = await memoryState(env)
+    const closing = new AbortController()
+    const rings: (() => void)[] = []
+    let troubles: readonly Trouble[] = []
+    const store = troubled(state, env.clock, () => {
+      const [first = 'none', ...rest] = troubles
+      troubles = rest
+      return first
+    })
+    const open = (of: typeof state) =>
+      openControl(of, 't', {
+        ...env,
+        closed: closing.signal,
+        shared: { hint: (_, ring) => void rings.push(ring) },
+      })
+    const [ours, theirs] = [await open(store), await open(state)]
+    const meets = (...them: readonly Trouble[]): void => {
+      troubles = them
+    }
+    const told: (string | undefined)[] = []
+    ours.subscribe((_, doc) => told.push(doc?.value))
+    return { env, ours, theirs, told, closing, rings, meets }
+  }
+
+  it('has their changes within a second, each told once', async () => {
+    const { env, ours, theirs, told } = await two()
+    await theirs.put('a', '1')
+    await theirs.put('b', '1')
+    expect(ours.all()).toEqual([])
+    await env.clock.advance(1000)
+    expect(told).toEqual(['1', '1'])
+    await theirs.delete('a')
+    await env.clock.advance(1000)
+    expect([ours.get('a'), told]).toEqual([undefined, ['1', '1', undefined]])
+    await ours.put('b', '2')
+    await env.clock.advance(1000)
+    expect([theirs.get('b')?.value, told.at(-1), told.length]).toEqual(['2', '2', 4])
+  })
+
+  it('has them at once where somebody rings, also while it looks', async () => {
+    const { env, ours, theirs, rings } = await two()
+    await theirs.put('a', '1')
+    rings[0]!()
+    rings[0]!()
+    await env.clock.advance(0)
+    expect(ours.get('a')?.value).toBe('1')
+  })
+
+  it('keeps what it knows while the store does not answer, and follows when it does', async () => {
+    const { env, ours, theirs, meets } = await two()
+    await theirs.put('a', '1')
+    await env.clock.advance(1000)
+    await theirs.put('a', '2')
+    meets('unavailable', 'lost')
+    await env.clock.advance(1600)
+    expect(ours.get('a')?.value).toBe('1')
+    await env.clock.advance(1000)
+    expect(ours.get('a')?.value).toBe('2')
+  })
+
+  it('ends with the store', async () => {
+    const { env, closing } = await two()
+    closing.abort()
+    await env.clock.advance(0)
+    expect(env.clock.pending).toBe(0)
   })
 })

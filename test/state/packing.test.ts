@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import type { Op, OpResult } from '../../src/core/state.ts'
+import type { Answer } from '../../src/state/batching.ts'
 import { answersPacker, answersUnpacker } from '../../src/state/sqlite/answers.ts'
 import { writesPacker, writesUnpacker } from '../../src/state/sqlite/codec.ts'
-import type { Answer, Write } from '../../src/state/sqlite/engine.ts'
+import type { Write } from '../../src/state/sqlite/engine.ts'
 
 type OpOf<K extends Op['op']> = Extract<Op, { op: K }>
 /** Every field an op can have; one that is added and not written here does not compile. */

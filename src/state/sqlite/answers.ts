@@ -1,5 +1,5 @@
 import type { Committed, OpResult } from '../../core/state.ts'
-import type { Answer } from './engine.ts'
+import type { Answer } from '../batching.ts'
 import { type Packed, Packer, Unpacker } from './packing.ts'
 import { DONE } from './tx.ts'
 

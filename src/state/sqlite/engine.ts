@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditRow } from '../../core/audit.ts'
 import type { Claimed, Committed, Op, OpResult, Refused } from '../../core/state.ts'
+import type { Answer } from '../batching.ts'
 import { AuditWriter } from './audit-writer.ts'
 import { Cells } from './cells.ts'
 import { type ClaimCall, Claims } from './claims.ts'
@@ -22,9 +23,6 @@ export type Write =
   | readonly ['append', rows: readonly AuditRow[]]
   | readonly ['purge', scope: string, below: string, limit: number]
   | readonly ['sweep', limit: number]
-
-/** [0, value] done · [1, why] nothing was done · [2, why] it may be done. */
-export type Answer = readonly [0, unknown] | readonly [1, string] | readonly [2, string]
 
 /**
  * Applies batches of calls to the one writing connection, synchronously.

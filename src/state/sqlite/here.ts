@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import { batching, type Carrier, nextTurn } from './channel.ts'
-import { type Answer, Engine, type Write } from './engine.ts'
+import { type Answer, batching, type Carrier, nextTurn } from '../batching.ts'
+import { Engine, type Write } from './engine.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { type Channels, type Opened, storeOver } from './store.ts'
 

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
+import type { Answer } from '../batching.ts'
 import { AuditReads, type ScanCall, seekScopes } from './audit-reads.ts'
-import type { Answer } from './engine.ts'
 import { entryOf, rowOf } from './entries.ts'
 import { say } from './failure.ts'
 import { itemOf, SELECT_ITEMS } from './items.ts'

@@ -1,8 +1,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
-import type { Carrier } from './channel.ts'
-import type { Answer } from './engine.ts'
+import type { Answer, Carrier } from '../batching.ts'
 import { say } from './failure.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
 

@@ -1,7 +1,9 @@
-import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import type { Answer } from './engine.ts'
+import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 
-/** Calls to the writer or the reader. Rejects with StateUnavailable or StateUnknown, nothing else. */
+/** [0, value] done · [1, why] nothing was done · [2, why] it may be done. */
+export type Answer = readonly [0, unknown] | readonly [1, string] | readonly [2, string]
+
+/** Calls to a store that takes them in batches. Rejects with StateUnavailable or StateUnknown, nothing else. */
 export interface Channel<C> {
   call(call: C): Promise<unknown>
   /** Waits for what is under way; later calls are refused. */

@@ -1,44 +1,92 @@
-import { GLOBAL } from '../../core/action.ts'
-import type { Clock } from '../../core/clock.ts'
-import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import type { Control, ControlDoc, ControlWrite, Op, StateStore } from '../../core/state.ts'
+import { GLOBAL } from '../core/action.ts'
+import { ABORTED, type Clock } from '../core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../core/errors.ts'
+import type { Control, ControlDoc, ControlWrite, Op, StateStore } from '../core/state.ts'
 
-/** What is in doubt is read again so often: every node has a change within a second. */
+/** What is in doubt is read again so often. */
 const AGAIN_MS = 1000
+/** What other nodes may have written is looked for so often: every node has a change within a second. */
+const FOLLOW_MS = 750
+const PAGE = 1000
 
 export interface ControlTools {
   readonly clock: Clock
   readonly newId: () => string
   /** The store is closed: nothing more is read. */
   readonly closed: AbortSignal
+  /**
+   * Of a store that other processes write too: their changes are looked for every so often, and whenever `hint` rings, which may be
+   * late, twice or never. Left out, every change passes through here.
+   */
+  readonly shared?: { hint(topic: string, ring: () => void): void }
 }
 
-/**
- * The documents of a topic, held in memory. One process holds the store, so every change passes through here and none has to be
- * asked for, but where a write's answer was lost.
- */
+/** The documents of a topic, held in memory; over any store. */
 export async function openControl(
   state: Pick<StateStore, 'get' | 'list' | 'commit'>,
   topic: string,
-  { clock, newId, closed }: ControlTools,
+  { clock, newId, closed, shared }: ControlTools,
 ): Promise<Control> {
   const kind = `control:${topic}`
   const docs = new Map<string, ControlDoc>()
   const listeners = new Set<(id: string, doc: ControlDoc | undefined) => void>()
   /** Ids whose last write may have been done or not. */
   const doubtful = new Set<string>()
-  /** Ends of writes so far. */
+  /** Ends of writes so far; and of which document each was the last, as far as a read under way may be older. */
   let ends = 0
+  const endOf = new Map<string, number>()
   let asking = false
 
-  for (let after: string | undefined, more = true; more; ) {
-    const page: Awaited<ReturnType<StateStore['list']>> = await state.list(kind, GLOBAL, {
-      limit: 1000,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const e of page.entries) docs.set(e.key.id, { id: e.key.id, value: e.value, version: e.version })
-    after = page.next
-    more = after !== undefined
+  for (const doc of (await readAll()).values()) docs.set(doc.id, doc)
+  if (shared) follow()
+
+  async function readAll(): Promise<ReadonlyMap<string, ControlDoc>> {
+    const found = new Map<string, ControlDoc>()
+    for (let after: string | undefined, more = true; more; more = after !== undefined) {
+      const page = await state.list(kind, GLOBAL, { limit: PAGE, ...(after !== undefined && { after }) })
+      for (const e of page.entries) found.set(e.key.id, { id: e.key.id, value: e.value, version: e.version })
+      after = page.next
+    }
+    return found
+  }
+  /** Looks at all documents again and again: one look at a time, and one more where somebody rang meanwhile. */
+  function follow(): void {
+    let rung = false
+    let wake = (): void => {}
+    const ring = (): void => {
+      rung = true
+      wake()
+    }
+    closed.addEventListener('abort', ring, { once: true })
+    shared!.hint(topic, ring)
+    const looks = async (): Promise<void> => {
+      while (!closed.aborted) {
+        const waiting = new AbortController()
+        wake = () => waiting.abort(ABORTED)
+        if (!rung) await clock.sleep(FOLLOW_MS, waiting.signal)
+        rung = false
+        if (!closed.aborted) await look()
+      }
+    }
+    void looks()
+  }
+  async function look(): Promise<void> {
+    const before = ends
+    endOf.clear()
+    let found: ReadonlyMap<string, ControlDoc>
+    try {
+      found = await readAll()
+    } catch (e) {
+      // What is known stands until the store answers again; that it does not is told by its own trouble.
+      if (e instanceof StateUnavailable || e instanceof StateUnknown) return
+      throw e
+    }
+    for (const id of new Set([...found.keys(), ...docs.keys()])) {
+      // What was read may be older than what a write of ours has ended with meanwhile.
+      if ((endOf.get(id) ?? 0) > before) continue
+      doubtful.delete(id)
+      changed(id, found.get(id))
+    }
   }
 
   function changed(id: string, doc: ControlDoc | undefined): void {
@@ -85,11 +133,11 @@ export async function openControl(
     try {
       const records = [w.record ?? []].flat().map((row): Op => ({ op: 'record', row }))
       const done = await state.commit(GLOBAL, [op, ...(w.also ?? []), ...records])
-      ends++
+      endOf.set(id, ++ends)
       if (done.ok) changed(id, doc)
       return done.ok
     } catch (e) {
-      ends++
+      endOf.set(id, ++ends)
       if (e instanceof StateUnknown) {
         doubtful.add(id)
         if (!(await settled())) void keepAsking()
