@@ -51,6 +51,15 @@ export function systemClock(): Clock {
   }
 }
 
+/**
+ * The machine's time at the start and what has passed since: it follows no change of the machine's time. For whoever measures the
+ * difference to another clock.
+ */
+export function monotonicClock(): Clock {
+  const origin = Date.now() - performance.now()
+  return { ...systemClock(), now: () => Math.floor(origin + performance.now()) }
+}
+
 /** An AbortSignal that fires after `ms` on the given clock; `clear` frees the timer. */
 export function deadlineSignal(clock: Clock, ms: number): { signal: AbortSignal; clear(): void } {
   const abort = new AbortController()

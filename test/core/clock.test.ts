@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { deadlineSignal, isoTime, systemClock } from '../../src/core/clock.ts'
+import { deadlineSignal, isoTime, monotonicClock, systemClock } from '../../src/core/clock.ts'
 import { fakeClock } from '../fakes/clock.ts'
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
@@ -47,6 +47,18 @@ describe('the time', () => {
     const before = clock.now()
     go(5)
     expect(clock.now()).toBe(before + 5)
+  })
+
+  it('a monotonic clock follows no change of the machine, neither back nor forward', () => {
+    const { at, go } = machine()
+    const clock = monotonicClock()
+    expect(clock.now()).toBe(1_700_000_000_000)
+    at.wall += 8 * 3_600_000
+    go(10.5)
+    expect(clock.now()).toBe(1_700_000_000_010)
+    at.wall -= 9 * 3_600_000
+    go(10)
+    expect(clock.now()).toBe(1_700_000_000_020)
   })
 
   it('never goes back on this machine', () => {
