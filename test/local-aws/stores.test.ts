@@ -10,6 +10,7 @@ import {
   PutItemCommand,
   QueryCommand,
   TransactGetItemsCommand,
+  TransactionCanceledException,
   TransactWriteItemsCommand,
   UpdateItemCommand,
   UpdateTimeToLiveCommand,
@@ -25,6 +26,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { openDynalite } from '../../scripts/local-aws/dynamodb/backend.ts'
+import { openTimeToLive } from '../../scripts/local-aws/dynamodb/time-to-live.ts'
 import { client, useLocalAws } from './setup.ts'
 
 useLocalAws()
@@ -168,13 +171,46 @@ describe('DynamoDB', () => {
         name: 'IdempotentParameterMismatchException',
       })
       const Get = (pk: string) => ({ Get: { TableName, Key: key(pk) } })
-      const work = Array.from({ length: 20 }, async (_, i) => {
-        if (i % 2) return db.send(new TransactWriteItemsCommand({ TransactItems: ['x', 'y'].map(add('1')) }))
-        const { Responses } = await db.send(new TransactGetItemsCommand({ TransactItems: [Get('x'), Get('y')] }))
+      const unlessInHand = async <T>(ask: () => Promise<T>): Promise<T> => {
+        for (;;) {
+          try {
+            return await ask()
+          } catch (error) {
+            const reasons = error instanceof TransactionCanceledException ? error.CancellationReasons : []
+            if (!reasons?.some(({ Code }) => Code === 'TransactionConflict')) throw error
+          }
+        }
+      }
+      const work = Array.from({ length: 8 }, async (_, i) => {
+        if (i % 2)
+          return unlessInHand(() => db.send(new TransactWriteItemsCommand({ TransactItems: ['x', 'y'].map(add('1')) })))
+        const { Responses } = await unlessInHand(() =>
+          db.send(new TransactGetItemsCommand({ TransactItems: [Get('x'), Get('y')] })),
+        )
         return expect(Responses?.[0]?.Item?.n).toEqual(Responses?.[1]?.Item?.n)
       })
       await Promise.all(work)
-      expect([await read('x'), await read('y')]).toEqual(['11', '11'])
+      expect([await read('x'), await read('y')]).toEqual(['5', '5'])
+    })
+
+    it('tell whoever comes for an item that another has in hand, and do nothing for him', async () => {
+      const Put = (pk: string) => ({ Put: { TableName, Item: item(pk, 1) } })
+      const many = ['m0', 'm1', 'm2', 'm3', 'm4', 'm5'].map(Put)
+      // Sent together: whichever is first has the items in hand while the others come.
+      const ends = await Promise.allSettled(
+        Array.from({ length: 6 }, (_, i) =>
+          db.send(new TransactWriteItemsCommand({ TransactItems: [Put(`other ${i}`), ...many] })),
+        ),
+      )
+      const refused = ends.filter((e) => e.status === 'rejected').map((e) => e.reason as TransactionCanceledException)
+      expect(refused.length).toBeGreaterThan(0)
+      expect(refused.length).toBeLessThan(6)
+      for (const { name, CancellationReasons } of refused) {
+        expect(name).toBe('TransactionCanceledException')
+        expect(CancellationReasons?.map(({ Code }) => Code)).toEqual(['None', ...many.map(() => 'TransactionConflict')])
+      }
+      const written = await Promise.all(Array.from({ length: 6 }, (_, i) => read(`other ${i}`)))
+      expect(written.map((n) => n !== undefined)).toEqual(ends.map((e) => e.status === 'fulfilled'))
     })
 
     it('a single write shows the item its condition met', async () => {
@@ -190,14 +226,54 @@ describe('DynamoDB', () => {
   })
 
   it('remembers a time to live, and says what it does not have', async () => {
-    const TimeToLiveSpecification = { Enabled: true, AttributeName: 'expires' }
-    await db.send(new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }))
-    const { TimeToLiveDescription } = await db.send(new DescribeTimeToLiveCommand({ TableName }))
-    expect(TimeToLiveDescription).toEqual({ TimeToLiveStatus: 'ENABLED', AttributeName: 'expires' })
+    const set = (Enabled: boolean) =>
+      db.send(
+        new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification: { Enabled, AttributeName: 'expires' } }),
+      )
+    const described = async () => (await db.send(new DescribeTimeToLiveCommand({ TableName }))).TimeToLiveDescription
+    expect(await described()).toEqual({ TimeToLiveStatus: 'DISABLED' })
+    await set(true)
+    expect(await described()).toEqual({ TimeToLiveStatus: 'ENABLED', AttributeName: 'expires' })
+    await expect(set(true)).rejects.toMatchObject({ name: 'ValidationException' })
+    await expect(db.send(new DescribeTimeToLiveCommand({ TableName: 'nothing' }))).rejects.toMatchObject({
+      name: 'ResourceNotFoundException',
+    })
     await expect(db.send(new ListBackupsCommand({}))).rejects.toMatchObject({ name: 'UnknownOperationException' })
     await db.send(new DeleteTableCommand({ TableName }))
     await expect(db.send(new GetItemCommand({ TableName, Key }))).rejects.toMatchObject({
       name: 'ResourceNotFoundException',
     })
+  })
+
+  it('deletes what has expired some time later; until then it is read', async () => {
+    const ask = openDynalite()
+    const call = async (name: string, input: object) => {
+      const { status, body } = await ask(name, JSON.stringify({ TableName: 'passing', ...input }))
+      expect(status, body).toBe(200)
+      return JSON.parse(body) as { Item?: object; Table?: { TableStatus: string } }
+    }
+    await call('CreateTable', {
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: [{ AttributeName: 'pk', AttributeType: 'S' }],
+      KeySchema: [{ AttributeName: 'pk', KeyType: 'HASH' }],
+    })
+    while ((await call('DescribeTable', {})).Table?.TableStatus !== 'ACTIVE');
+    const now = Date.UTC(2026, 0, 1)
+    const [past, ahead, ancient] = [now / 1000 - 1, now / 1000 + 1, now / 1000 - 6 * 365 * 86_400]
+    const items = { past: { N: `${past}` }, ahead: { N: `${ahead}` }, ancient: { N: `${ancient}` }, text: { S: '1' } }
+    for (const [pk, expires] of Object.entries(items)) await call('PutItem', { Item: { pk: { S: pk }, expires } })
+    const left = async () => {
+      const found = await Promise.all(Object.keys(items).map((pk) => call('GetItem', { Key: { pk: { S: pk } } })))
+      return Object.keys(items).filter((_, i) => found[i]?.Item)
+    }
+    const timeToLive = openTimeToLive(ask)
+    expect(await timeToLive.sweep(now)).toBe(0)
+    const TimeToLiveSpecification = { Enabled: true, AttributeName: 'expires' }
+    await timeToLive.update(JSON.stringify({ TableName: 'passing', TimeToLiveSpecification }))
+    expect(await left()).toEqual(['past', 'ahead', 'ancient', 'text'])
+    expect(await timeToLive.sweep(now)).toBe(1)
+    expect(await left()).toEqual(['ahead', 'ancient', 'text'])
+    expect(await timeToLive.sweep(now + 2000)).toBe(1)
+    expect(await left()).toEqual(['ancient', 'text'])
   })
 })

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type Answer, AwsError, asAwsError, header, json, jsonError, parseBody, type Service } from '../wire.ts'
 import { openDynalite, type Reply } from './backend.ts'
 import { openGate } from './gate.ts'
+import { openTimeToLive } from './time-to-live.ts'
 import { openTransactions } from './transactions.ts'
 
 const CONTENT_TYPE = 'application/x-amz-json-1.0'
@@ -16,16 +17,17 @@ const NATIVE = new Set([
 ])
 const SHOWS_ITEM = 'ReturnValuesOnConditionCheckFailure'
 
-interface TtlInput {
-  TableName?: string
-  TimeToLiveSpecification?: { Enabled: boolean; AttributeName: string }
-}
+/** Single writes: each is refused while a transaction has its item in hand. */
+const WRITES = new Set(['PutItem', 'UpdateItem', 'DeleteItem'])
+/** AWS takes hours or days; nobody may count on either. */
+const SWEEP_EVERY_MS = 1000
 
 export const openDynamoDb = (): Service => {
   const ask = openDynalite()
   const gate = openGate()
-  const transactions = openTransactions(ask)
-  const timeToLive = new Map<string, { Enabled: boolean; AttributeName: string }>()
+  const transactions = openTransactions(ask, gate)
+  const timeToLive = openTimeToLive((name, body) => gate.together(() => ask(name, body)))
+  setInterval(() => void timeToLive.sweep(Date.now()).catch(console.error), SWEEP_EVERY_MS).unref()
 
   const native = async (name: string, body: string): Promise<Reply> => {
     const reply = await ask(name, body)
@@ -36,26 +38,16 @@ export const openDynamoDb = (): Service => {
     return item ? { ...reply, body: JSON.stringify({ ...JSON.parse(reply.body), Item: item }) } : reply
   }
 
-  // Kept and shown, not acted on: on AWS too an expired item may stay for days.
   const operations: Record<string, (body: string) => Promise<unknown>> = {
-    TransactWriteItems: (body) => gate.alone(() => transactions.write(body)),
-    TransactGetItems: (body) => gate.alone(() => transactions.get(body)),
-    UpdateTimeToLive: async (body) => {
-      const { TableName = '', TimeToLiveSpecification: wanted } = parseBody<TtlInput>(body)
-      if (!wanted) throw new AwsError(`${PREFIX}ValidationException`, 'TimeToLiveSpecification is required')
-      timeToLive.set(TableName, wanted)
-      return { TimeToLiveSpecification: wanted }
-    },
-    DescribeTimeToLive: async (body) => {
-      const { TableName = '' } = parseBody<TtlInput>(body)
-      const set = timeToLive.get(TableName)
-      const status = set?.Enabled ? 'ENABLED' : 'DISABLED'
-      return { TimeToLiveDescription: { TimeToLiveStatus: status, ...(set && { AttributeName: set.AttributeName }) } }
-    },
+    TransactWriteItems: transactions.write,
+    TransactGetItems: transactions.get,
+    UpdateTimeToLive: timeToLive.update,
+    DescribeTimeToLive: timeToLive.describe,
   }
 
   const answer = async (name: string, body: string): Promise<Answer> => {
     const headers = { 'content-type': CONTENT_TYPE, 'x-amzn-requestid': randomUUID() }
+    if (WRITES.has(name)) await transactions.refuseConflict(parseBody(body))
     if (NATIVE.has(name)) return { headers, ...(await gate.together(() => native(name, body))) }
     const run = operations[name]
     if (run) return json(await run(body), 200, headers)

@@ -1,10 +1,12 @@
 /**
- * TransactWriteItems and TransactGetItems over single operations. Runs alone (see gate.ts): each write is tried under its
- * own condition, and when one refuses, those before it are taken back. Nobody sees what lies between.
+ * TransactWriteItems and TransactGetItems over single operations. Each runs alone (see gate.ts): each write is tried under its
+ * own condition, and when one refuses, those before it are taken back. Nobody sees what lies between. Whoever comes for an
+ * item that a transaction under way has in hand is told of the conflict, as on AWS, and does not wait.
  */
 import { z } from 'zod'
 import { AwsError, parseBody } from '../wire.ts'
 import type { Ask } from './backend.ts'
+import type { Gate } from './gate.ts'
 
 const item = z.record(z.string(), z.unknown())
 type Item = z.infer<typeof item>
@@ -42,14 +44,27 @@ export interface Transactions {
   get(body: string): Promise<object>
   /** The item a failed condition met, where the caller wants to see it. */
   current(of: Operation): Promise<Item | undefined>
+  /** For a single write: throws when a transaction under way has its item in hand. */
+  refuseConflict(of: Operation): Promise<void>
 }
 
 const PREFIX = 'com.amazonaws.dynamodb.v20120810#'
 const invalid = (message: string): AwsError => new AwsError(`${PREFIX}ValidationException`, message)
 const TOKEN_MS = 600_000
+const CONFLICT: Reason = {
+  Code: 'TransactionConflict',
+  Message: 'Transaction is ongoing for the item',
+}
+const cancelled = (reasons: readonly Reason[]): AwsError => {
+  const codes = reasons.map(({ Code }) => Code).join(', ')
+  const message = `Transaction cancelled, please refer cancellation reasons for specific reasons [${codes}]`
+  return new AwsError(`${PREFIX}TransactionCanceledException`, message, 400, { CancellationReasons: reasons })
+}
 
-export const openTransactions = (ask: Ask): Transactions => {
-  const tokens = new Map<string, { request: string; until: number }>()
+export const openTransactions = (ask: Ask, gate: Gate): Transactions => {
+  const tokens = new Map<string, { request: string; until: number; done: boolean }>()
+  /** Names of the items transactions under way have in hand. */
+  const inHand = new Set<string>()
 
   const run = async (name: string, input: object): Promise<Record<string, unknown>> => {
     const { status, body } = await ask(name, JSON.stringify(input))
@@ -86,18 +101,37 @@ export const openTransactions = (ask: Ask): Transactions => {
     }
   }
 
-  const writeAll = async (items: Partial<Record<Kind, Operation>>[]): Promise<void> => {
-    const plan: { kind: Kind; given: Operation; key: Item }[] = []
+  const nameOf = (TableName: string, key: Item) => JSON.stringify([TableName, Object.entries(key).sort()])
+
+  /** Has the items in hand while it works, or says which of them another has. */
+  const holding = async <T>(names: readonly string[], work: () => Promise<T>): Promise<T> => {
+    if (names.some((name) => inHand.has(name)))
+      throw cancelled(names.map((name) => (inHand.has(name) ? CONFLICT : { Code: 'None' })))
+    for (const name of names) inHand.add(name)
+    try {
+      return await gate.alone(work)
+    } finally {
+      for (const name of names) inHand.delete(name)
+    }
+  }
+
+  type Planned = { kind: Kind; given: Operation; key: Item; name: string }
+  const planOf = async (items: Partial<Record<Kind, Operation>>[]): Promise<Planned[]> => {
+    const plan: Planned[] = []
     const touched = new Set<string>()
     for (const each of items) {
       const [[kind, given] = [], more] = Object.entries(each) as [Kind, Operation][]
       if (!kind || !given || more) throw invalid('TransactItems can only contain one of Check, Put, Update or Delete')
       const key = await keyOf(given)
-      const name = JSON.stringify([given.TableName, Object.entries(key).sort()])
+      const name = nameOf(given.TableName, key)
       if (touched.has(name)) throw invalid('Transaction request cannot include multiple operations on one item')
       touched.add(name)
-      plan.push({ kind, given, key })
+      plan.push({ kind, given, key, name })
     }
+    return plan
+  }
+
+  const writeAll = async (plan: readonly Planned[]): Promise<void> => {
     const undo: (() => Promise<unknown>)[] = []
     const takeBack = async () => {
       for (const step of undo.reverse()) await step()
@@ -116,9 +150,7 @@ export const openTransactions = (ask: Ask): Transactions => {
     }
     if (reasons.every(({ Code }) => Code === 'None')) return
     await takeBack()
-    const codes = reasons.map(({ Code }) => Code).join(', ')
-    const message = `Transaction cancelled, please refer cancellation reasons for specific reasons [${codes}]`
-    throw new AwsError(`${PREFIX}TransactionCanceledException`, message, 400, { CancellationReasons: reasons })
+    throw cancelled(reasons)
   }
 
   const parse = <T>(shape: z.ZodType<T>, body: string): T => {
@@ -127,30 +159,55 @@ export const openTransactions = (ask: Ask): Transactions => {
     throw invalid(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
   }
 
+  /** A token's request is done once; only one that was done is remembered. */
+  const once = async (token: string, request: string, work: () => Promise<void>): Promise<void> => {
+    const known = tokens.get(token)
+    if (known && known.until > Date.now()) {
+      if (known.request !== request)
+        throw new AwsError(`${PREFIX}IdempotentParameterMismatchException`, 'The token was used with other parameters')
+      if (known.done) return
+      throw new AwsError(`${PREFIX}TransactionInProgressException`, 'The transaction with the token is in progress')
+    }
+    for (const [old, { until }] of tokens) if (until <= Date.now()) tokens.delete(old)
+    const mine = { request, until: Date.now() + TOKEN_MS, done: false }
+    tokens.set(token, mine)
+    try {
+      await work()
+      mine.done = true
+    } finally {
+      if (!mine.done) tokens.delete(token)
+    }
+  }
+
   return {
     write: async (body) => {
       const { TransactItems, ClientRequestToken: token } = parse(writes, body)
-      const request = JSON.stringify(TransactItems)
-      const known = token === undefined ? undefined : tokens.get(token)
-      if (known && known.until > Date.now()) {
-        if (known.request === request) return {}
-        throw new AwsError(`${PREFIX}IdempotentParameterMismatchException`, 'The token was used with other parameters')
-      }
-      await writeAll(TransactItems)
-      if (token !== undefined) {
-        for (const [old, { until }] of tokens) if (until <= Date.now()) tokens.delete(old)
-        tokens.set(token, { request, until: Date.now() + TOKEN_MS })
-      }
+      const plan = await planOf(TransactItems)
+      const run = () =>
+        holding(
+          plan.map(({ name }) => name),
+          () => writeAll(plan),
+        )
+      if (token === undefined) await run()
+      else await once(token, JSON.stringify(TransactItems), run)
       return {}
     },
     get: async (body) => {
-      const Responses: object[] = []
-      for (const { Get } of parse(reads, body).TransactItems) {
-        const { Item } = await run('GetItem', Get)
-        Responses.push(Item === undefined ? {} : { Item })
-      }
-      return { Responses }
+      const gets = parse(reads, body).TransactItems.map(({ Get }) => Get)
+      const names = gets.map(({ TableName, Key = {} }) => nameOf(TableName, Key))
+      return holding(names, async () => {
+        const Responses: object[] = []
+        for (const Get of gets) {
+          const { Item } = await run('GetItem', Get)
+          Responses.push(Item === undefined ? {} : { Item })
+        }
+        return { Responses }
+      })
     },
     current: async (of) => read(of.TableName, await keyOf(of)),
+    refuseConflict: async (of) => {
+      if (inHand.size === 0 || !inHand.has(nameOf(of.TableName, await keyOf(of)))) return
+      throw new AwsError(`${PREFIX}TransactionConflictException`, CONFLICT.Message ?? '')
+    },
   }
 }
