@@ -124,8 +124,11 @@ export async function openControl(
   async function keepAsking(): Promise<void> {
     if (asking) return
     asking = true
-    do await clock.sleep(AGAIN_MS, closed)
-    while (!(closed.aborted || (await settled())))
+    // Nothing lies between the last look at what is in doubt and the end of asking, so that no doubt is left to nobody.
+    while (doubtful.size > 0 && !closed.aborted) {
+      await clock.sleep(AGAIN_MS, closed)
+      if (!closed.aborted) await settled()
+    }
     asking = false
   }
   async function write(id: string, op: Op, doc: ControlDoc | undefined, w: ControlWrite): Promise<boolean> {
