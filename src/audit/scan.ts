@@ -25,6 +25,7 @@ export function auditStore(rows: AuditRows): AuditStore {
     },
     purge: (scope, before, limit) => rows.purge(scope, uuidv7Floor(before), limit),
     scopes: (after, limit) => rows.scopes(after, limit),
+    follow: (follow) => rows.follow(follow),
     close: () => rows.close(),
   }
 }

@@ -107,6 +107,8 @@ export interface AuditStore {
   purge(scope: Scope, before: number, limit: number): Promise<number>
   /** Scopes that have records, for the retention reaper; paged by the last scope. */
   scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
+  /** As `AuditRows.follow`. */
+  follow(follow: AuditFollow): Promise<AuditFollowed>
   close(): Promise<void>
 }
 
@@ -121,7 +123,35 @@ export interface AuditRows {
   /** Deletes up to `limit` rows of the scope with ids below the given one, oldest first; answers how many. */
   purge(scope: Scope, below: string, limit: number): Promise<number>
   scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
+  /**
+   * Rows of every scope in the order they became visible, after a position. Once a position has been given out, no row ever becomes
+   * visible before it: whoever goes on from `next` sees each row once, whatever commits overlap. Where rows get their numbers before
+   * they are visible (a sequence of PostgreSQL), what an open transaction may still put before them is held back until it has ended.
+   * Each row is visible within a second of its commit. One round trip; nothing is kept open between two calls.
+   */
+  follow(follow: AuditFollow): Promise<AuditFollowed>
   close(): Promise<void>
+}
+export interface AuditFollow {
+  /** A position of this trail, as text that says nothing to anybody else; undefined: no rows, only where the trail ends now. */
+  readonly after: string | undefined
+  /** Rows, and characters of JSON, after which the page ends; it has at least one row if there is any. */
+  readonly limit: number
+  readonly maxChars: number
+  /** Whose purged rows are told; undefined: those of all. It filters no rows. */
+  readonly scope?: Scope
+}
+export interface AuditFollowed {
+  readonly rows: readonly { readonly position: string; readonly json: string }[]
+  /** The last row's position; without rows `after`, or the end of the trail where that is undefined or unknown. */
+  readonly next: string
+  /** The page ended before the trail did: there is more already. */
+  readonly more: boolean
+  /**
+   * What was to follow `after` and is not there. `unknown`: no position of this trail, which then is followed from its end. `purged`:
+   * rows after `after` were deleted, the last of them at `upTo`; what is left of them is in `rows`.
+   */
+  readonly missed?: { readonly why: 'unknown' } | { readonly why: 'purged'; readonly upTo: string }
 }
 /** One page of a scope, newest first: ids in [from, below). */
 export interface AuditScan {

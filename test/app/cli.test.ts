@@ -100,8 +100,8 @@ test('serve refuses a configuration with errors before anything is opened', asyn
 
 test('migrate says what it did', async () => {
   const file = join(folder, 'data', 'signalbox.db')
-  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema 1` })
-  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema 1, nothing to do` })
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema 2` })
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema 2, nothing to do` })
   expect(await here('migrate', '--set', 'state.backend=redis')).toMatchObject({ code: 1 })
 })
 

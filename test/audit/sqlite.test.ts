@@ -102,7 +102,7 @@ describe('the three indexes', () => {
     }
     expect(plan({ actionId: 'x', outcome: 'y' })).toContain('audit_action (scope=? AND action_id=?')
     expect(plan({ chainId: 'x' })).toContain('audit_chain (chain_id=? AND scope=?')
-    expect(plan({ outcome: 'y' })).toContain('PRIMARY KEY (scope=? AND id>? AND id<?)')
+    expect(plan({ outcome: 'y' })).toContain('sqlite_autoindex_audit_1 (scope=? AND id>? AND id<?)')
     for (const match of [{ actionId: 'x' }, { chainId: 'x' }, { rule: 'r', provider: 'p' }])
       expect(plan(match)).not.toMatch(/TEMP B-TREE|SCAN audit/)
   })

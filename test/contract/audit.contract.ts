@@ -5,6 +5,7 @@ import { type AuditFilter, type AuditRecord, type AuditStore, auditRow } from '.
 import { isoTime } from '../../src/core/clock.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
+import { followContract } from './audit-follow.ts'
 
 /** `written` waits until what was recorded can be queried, where audit and state are apart. */
 export type OpenAudit = (
@@ -181,5 +182,11 @@ export function auditContract(name: string, open: OpenAudit): void {
       expect(seen).toContain(JSON.stringify(['audit', '%']))
       expect(seen).toContain(JSON.stringify(['audit', 'tenant 1']))
     })
+    followContract(
+      () => opened,
+      () => scope,
+      record,
+      write,
+    )
   })
 }

@@ -17,6 +17,18 @@ const put = (id: string, more: Partial<Extract<Op, { op: 'put' }>> = {}): Op => 
   version: id,
   ...more,
 })
+/** What a record has beside what these tests give it. */
+const auditColumns = {
+  actionId: 'a',
+  chainId: undefined,
+  kind: 'dispatch',
+  outcome: 'executed',
+  provider: undefined,
+  requestedProvider: undefined,
+  actionType: 't',
+  rule: undefined,
+  caller: undefined,
+}
 const CHILD = new URL('./crash-child.ts', import.meta.url).pathname
 
 describe('the file', () => {
@@ -106,9 +118,70 @@ describe('the file', () => {
     const db = new DatabaseSync(path)
     db.exec('PRAGMA user_version = 99')
     db.close()
-    const newer = `${path} was written by a newer version (schema 99, this one knows 1)`
+    const newer = `${path} was written by a newer version (schema 99, this one knows 2)`
     await expect(openSqlite({ path, ...testEnv() })).rejects.toThrow(newer)
     await expect(openSqlite({ path, inThread: true, ...testEnv() })).rejects.toThrow(newer)
+  })
+  it('a file of schema 1 is taken over: every record, found by action and chain, followed in the order of time, and nothing twice', async () => {
+    const env = testEnv()
+    const path = file('schema-1.db')
+    await (await openSqlite({ path, inThread: true, ...env })).state.close()
+    const ids = Array.from({ length: 5 }, () => env.newId())
+    const db = new DatabaseSync(path)
+    db.exec(`DROP TABLE audit; DROP TABLE audit_purged; DELETE FROM meta;
+      CREATE TABLE audit (
+        scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB, json TEXT NOT NULL,
+        PRIMARY KEY (scope, id)) WITHOUT ROWID;
+      CREATE INDEX audit_action ON audit (scope, action_id);
+      CREATE INDEX audit_chain ON audit (chain_id) WHERE chain_id IS NOT NULL; PRAGMA user_version = 1`)
+    const insert = db.prepare('INSERT INTO audit VALUES (?, ?, ?, ?, ?)')
+    for (const [i, id] of ids.entries())
+      insert.run(i % 2 ? '1:a1:b' : '1:z1:b', id, 'action', i === 1 ? 'chain' : null, JSON.stringify({ id }))
+    db.close()
+    for (const inThread of [true, false]) {
+      const { state, audit } = await openSqlite({ path, inThread, ...env })
+      const found = async (match: { actionId?: string; chainId?: string }) =>
+        (await audit.scan({ scope, match, limit: 9, looks: 9 })).rows.map((r) => r.id)
+      expect(await found({ actionId: 'action' })).toEqual([ids[3], ids[1]])
+      expect(await found({ chainId: 'chain' })).toEqual([ids[1]])
+      const { next } = await audit.follow({ after: undefined, limit: 9, maxChars: 9 })
+      const start = `${next.split('-')[0]}-0`
+      const { rows } = await audit.follow({ after: start, limit: 9, maxChars: 1e6 })
+      expect(rows.map((r) => (JSON.parse(r.json) as { id: string }).id)).toEqual(ids)
+      await state.close()
+    }
+    const now = new DatabaseSync(path, { readOnly: true })
+    expect(now.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 })
+    expect(now.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'audit%' ORDER BY name").all()).toEqual(
+      ['audit', 'audit_action', 'audit_chain', 'audit_purged'].map((name) => ({ name })),
+    )
+    now.close()
+  })
+  it('positions of another file are unknown to this one, and no number is given twice, whatever was purged before a restart', async () => {
+    const env = testEnv()
+    const record = (): Op => ({
+      op: 'record',
+      row: { ...auditColumns, scope, id: env.newId(), json: '{}' },
+    })
+    const follow = (opened: Awaited<ReturnType<typeof openSqlite>>, after?: string) =>
+      opened.audit.follow({ after, limit: 9, maxChars: 1e6 })
+    const path = file('trail.db')
+    const one = await openSqlite({ path, inThread: true, ...env })
+    await one.state.commit(scope, [record(), record()])
+    const seen = (await follow(one)).next
+    await one.audit.purge(scope, 'z', 9)
+    await one.state.close()
+    const two = await openSqlite({ path, inThread: true, ...env })
+    await two.state.commit(scope, [record()])
+    const page = await follow(two, seen)
+    expect([page.rows.length, page.missed]).toEqual([1, undefined])
+    expect(page.next).not.toBe(seen)
+    await two.state.close()
+    await env.clock.advance(1)
+    const other = await openSqlite({ path: file('other.db'), inThread: true, ...env })
+    await other.state.commit(scope, [record(), record(), record()])
+    expect(await follow(other, seen)).toMatchObject({ rows: [], missed: { why: 'unknown' } })
+    await other.state.close()
   })
   it('is opened as HOUSE says: WAL, FULL unless NORMAL is asked for, incremental vacuum', async () => {
     const path = file('pragmas.db')

@@ -13,12 +13,16 @@ export class AuditWriter {
   readonly #undo: Undo
   readonly #rows: KeptRow[] = []
   readonly #insert: StatementSync
+  readonly #remember: StatementSync
   readonly #purge: StatementSync
   constructor(db: DatabaseSync, undo: Undo) {
     this.#undo = undo
     this.#insert = db.prepare(`INSERT OR IGNORE INTO audit (scope, id, action_id, chain_id, json) VALUES (?,?,?,?,?)`)
-    this.#purge = db.prepare(`DELETE FROM audit WHERE scope = ?1 AND id IN
-      (SELECT id FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`)
+    this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq)
+      SELECT ?1, max(seq) FROM (SELECT seq FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3) HAVING max(seq) IS NOT NULL
+      ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`)
+    this.#purge = db.prepare(`DELETE FROM audit WHERE seq IN
+      (SELECT seq FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`)
   }
   add(row: KeptRow): void {
     this.#rows.push(row)
@@ -32,8 +36,10 @@ export class AuditWriter {
   forget(): void {
     this.#rows.length = 0
   }
-  /** Deletes up to `limit` rows of the scope with smaller ids, oldest first. */
+  /** Deletes up to `limit` rows of the scope with smaller ids, oldest first; the last number among them stays known to those who follow. */
   purge(scope: string, below: string, limit: number): number {
+    this.flush()
+    this.#remember.run(toSql(scope), below, limit)
     return Number(this.#purge.run(toSql(scope), below, limit).changes)
   }
 }

@@ -12,6 +12,7 @@ import { Numbers } from './numbers.ts'
 import { ops } from './ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from './shapes.ts'
 import { checkpoint, giveBackPages, sweep } from './tidy.ts'
+import { beginTrail } from './trail.ts'
 import type { OpAnswer, Tx } from './tx.ts'
 import { Undo } from './undo.ts'
 
@@ -52,6 +53,7 @@ export class Engine {
     this.#rollback = db.prepare('ROLLBACK')
     this.#numbers = new Numbers(db)
     voidClaims(db, now)
+    beginTrail(db, now)
     const undo = this.#undo
     this.#claims = new Claims(db)
     const entries = new Entries(db, undo)

@@ -8,6 +8,7 @@ import { itemOf, SELECT_ITEMS } from './items.ts'
 import { BUFFER } from './ops/buffers.ts'
 import { bufferShape, counterShape, windowShape } from './shapes.ts'
 import { fromSql, toSql } from './text.ts'
+import { type FollowCall, Trail } from './trail.ts'
 import { prune } from './window.ts'
 
 export interface ListCall {
@@ -26,15 +27,18 @@ export type Read =
   | readonly ['depths']
   | readonly ['auditPage', ScanCall]
   | readonly ['auditScopes', after: string | undefined, limit: number]
+  | readonly ['auditFollow', FollowCall]
 
 /** Everything that is read and not decided on: each call is one short statement or page, and leaves no iterator open. */
 export class Reads {
   readonly #db: DatabaseSync
   readonly #audit: AuditReads
+  readonly #trail: Trail
   readonly #statements = new Map<string, StatementSync>()
   constructor(db: DatabaseSync) {
     this.#db = db
     this.#audit = new AuditReads((sql) => this.#sql(sql))
+    this.#trail = new Trail((sql) => this.#sql(sql))
   }
   #sql(sql: string): StatementSync {
     let s = this.#statements.get(sql)
@@ -61,6 +65,8 @@ export class Reads {
         return this.#audit.page(call[1])
       case 'auditScopes':
         return this.#audit.scopes(call[1], call[2])
+      case 'auditFollow':
+        return this.#trail.follow(call[1])
     }
   }
 

@@ -1,4 +1,4 @@
-import type { AuditRows, AuditScanned } from '../../core/audit.ts'
+import type { AuditFollowed, AuditRows, AuditScanned } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Control, Op, StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
@@ -82,6 +82,7 @@ export function storeOver({ writer, reader, clock, newId, prepare }: Channels): 
       return gone
     },
     scopes: (after, limit) => read(['auditScopes', after && scopeText(after), limit]),
+    follow: ({ scope, ...rest }) => read<AuditFollowed>(['auditFollow', { ...rest, scope: scope && scopeText(scope) }]),
     close,
   }
   return { state, audit }
