@@ -71,6 +71,8 @@ export interface AssembleInput {
   readonly env: Env
   readonly state: StateStore
   readonly audit: AuditStore
+  /** Carries records over to the audit, if that is kept in another place than the state; answers how many. */
+  readonly carryAudit: (owner: string) => Promise<number>
   readonly routes: Routes
   readonly processEnv: Environment
   /** Told of every run that ended and every attempt made. */
@@ -236,6 +238,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     exhausted: (entry) => exhausted(parts, entry),
     cleanUp: (signal) => reap.cleanUp(signal),
     reap: (signal) => reap.reap(signal),
+    carryAudit: () => input.carryAudit(node),
   }
   const gateway = createGateway(parts, tools, sender)
   const dispatcher = chainDispatcher(gateway, clock)

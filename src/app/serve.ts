@@ -1,4 +1,3 @@
-import { auditBackends } from '../audit/index.ts'
 import { type Clock, systemClock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
@@ -11,7 +10,6 @@ import { createStats } from '../http/stats.ts'
 import { backgroundLoops } from '../loops/index.ts'
 import { type Loops, startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
-import { stateBackends } from '../state/index.ts'
 import { type Assembled, assemble, ChainsNotLoaded } from './assemble.ts'
 import type { Serve } from './commands/command.ts'
 import { openingProblem } from './commands/migrate.ts'
@@ -24,6 +22,7 @@ import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
 import { watchConfig } from './reload.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
+import { openStores, type Stores } from './stores.ts'
 
 /** The signals a service manager and a terminal stop a process with. */
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -31,28 +30,22 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 const SAME_KEY_MS = 400
 
 export const serve: Serve = async (first, again) => {
-  const clock = systemClock()
-  const { log, close: closeLog } = openLog(clock)
+  const local = systemClock()
+  const { log, close: closeLog } = openLog(local)
   const random = systemRandom()
-  const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   let config: Config = first
   let configError: string | undefined
   const stopping = new AbortController()
 
-  let opened: Awaited<ReturnType<typeof stateBackends.sqlite>>
+  let stores: Stores
   try {
-    opened = await stateBackends.sqlite({
-      path: config.state.path,
-      synchronous: config.state.synchronous,
-      clock,
-      random,
-    })
+    stores = await openStores(config, { clock: local, random, log })
   } catch (e) {
     process.stderr.write(`signalbox: ${openingProblem(config.state, e)}\n`)
     return 1
   }
-  const state = opened.state
-  const audit = auditBackends.sqlite(opened.audit)
+  const { state, audit, clock } = stores
+  const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   const stats = createStats(env)
   let loops: Loops | undefined
   let parts: Assembled
@@ -69,6 +62,7 @@ export const serve: Serve = async (first, again) => {
       env,
       state,
       audit,
+      carryAudit: stores.carryAudit,
       routes,
       processEnv: process.env,
       stats: { attempt: (seen) => stats.attempt(seen), ...logOutcomes(log, stats) },
@@ -76,7 +70,7 @@ export const serve: Serve = async (first, again) => {
       nudge: (name) => loops?.nudge(name),
     })
   } catch (e) {
-    await state.close()
+    await stores.close()
     if (!(e instanceof RulesNotLoaded || e instanceof ChainsNotLoaded)) throw e
     process.stderr.write(`${e.message}\n`)
     return 1
@@ -103,7 +97,10 @@ export const serve: Serve = async (first, again) => {
     state,
     audit,
     stats,
-    ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
+    ready() {
+      const reason = stopping.signal.aborted ? 'shutting down' : stores.trouble()
+      return reason === undefined ? { ok: true } : { ok: false, reason }
+    },
     configError: () => configError,
   }
   let server: Listening
@@ -113,7 +110,7 @@ export const serve: Serve = async (first, again) => {
     parts.rules.stop()
     parts.breakers.close()
     await closeRoutes(routes)
-    await state.close()
+    await stores.close()
     process.stderr.write(`signalbox: ${listeningProblem(config.server, e)}\n`)
     return 1
   }
@@ -184,7 +181,7 @@ export const serve: Serve = async (first, again) => {
     log.info({ providers: config.providers.length }, 'configuration loaded')
   }
 
-  printStart(config, parts, server.port)
+  printStart(config, parts, stores.where, server.port)
   await stopSignal(clock)
   log.info({}, 'stopping')
   stopping.abort()
@@ -200,7 +197,7 @@ export const serve: Serve = async (first, again) => {
   await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
   parts.breakers.close()
   await closeRoutes(routes)
-  await state.close()
+  await stores.close()
   forced.cancel()
   log.info({}, 'stopped')
   const enough = new AbortController()
@@ -222,14 +219,14 @@ const stopSignal = (clock: Clock): Promise<void> =>
     for (const signal of SIGNALS) process.on(signal, on)
   })
 
-function printStart(config: Config, parts: Assembled, port: number): void {
+function printStart(config: Config, parts: Assembled, where: string, port: number): void {
   const { host } = config.server
   const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
   const out = (line: string): void => void process.stdout.write(`${line}\n`)
   const rules = parts.rules.list()
   const names = rules.map((r) => r.name).join(', ')
   out(`${rules.length} rules loaded from ${config.rules.directory}${names === '' ? '' : `: ${names}`}`)
-  out(`State and audit in ${config.state.path}`)
+  out(where)
   out('Try it:')
   out(`  curl -sS ${base}/v1/dispatch -H 'content-type: application/json' \\`)
   out(

@@ -1,3 +1,4 @@
+import { auditOutbox } from './audit-outbox.ts'
 import type { BackgroundConfig } from './background.ts'
 import { chainWakeups } from './chain-wakeups.ts'
 import { cleanup } from './cleanup.ts'
@@ -20,9 +21,13 @@ interface Row {
   readonly ruleType?: string
 }
 
-/** All loops: one file each, one line each. Intents are no background work but the other half of every delivery: always on. */
+/**
+ * All loops: one file each, one line each. Intents are no background work but the other half of every delivery, and the outbox that of
+ * every record: always on.
+ */
 export const loopTable: readonly Row[] = [
   { name: 'intents', loop: intents, on: () => true },
+  { name: 'audit-outbox', loop: auditOutbox, on: () => true },
   { name: 'copies', loop: copies, on: (c) => c.enabled, ruleType: 'copy' },
   { name: 'group-seal', loop: groupSeal, on: (c) => c.enabled && c.enableGroupFlush, ruleType: 'group' },
   { name: 'flush', loop: flush, on: (c) => c.enabled && c.enableGroupFlush, ruleType: 'group' },

@@ -20,6 +20,8 @@ export interface Handlers {
   cleanUp(signal: AbortSignal): Promise<number>
   /** The same by retention policy. */
   reap(signal: AbortSignal): Promise<number>
+  /** Carries audit records over to where they are kept, if that is not the state; answers how many. */
+  carryAudit(): Promise<number>
 }
 export interface LoopParts {
   readonly env: Env

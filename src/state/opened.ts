@@ -9,11 +9,10 @@ export interface StoreSettings {
   /** SQLite: its file. */
   readonly path: string
   readonly synchronous: 'full' | 'normal'
+  /** Redis, PostgreSQL: where it is. DynamoDB: another endpoint than the region's, as of a local one. */
   readonly url: string | undefined
   /** PostgreSQL: a connection that may LISTEN, where `url` leads to a pooler that cannot. */
   readonly listenUrl: string | undefined
-  /** DynamoDB: another endpoint than the region's, as of a local one. */
-  readonly endpointUrl: string | undefined
   readonly region: string | undefined
   readonly tableName: string | undefined
   readonly prefix: string | undefined

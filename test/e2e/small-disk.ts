@@ -36,6 +36,7 @@ const parts = await assemble({
   env,
   state,
   audit,
+  carryAudit: async () => 0,
   routes: openRoutes(config, env, openProvider),
   processEnv: {},
   stats,

@@ -90,6 +90,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     env,
     state,
     audit: memory.audit,
+    carryAudit: async () => 0,
     routes: openRoutes(config, env, (p) => providers[p.name]!),
     processEnv: {},
     stats,

@@ -101,6 +101,7 @@ export async function testHouse(options: HouseOptions = {}): Promise<House> {
     env,
     state,
     audit: memory.audit,
+    carryAudit: async () => 0,
     routes,
     processEnv: {},
     stats: {

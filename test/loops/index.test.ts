@@ -75,6 +75,7 @@ function node(owner: string, more: Partial<Handlers> = {}, config = CONFIG): Loo
     exhausted: async () => {},
     cleanUp: called('cleanUp'),
     reap: called('reap'),
+    carryAudit: async () => 0,
     ...more,
   }
   const loops: Loops = startLoops(
@@ -133,7 +134,7 @@ describe('the table', () => {
     expect(ruleTypesWithoutLoop({ ...CONFIG, enabled: false })).toEqual(['copy', 'group', 'schedule', 'chain'])
     const off = { ...CONFIG, enabled: false }
     const parts = { env, state: store.state, owner: 'a', config: off, handlers: {} as Handlers, nudge: () => {} }
-    expect(backgroundLoops(parts).map((l) => l.name)).toEqual(['intents'])
+    expect(backgroundLoops(parts).map((l) => l.name)).toEqual(['intents', 'audit-outbox'])
   })
 })
 

@@ -1,3 +1,4 @@
+import { auditBackends } from '../../audit/index.ts'
 import { stateBackends } from '../../state/index.ts'
 import { type BackendName, backendNames } from './config.ts'
 import { type Draft, follow, isTable, report } from './draft.ts'
@@ -6,9 +7,11 @@ import type { Path } from './places.ts'
 type Section = 'state' | 'audit'
 
 const isName = (name: string): name is BackendName => backendNames.some((b) => b === name)
-const built = Object.keys(stateBackends).filter(isName)
-/** What this version can open. The audit of a state backend is kept in its own transactions. */
-const builtBackends: { readonly [s in Section]: readonly BackendName[] } = { state: built, audit: built }
+/** What this version can open. */
+const builtBackends: { readonly [s in Section]: readonly BackendName[] } = {
+  state: Object.keys(stateBackends).filter(isName),
+  audit: Object.keys(auditBackends).filter(isName),
+}
 /** Those the contract names for a section, built or not. */
 const knownBackends: { readonly [s in Section]: readonly BackendName[] } = {
   state: backendNames,
@@ -19,6 +22,8 @@ const readers: { readonly [key: string]: readonly BackendName[] } = {
   path: ['sqlite'],
   synchronous: ['sqlite'],
   url: ['redis', 'postgres', 'dynamodb'],
+  listen_url: ['postgres'],
+  per_node: ['sqlite'],
   prefix: ['redis', 'postgres', 'dynamodb'],
   durability: ['redis'],
   region: ['dynamodb'],
@@ -50,6 +55,12 @@ export function checkBackends(draft: Draft, serving: boolean): void {
   ]
   if (region !== undefined && follow(draft.root, ['state', 'aws_region']) !== undefined)
     report(draft, 'error', ['state', 'aws_region'], 'state.aws_region and state.region are one: give either', 'key')
+  const perNode = follow(draft.root, ['audit', 'per_node'])
+  if (backendOf(draft, 'state') !== 'sqlite' && backendOf(draft, 'audit') === 'sqlite' && perNode !== true) {
+    const message =
+      'audit.backend: a SQLite audit beside a shared state is one of each node, which shows what that node has done; say per_node = true'
+    report(draft, 'error', backendPath(draft, 'audit'), message, 'value')
+  }
   const shared = backendOf(draft, 'state') === 'sqlite' && backendOf(draft, 'audit') === 'sqlite'
   if (shared && path !== undefined && path !== statePath) {
     const message = "audit.path: on SQLite the audit shares the state's file and its transactions; set state.path"

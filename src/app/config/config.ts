@@ -45,6 +45,7 @@ export interface StateConfig {
   readonly path: string
   readonly synchronous: 'full' | 'normal'
   readonly url: string | undefined
+  readonly listenUrl: string | undefined
   readonly region: string | undefined
   readonly tableName: string | undefined
   readonly prefix: string | undefined
@@ -59,6 +60,7 @@ export interface AuditConfig {
   readonly url: string | undefined
   readonly region: string | undefined
   readonly tableName: string | undefined
+  readonly prefix: string | undefined
   readonly storePayload: boolean
   /** Undefined: kept for ever, unless a retention policy says otherwise. */
   readonly ttlSeconds: number | undefined

@@ -25,19 +25,21 @@ const backendKeys = {
   backend: z.enum(backendNames).optional(),
   path: z.string().min(1).optional(),
   url: z.string().min(1).optional(),
+  prefix: z.string().min(1).optional(),
   region: z.string().min(1).optional(),
   aws_region: z.string().min(1).optional(),
   table_name: z.string().min(1).optional(),
 }
 const state = z.strictObject({
   ...backendKeys,
-  prefix: z.string().min(1).optional(),
+  listen_url: z.string().min(1).optional(),
   synchronous: z.enum(['full', 'normal']).default('full'),
   durability: z.enum(['always', 'everysec', 'none', 'managed']).optional(),
 })
 const audit = z.strictObject({
   enabled: z.boolean().default(true),
   ...backendKeys,
+  per_node: z.boolean().default(false),
   store_payload: z.boolean().default(true),
   ttl_seconds: wholeSeconds.optional(),
   redact: z

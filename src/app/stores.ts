@@ -1,0 +1,75 @@
+import { drainOutbox } from '../audit/outbox.ts'
+import { auditStore } from '../audit/scan.ts'
+import type { AuditStore } from '../core/audit.ts'
+import { stateBackends } from '../state/index.ts'
+import type { Opened, OpenTools } from '../state/opened.ts'
+import type { AuditConfig, Config, StateConfig } from './config/config.ts'
+
+/** The store and the audit of a configuration, open. */
+export interface Stores extends Pick<Opened, 'state' | 'clock' | 'clockOffsetMs' | 'trouble'> {
+  readonly audit: AuditStore
+  /** Where they lie, for who starts it. */
+  readonly where: string
+  /** Carries records over to an audit in another place; answers how many. There is nothing to carry where both are one. */
+  carryAudit(owner: string): Promise<number>
+  close(): Promise<void>
+}
+
+/** Rejects with StateUnavailable whose message says what is wrong with which. */
+export async function openStores(
+  { state: settings, audit: wanted }: Pick<Config, 'state' | 'audit'>,
+  tools: Omit<OpenTools, 'auditElsewhere'>,
+): Promise<Stores> {
+  const auditElsewhere = !isOne(settings, wanted)
+  const here = await open(settings.backend, settings, { ...tools, auditElsewhere })
+  const { state, clock, clockOffsetMs } = here
+  if (!auditElsewhere && here.audit) {
+    const audit = auditStore(here.audit)
+    const close = (): Promise<void> => state.close()
+    return { ...here, audit, where: `State and audit in ${here.where}`, carryAudit: async () => 0, close }
+  }
+  let there: Opened
+  try {
+    there = await open(wanted.backend, settingsOf(settings, wanted), { ...tools, auditElsewhere: false })
+  } catch (e) {
+    await state.close()
+    throw e
+  }
+  const rows = there.audit!
+  return {
+    state,
+    clock,
+    clockOffsetMs,
+    audit: auditStore(rows),
+    // An audit that is away holds nothing up: records wait in the state.
+    trouble: here.trouble,
+    where: `State in ${here.where}, audit in ${there.where}`,
+    carryAudit: (owner) => drainOutbox(state, rows, owner),
+    async close() {
+      await state.close()
+      await there.state.close()
+    },
+  }
+}
+
+const open = (backend: string, settings: StateConfig, tools: OpenTools): Promise<Opened> =>
+  stateBackends[backend]!(settings, tools)
+
+/** The audit is kept in the transactions of the state. */
+const isOne = (state: StateConfig, audit: AuditConfig): boolean =>
+  audit.backend === state.backend &&
+  (audit.backend !== 'sqlite' || audit.path === state.path) &&
+  (audit.url ?? state.url) === state.url &&
+  (audit.region ?? state.region) === state.region
+
+/** An audit by itself is a store of which only the audit is used. */
+const settingsOf = (state: StateConfig, audit: AuditConfig): StateConfig => ({
+  ...state,
+  backend: audit.backend,
+  path: audit.path,
+  url: audit.url ?? (audit.backend === state.backend ? state.url : undefined),
+  listenUrl: undefined,
+  region: audit.region,
+  tableName: audit.tableName,
+  prefix: audit.prefix ?? state.prefix,
+})
