@@ -1,0 +1,42 @@
+import { StateUnavailable } from '../core/errors.ts'
+import { uuidv7Source } from '../core/ids.ts'
+import type { OpenStore } from './opened.ts'
+import { openLink } from './redis/link.ts'
+import { storeOver } from './redis/store.ts'
+import { storeClock } from './store-clock.ts'
+
+const PREFIX = 'signalbox'
+
+/** State on a Redis (6.2 or later) or a Redis Cluster, shared by several gateways. It keeps no audit. */
+export const openRedis: OpenStore = async (settings, { clock: local, random, log }) => {
+  if (settings.url === undefined) throw new StateUnavailable('[state].url is missing: redis://host:port')
+  const link = await openLink({
+    url: settings.url,
+    durability: settings.durability ?? 'everysec',
+    clock: local,
+    random,
+  })
+  try {
+    const clock = await storeClock(local, {
+      ask: () => link.time(),
+      onJump: (offMs) => log.warn({ offMs }, "the clock has jumped against the store's"),
+    })
+    const newId = uuidv7Source(clock.now, random)
+    const state = storeOver({ link, clock, newId, prefix: settings.prefix ?? PREFIX })
+    const close = async (): Promise<void> => {
+      clock.stop()
+      await state.close()
+    }
+    return {
+      state: { ...state, close },
+      audit: undefined,
+      clock,
+      clockOffsetMs: () => clock.offsetMs,
+      trouble: () => link.trouble() ?? clock.unsteady(),
+      where: `Redis at ${link.where}`,
+    }
+  } catch (e) {
+    link.close()
+    throw e
+  }
+}

@@ -1,0 +1,59 @@
+import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import type { Committed, Refused } from '../../core/state.ts'
+import { type Answer, type Arming, batching, type Carrier, type Channel } from '../batching.ts'
+import { commitAnswer, type Reply } from './answers.ts'
+import { StateFull, say } from './failure.ts'
+import type { Spread } from './keys.ts'
+import { type Commit, packCommits } from './ops.ts'
+import { tagOf } from './text.ts'
+
+export interface Commits {
+  commit(commit: Commit): Promise<Committed | Refused>
+  /** Waits for what is under way. */
+  close(): Promise<void>
+}
+
+/** Whoever has just been answered asks again at once, and is worth a few turns of the loop: a script for sixty costs little more than one for thirty. */
+const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, most: 16 }
+
+/** Commits of one tag travel together, one script at a time; those of different tags beside each other. */
+export function commits({ link, clock, prefix }: Spread): Commits {
+  const channels = new Map<number, Channel<Commit>>()
+
+  async function send(tag: number, batch: readonly Commit[]): Promise<readonly Answer[]> {
+    const now = clock.now()
+    let args: string[]
+    try {
+      args = packCommits(batch, now)
+    } catch (e) {
+      // It cannot travel, so it was not done; one at fault must not take the others with it.
+      return batch.length === 1 ? [[1, say(e)]] : alone(tag, batch)
+    }
+    try {
+      const replies = (await link.script('commit', [prefix(tag)], args)) as Reply[]
+      return replies.map((reply, i): Answer => [0, commitAnswer(batch[i]!, reply, now)])
+    } catch (e) {
+      // What needs no memory is still done by a full server, and is how it gets some back.
+      if (e instanceof StateFull && batch.length > 1) return alone(tag, batch)
+      return batch.map(() => [e instanceof StateUnavailable ? 1 : 2, say(e)])
+    }
+  }
+  const alone = async (tag: number, batch: readonly Commit[]): Promise<readonly Answer[]> =>
+    (await Promise.all(batch.map((one) => send(tag, [one])))).flat()
+
+  const carrier = (tag: number): Carrier<Commit> => ({ run: (batch) => send(tag, batch), close: async () => {} })
+  return {
+    commit(commit) {
+      const tag = tagOf(commit.scope)
+      let channel = channels.get(tag)
+      if (channel === undefined) {
+        channel = batching(carrier(tag), GATHERING, StateUnknown)
+        channels.set(tag, channel)
+      }
+      return channel.call(commit) as Promise<Committed | Refused>
+    },
+    async close() {
+      await Promise.all([...channels.values()].map((c) => c.close()))
+    },
+  }
+}

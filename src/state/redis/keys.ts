@@ -1,0 +1,27 @@
+import type { Clock } from '../../core/clock.ts'
+import type { Link } from './link.ts'
+import type { ScriptName } from './lua/index.ts'
+import { TAGS } from './text.ts'
+
+/** Where the tags of a store lie, and how all of them are asked. */
+export interface Spread {
+  readonly link: Link
+  readonly clock: Clock
+  /** What the keys of a tag begin with. The tag is in braces: a cluster puts all of them into one slot. */
+  prefix(tag: number): string
+  /** Asks all tags: one call where one server has them all, else one to each. An answer for each tag, in order. */
+  look(script: ScriptName, args: readonly string[]): Promise<readonly unknown[]>
+}
+
+export function spread(link: Link, clock: Clock, name: string): Spread {
+  const prefixes = Array.from({ length: TAGS }, (_, tag) => `${name}:{${tag}}:`)
+  return {
+    link,
+    clock,
+    prefix: (tag) => prefixes[tag]!,
+    async look(script, args) {
+      if (!link.cluster) return (await link.script(script, prefixes, args)) as unknown[]
+      return (await Promise.all(prefixes.map((p) => link.script(script, [p], args) as Promise<unknown[]>))).flat()
+    },
+  }
+}

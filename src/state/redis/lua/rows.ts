@@ -1,0 +1,164 @@
+/**
+ * What every writing script begins with: the entries it looks at, each read once, changed in memory, written once at its end.
+ *
+ * A script either fails before its first write or writes all: whatever can fail is done before `flush`. A commit that refuses puts
+ * back what it changed, from the journal, and has written nothing.
+ *
+ * KEYS[1] is the prefix of a tag, and every key made from it is in the same slot:
+ *   e<kind\nscope\nid>  an entry     i<kind\nscope>  its ids      t<kind\nscope\ntag>  ids with a tag
+ *   d<kind\nscope>  due times        s<kind>  the first of each scope      k  the first of each kind
+ *   S<kind>  scopes that have entries        x  expiry times
+ *   c w o b I  counters, windows, semaphores, buffers and their items      n  the last claim's number
+ */
+export const ROWS = String.raw`
+local call, fmt, A = redis.call, string.format, ARGV
+local P, now = KEYS[1], tonumber(ARGV[1])
+local NONE = '-'
+local function text(n) if n then return fmt('%.17g', n) end return NONE end
+
+-- Numbers, owner, version and tags are ours to read; the value behind them is not.
+local function parse(s)
+  local due, exp, num, till, woken, att, owner, version, tags, at =
+    s:match('^(%S+) (%S+) (%S+) (%S+) (%d) (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()')
+  return {due = tonumber(due), exp = tonumber(exp), num = tonumber(num), till = tonumber(till), woken = woken == '1',
+    att = tonumber(att), owner = owner, version = version, tags = tags, value = s:sub(at)}
+end
+local function pack(r)
+  return text(r.due) .. ' ' .. text(r.exp) .. ' ' .. text(r.num) .. ' ' .. text(r.till) .. (r.woken and ' 1 ' or ' 0 ')
+    .. text(r.att) .. '\n' .. r.owner .. '\n' .. r.version .. '\n' .. r.tags .. '\n' .. r.value
+end
+
+-- The journal: what to put back, last first, when a commit refuses.
+local jn, jo, jf, jv = 0, {}, {}, {}
+local function set(object, field, value)
+  jn = jn + 1
+  jo[jn], jf[jn], jv[jn] = object, field, object[field]
+  object[field] = value
+end
+local function undo(fn) jn = jn + 1; jo[jn], jf[jn] = fn, nil end
+local function back()
+  for i = jn, 1, -1 do
+    local field = jf[i]
+    if field == nil then jo[i]() else jo[i][field] = jv[i] end
+  end
+  jn = 0
+end
+
+local slots, touched = {}, {}
+local function slot(kind, scope, id)
+  local ks = kind .. '\n' .. scope
+  local key = ks .. '\n' .. id
+  local s = slots[key]
+  if not s then
+    local raw = call('GET', P .. 'e' .. key)
+    local row = raw and parse(raw)
+    s = {key = key, ks = ks, kind = kind, scope = scope, id = id, was = row, cur = row}
+    slots[key] = s
+    touched[#touched + 1] = s
+  end
+  return s
+end
+local function live(s)
+  local r = s.cur
+  return r and (not r.exp or r.exp > now) and r
+end
+
+-- Never reused, also where the last moments before a crash are lost: it goes with the clock.
+local number
+local function nextNumber()
+  number = math.max((number or tonumber(call('GET', P .. 'n') or 0)) + 1, now * 1000)
+  return number
+end
+`
+
+/** What the script has changed, in as few commands as there are keys. Before it, nothing is written; in it, nothing can refuse but a full server, at the first. */
+export const FLUSH = String.raw`
+local MANY = 1000
+local function each(command, key, list)
+  for i = 1, #list, MANY do
+    if key then call(command, key, unpack(list, i, math.min(i + MANY - 1, #list)))
+    else call(command, unpack(list, i, math.min(i + MANY - 1, #list))) end
+  end
+end
+local function into(map, key)
+  local list = map[key]
+  if not list then list = {}; map[key] = list end
+  return list
+end
+local function drop(map, key, member) local l = into(map, key); l[#l + 1] = member end
+local function add(map, key, score, member) local l = into(map, key); l[#l + 1] = score; l[#l + 1] = member end
+
+local function retag(adds, drops, s, before, after)
+  for tag in before:gmatch('([^\t]*)\t') do
+    if not ('\t' .. after):find('\t' .. tag .. '\t', 1, true) then drop(drops, P .. 't' .. s.ks .. '\n' .. tag, s.id) end
+  end
+  for tag in after:gmatch('([^\t]*)\t') do
+    if not ('\t' .. before):find('\t' .. tag .. '\t', 1, true) then add(adds, P .. 't' .. s.ks .. '\n' .. tag, 0, s.id) end
+  end
+end
+
+local LATE = 60000
+-- Outlives what it says by a minute: who decides that it is over is the reader, by the caller's clock.
+local function keep(key, value, over)
+  call('SET', key, value, 'PX', fmt('%.0f', math.max(over - now, 0) + LATE))
+end
+
+local function flushEntries()
+  local sets, gone, adds, drops, ids, dues = {}, {}, {}, {}, {}, {}
+  for i = 1, #touched do
+    local s = touched[i]
+    local was, cur = s.was, s.cur
+    if was ~= cur then
+      if cur then
+        sets[#sets + 1] = P .. 'e' .. s.key
+        sets[#sets + 1] = pack(cur)
+        if not was then add(adds, P .. 'i' .. s.ks, 0, s.id); ids[s.ks] = s end
+      else
+        gone[#gone + 1] = P .. 'e' .. s.key
+        drop(drops, P .. 'i' .. s.ks, s.id)
+        ids[s.ks] = s
+      end
+      local due, exp, tags = cur and cur.due, cur and cur.exp, cur and cur.tags or ''
+      if (due or nil) ~= (was and was.due or nil) then
+        if due then add(adds, P .. 'd' .. s.ks, text(due), s.id) else drop(drops, P .. 'd' .. s.ks, s.id) end
+        dues[s.ks] = s
+      end
+      if (exp or nil) ~= (was and was.exp or nil) then
+        if exp then add(adds, P .. 'x', text(exp), s.key) else drop(drops, P .. 'x', s.key) end
+      end
+      if tags ~= (was and was.tags or '') then retag(adds, drops, s, was and was.tags or '', tags) end
+      s.was = cur
+    end
+  end
+  each('MSET', nil, sets)
+  for key, list in pairs(adds) do each('ZADD', key, list) end
+  each('DEL', nil, gone)
+  for key, list in pairs(drops) do each('ZREM', key, list) end
+  for ks, s in pairs(ids) do
+    if call('EXISTS', P .. 'i' .. ks) == 1 then call('ZADD', P .. 'S' .. s.kind, 0, s.scope)
+    else call('ZREM', P .. 'S' .. s.kind, s.scope) end
+  end
+  local kinds = {}
+  for ks, s in pairs(dues) do
+    kinds[s.kind] = true
+    local first = call('ZRANGE', P .. 'd' .. ks, 0, 0, 'WITHSCORES')
+    if first[2] then call('ZADD', P .. 's' .. s.kind, first[2], s.scope) else call('ZREM', P .. 's' .. s.kind, s.scope) end
+  end
+  for kind in pairs(kinds) do
+    local first = call('ZRANGE', P .. 's' .. kind, 0, 0, 'WITHSCORES')
+    if first[2] then call('ZADD', P .. 'k', first[2], kind) else call('ZREM', P .. 'k', kind) end
+  end
+  if number then call('SET', P .. 'n', fmt('%.0f', number)) end
+end
+
+-- What has expired was absent to everybody; here it goes, a bite at a time.
+local function sweep(limit)
+  local over = call('ZRANGEBYSCORE', P .. 'x', '-inf', text(now), 'LIMIT', 0, limit)
+  for i = 1, #over do
+    local kind, scope, id = over[i]:match('^([^\n]*)\n([^\n]*)\n(.*)$')
+    local s = slot(kind, scope, id)
+    if s.cur and not live(s) then s.cur = false end
+  end
+  return #over
+end
+`

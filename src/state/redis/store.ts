@@ -1,0 +1,76 @@
+import { ABORTED, type Clock } from '../../core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import type { Control, StateStore } from '../../core/state.ts'
+import { openControl } from '../control.ts'
+import { toOutbox } from '../outbox.ts'
+import { claims } from './claims.ts'
+import { commits } from './commits.ts'
+import { spread } from './keys.ts'
+import type { Link } from './link.ts'
+import { reads } from './reads.ts'
+import { scopeLine } from './text.ts'
+
+export interface StoreOptions {
+  readonly link: Link
+  /** The store's. */
+  readonly clock: Clock
+  readonly newId: () => string
+  /** What every key begins with: two gateways on one server that are to know nothing of each other differ in it. */
+  readonly prefix: string
+}
+
+const SWEEP_EVERY_MS = 1000
+/** Expired entries taken away of a tag in one go. */
+const BITE = 100
+
+/** The port over a link. Redis keeps no audit: a record becomes an entry of the outbox in the same commit. */
+export function storeOver({ link, clock, newId, prefix }: StoreOptions): StateStore {
+  const tags = spread(link, clock, prefix)
+  const written = commits(tags)
+  const claim = claims(tags)
+  const prepare = toOutbox(clock.now)
+  const topics = new Map<string, Promise<Control>>()
+  const closing = new AbortController()
+  let nextSweep = 0
+
+  /** A tag that nobody writes has expired entries too. Claims are made all the time, so their calls see to it, and wait for nothing. */
+  async function sweep(): Promise<void> {
+    const now = clock.now()
+    if (now < nextSweep) return
+    nextSweep = now + SWEEP_EVERY_MS
+    try {
+      const swept = await tags.look('sweep', [String(now), String(BITE)])
+      if (swept.some((n) => Number(n) >= BITE)) nextSweep = 0
+    } catch (e) {
+      // What is wrong is told by the calls that matter; the next sweep is soon.
+      if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
+    }
+  }
+
+  const state: StateStore = {
+    ...reads(tags),
+    commit: (scope, ops, opts) =>
+      written.commit({ scope: scopeLine(scope), ops: ops.map(prepare), dry: opts?.dry === true }),
+    claim(kind, opts) {
+      void sweep()
+      return claim(kind, opts)
+    },
+    control(topic) {
+      let control = topics.get(topic)
+      if (control === undefined) {
+        // The look every so often is soon enough: nothing rings.
+        const shared = { hint: () => {} }
+        control = openControl(state, topic, { clock, newId, closed: closing.signal, shared })
+        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
+        topics.set(topic, control)
+      }
+      return control
+    },
+    async close() {
+      closing.abort(ABORTED)
+      await written.close()
+      link.close()
+    },
+  }
+  return state
+}

@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, watch } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { Redis as Client } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Redis, startRedis, withoutRedis } from './redis.ts'
+
+describe.skipIf(withoutRedis())('a Redis of its own', () => {
+  let server: Redis
+  beforeAll(async () => {
+    server = await startRedis({ appendfsync: 'always', settings: ['--maxmemory', '64mb'] })
+  })
+  afterAll(() => server.stop())
+
+  async function ask(url: string, name: string, ...args: readonly string[]): Promise<unknown> {
+    const client = new Client(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
+    let last: Error | undefined
+    client.on('error', (e: Error) => {
+      last = e
+    })
+    try {
+      await client.connect()
+      return await client.call(name, ...args)
+    } catch (e) {
+      throw last ?? e
+    } finally {
+      client.disconnect()
+    }
+  }
+
+  it('is as durable as asked for', async () => {
+    expect(await ask(server.url, 'config', 'get', 'appendonly')).toMatchObject(['appendonly', 'yes'])
+    expect(await ask(server.url, 'config', 'get', 'appendfsync')).toMatchObject(['appendfsync', 'always'])
+    expect(await ask(server.url, 'config', 'get', 'maxmemory')).toMatchObject(['maxmemory', String(64 * 2 ** 20)])
+  })
+  it('lets nobody in without its password', async () => {
+    await expect(ask(server.url.replace(/:[0-9a-f]+@/, ':wrong@'), 'get', 'a')).rejects.toThrow('WRONGPASS')
+  })
+  it('comes back on its port with what it has answered, killed or not', async () => {
+    await ask(server.url, 'set', 'a', '1')
+    await server.kill()
+    await expect(ask(server.url, 'get', 'a')).rejects.toThrow('ECONNREFUSED')
+    await server.again()
+    expect(await ask(server.url, 'get', 'a')).toBe('1')
+  })
+  it('stands beside another one, which leaves nothing behind when it stops', async () => {
+    const other = await startRedis()
+    expect(await ask(other.url, 'get', 'a')).toBeNull()
+    await other.stop()
+    expect(existsSync(other.folder)).toBe(false)
+    await expect(ask(other.url, 'get', 'a')).rejects.toThrow('ECONNREFUSED')
+  })
+  it('goes with whoever started it, killed or not', async () => {
+    const script = `const { startRedis } = await import(${JSON.stringify(join(import.meta.dirname, 'redis.ts'))})
+      process.stdout.write(JSON.stringify(await startRedis()))
+      setInterval(() => {}, 1000)`
+    const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [out] = (await once(starter.stdout, 'data')) as [Buffer]
+    const { url, folder } = JSON.parse(out.toString()) as Redis
+    expect(await ask(url, 'ping')).toBe('PONG')
+    const removed = gone(folder)
+    starter.kill('SIGKILL')
+    await removed
+    await expect(ask(url, 'ping')).rejects.toThrow('ECONNREFUSED')
+  })
+})
+
+function gone(folder: string): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(dirname(folder), () => {
+      if (existsSync(folder)) return
+      watcher.close()
+      resolve()
+    })
+  })
+}
