@@ -1,11 +1,13 @@
 import { didYouMean } from '../core/nearest.ts'
+import { backup } from './commands/backup.ts'
 import { check } from './commands/check.ts'
 import { type Command, readOptions, type Terminal, usageOf } from './commands/command.ts'
 import { migrate } from './commands/migrate.ts'
+import { restore } from './commands/restore.ts'
 import { serve } from './commands/serve.ts'
 import { version } from './commands/version.ts'
 
-export const commands: readonly Command[] = [serve, check, migrate, version]
+export const commands: readonly Command[] = [serve, check, migrate, backup, restore, version]
 
 const HELP = ['help', '--help', '-h']
 const VERSION = ['--version', '-v']
@@ -42,7 +44,7 @@ export async function main(args: readonly string[], to: Terminal = terminal): Pr
     to.out(usageOf(command))
     return 0
   }
-  const given = readOptions(rest, command.options)
+  const given = readOptions(rest, command)
   if (typeof given === 'string') {
     to.err(`signalbox ${command.name}: ${given}`)
     return MISUSED

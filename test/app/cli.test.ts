@@ -65,7 +65,7 @@ describe('as a process', () => {
 describe('words', () => {
   test.each([
     [['chekc'], 'signalbox: unknown command "chekc"; did you mean "check"?'],
-    [['xyz'], 'signalbox: unknown command "xyz"; expected one of serve, check, migrate, version'],
+    [['xyz'], 'signalbox: unknown command "xyz"; expected one of serve, check, migrate, backup, restore, version'],
     [['check', 'extra'], 'signalbox check: unexpected "extra"'],
     [['serve', '--port'], 'signalbox serve: --port needs a value'],
     [['serve', '--port', '--host', 'x'], 'signalbox serve: --port needs a value'],
@@ -73,6 +73,8 @@ describe('words', () => {
     [['check', '-c', 'a', '--config', 'b'], 'signalbox check: --config is given twice'],
     [['migrate', '--port', '1'], 'signalbox migrate: unknown option --port'],
     [['check', '-x'], 'signalbox check: unknown option -x'],
+    [['backup'], 'signalbox backup: FILE is missing: the copy'],
+    [['restore', 'a', 'b'], 'signalbox restore: unexpected "b"'],
   ])('%j', async (args, message) => {
     const { code, err } = await here(...args)
     expect(err.startsWith(message)).toBe(true)

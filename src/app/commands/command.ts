@@ -21,12 +21,19 @@ export interface Option {
   readonly about: string
 }
 export type Options = { readonly [name: string]: Option }
+/** A word without an option, which must be given. */
+export interface Operand {
+  /** Its placeholder in the help, and its name among what is given. */
+  readonly value: string
+  readonly about: string
+}
 /** The values of the options given: flags are `['']`. */
 export type Given = { readonly [name: string]: readonly string[] | undefined }
 
 export interface Command {
   readonly name: string
   readonly about: string
+  readonly operand?: Operand
   readonly options: Options
   /** Answers the exit code: 0 done, 1 refused or failed. */
   run(given: Given, terminal: Terminal): Promise<number>
@@ -48,15 +55,20 @@ export const requestOf = (given: Given, terminal: Terminal, serving: boolean): C
   serving,
 })
 
+type Reading = Pick<Command, 'options' | 'operand'>
 /** Reads the words after a command. Text: what is wrong with them. */
-export function readOptions(args: readonly string[], options: Options): Given | string {
+export function readOptions(args: readonly string[], { options, operand }: Reading): Given | string {
   const config = Object.fromEntries(
     Object.entries(options).map(([name, { type, short }]) => [name, { type, multiple: true, ...(short && { short }) }]),
   )
   const { tokens } = parseArgs({ args: [...args], options: config, strict: false, tokens: true })
   const given: { [name: string]: string[] } = {}
   for (const t of tokens) {
-    if (t.kind === 'positional') return `unexpected "${t.value}"`
+    if (t.kind === 'positional') {
+      if (!operand || given[operand.value]) return `unexpected "${t.value}"`
+      given[operand.value] = [t.value]
+      continue
+    }
     if (t.kind === 'option-terminator') continue
     const option = Object.hasOwn(options, t.name) ? options[t.name] : undefined
     if (!option) return `unknown option ${t.rawName}${didYouMean(t.rawName, names(options))}`
@@ -68,18 +80,21 @@ export function readOptions(args: readonly string[], options: Options): Given | 
     if (values.length > 0 && !option.multiple) return `${t.rawName} is given twice`
     given[t.name] = [...values, t.value ?? '']
   }
+  if (operand && !given[operand.value]) return `${operand.value} is missing: ${operand.about}`
   return given
 }
 const names = (options: Options) => Object.keys(options).map((n) => `--${n}`)
 
 export function usageOf(command: Command): string {
-  const left = Object.entries(command.options).map(([name, o]) => {
+  const { operand } = command
+  const rows = operand ? [[`  ${operand.value}`, operand.about] as const] : []
+  for (const [name, o] of Object.entries(command.options)) {
     const short = o.short ? `-${o.short}, ` : ''
-    return `  ${short}--${name}${o.value ? ` ${o.value}` : ''}`
-  })
-  const width = Math.max(0, ...left.map((l) => l.length))
-  const lines = Object.values(command.options).map((o, i) => `${left[i]!.padEnd(width)}   ${o.about}`)
-  return [`signalbox ${command.name}: ${command.about}`, ...lines].join('\n')
+    rows.push([`  ${short}--${name}${o.value ? ` ${o.value}` : ''}`, o.about])
+  }
+  const width = Math.max(0, ...rows.map(([left]) => left.length))
+  const lines = rows.map(([left, about]) => `${left.padEnd(width)}   ${about}`)
+  return [`signalbox ${command.name}${operand ? ` ${operand.value}` : ''}: ${command.about}`, ...lines].join('\n')
 }
 
 /**

@@ -8,10 +8,12 @@ interface SqliteError extends Error {
   readonly errcode: number
 }
 export const isSqlite = (e: unknown): e is SqliteError => e instanceof Error && 'errcode' in e
-const [BUSY, IOERR, CORRUPT, NOTADB] = [5, 10, 11, 26]
+const [BUSY, IOERR, CORRUPT, CANTOPEN, NOTADB] = [5, 10, 11, 14, 26]
 const primary = (e: unknown): number | undefined => (isSqlite(e) ? e.errcode & 0xff : undefined)
 
 export const isBusy = (e: unknown): boolean => primary(e) === BUSY
+export const isNoDatabase = (e: unknown): boolean => primary(e) === NOTADB
+export const isClosed = (e: unknown): boolean => primary(e) === CANTOPEN
 /** A full disk (13) is not one: it passes. A failed fsync is one: what reached the disk is anybody's guess. */
 export const isFatal = (e: unknown): boolean =>
   e instanceof Fatal || [IOERR, CORRUPT, NOTADB].includes(primary(e) ?? -1)

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { StateUnavailable } from '../../core/errors.ts'
 
-const VERSION = 2
+export const VERSION = 2
 
 /**
  * Rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Due and expiring rows have partial indexes, so
@@ -43,6 +43,9 @@ CREATE INDEX audit_action ON audit (scope, action_id, id);
 CREATE INDEX audit_chain ON audit (chain_id, scope, id) WHERE chain_id IS NOT NULL;
 CREATE TABLE audit_purged (scope BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 `
+/** What a new file is made with. */
+export const SCHEMA = TABLES + AUDIT
+
 /** Schema 1 had the audit by scope and id: ids sort by time, which is as near to the order of its commits as can be known. */
 const FROM_1 = `
 DROP INDEX audit_action; DROP INDEX audit_chain;
@@ -76,7 +79,7 @@ export function openWriter(opts: FileOptions): DatabaseSync {
   if (opts.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${Math.floor(opts.maxPageCount)}`)
   if (found === VERSION) return db
   // An empty file has nothing to bring along; both ways end at the same tables.
-  db.exec(`BEGIN IMMEDIATE; ${found === 0 ? TABLES + AUDIT : FROM_1} PRAGMA user_version = ${VERSION}; COMMIT`)
+  db.exec(`BEGIN IMMEDIATE; ${found === 0 ? SCHEMA : FROM_1} PRAGMA user_version = ${VERSION}; COMMIT`)
   // The upgrade has written the whole audit into the log.
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   return db
