@@ -36,7 +36,7 @@ import { openRules, type Rules } from '../rules/rules.ts'
 import { occur } from '../schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../schedules/recurrings.ts'
 import { type Schedules, schedules } from '../schedules/schedules.ts'
-import { type AdminRow, adminRows } from './admin-row.ts'
+import { type AdminRow, adminRows, breakerRows } from './admin-row.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
@@ -116,6 +116,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     control: await state.control(BREAKERS_TOPIC),
     env,
     breakers: breakerTable(config()),
+    row: breakerRows(auditPolicy, env),
   })
   const signer = await openSigner(config().lineage, await state.control(LINEAGE_TOPIC), env.random)
   const { backoffInitialMs, backoffMaxMs } = config().executor

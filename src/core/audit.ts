@@ -11,9 +11,10 @@ export type AuditKind =
   | 'chain_step'
   | 'redrive'
   | 'hold'
+  | 'breaker'
   | 'admin'
 
-/** One record per dispatch, chain step, release, occurrence, copy and administrative change, in its wire names. Redacted before it is one. */
+/** One record per dispatch, chain step, release, occurrence, copy, breaker that opens or closes and administrative change, in its wire names. Redacted before it is one. */
 export interface AuditRecord {
   /** UUIDv7 fixed at admission: it sorts by `received_at`, and writing it twice is once. */
   readonly id: string

@@ -19,6 +19,9 @@ export interface BreakerChange {
   readonly why?: string
 }
 
+/** The audit row of a breaker that has opened or closed; undefined where audit is off. */
+export type BreakerRow = (change: BreakerChange) => AuditRow | undefined
+
 export interface ByHand {
   readonly by: string
   readonly why?: string
@@ -67,6 +70,11 @@ const PROBE_MARGIN_MS = 5_000
 const STORE_RETRY_MS = 1_000
 const CAS_TRIES = 5
 
+const hand = (by: string | undefined, why: string | undefined) => ({
+  ...(by !== undefined && { by }),
+  ...(why !== undefined && { why }),
+})
+
 interface Stored {
   readonly breaker: Breaker
   readonly by?: string
@@ -86,8 +94,9 @@ export function createBreakers(deps: {
   readonly control: Control
   readonly env: Env
   readonly breakers: BreakerTable
+  readonly row: BreakerRow
 }): Breakers {
-  const { control, env } = deps
+  const { control, env, row } = deps
   const { clock } = env
   let table = deps.breakers
   const cells = new Map<string, Cell>()
@@ -122,14 +131,19 @@ export function createBreakers(deps: {
     cell.breaker = next
     circuitOf(name).show(next.is === 'closed' ? 'closed' : 'open')
     if (from === next.is) return
-    const { by, why } = cell
-    const hand = { ...(by === undefined ? {} : { by }), ...(why === undefined ? {} : { why }) }
-    const change = { provider: name, from, to: next.is, at: clock.now(), ...hand }
+    const change = { provider: name, from, to: next.is, at: clock.now(), ...hand(cell.by, cell.why) }
     for (const l of listeners) l(change)
   }
 
-  const write = (name: string, cell: Cell, stored: Stored): Promise<boolean> =>
-    control.put(name, JSON.stringify(stored), { ifVersion: cell.version })
+  const write = (name: string, cell: Cell, stored: Stored, record?: AuditRow): Promise<boolean> =>
+    control.put(name, JSON.stringify(stored), { ifVersion: cell.version, ...(record && { record }) })
+
+  /** What is recorded of a breaker that has opened or closed, in the write that stores it. A probe is neither. */
+  function changeRow(name: string, from: Breaker['is'], { breaker, by, why }: Stored): AuditRow | undefined {
+    const to = breaker.is
+    if (to === from || to === 'half_open') return undefined
+    return row({ provider: name, from, to, at: clock.now(), ...hand(by, why) })
+  }
 
   function storeFailed(e: unknown, name: string, what: string): void {
     if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
@@ -151,11 +165,12 @@ export function createBreakers(deps: {
         cell.breaker = next
         return
       }
+      const record = changeRow(name, cell.breaker.is, { breaker: next })
       cell.by = undefined
       cell.why = undefined
       become(name, cell, next)
       try {
-        if (await write(name, cell, { breaker: next })) return
+        if (await write(name, cell, { breaker: next }, record)) return
       } catch (e) {
         return storeFailed(e, name, 'a change of the circuit breaker is not stored; it holds on this node')
       }
@@ -199,11 +214,11 @@ export function createBreakers(deps: {
     return clock.now() < probe.until ? { admitted: true, probe } : refused
   }
 
-  async function byHand(name: string, breaker: Breaker, hand: ByHand): Promise<boolean> {
+  async function byHand(name: string, breaker: Breaker, { by, why, record }: ByHand): Promise<boolean> {
     if (!table.has(name)) return false
-    const { by, why, record } = hand
-    const stored: Stored = { breaker, by, ...(why === undefined ? {} : { why }) }
-    await control.put(name, JSON.stringify(stored), record === undefined ? {} : { record })
+    const stored: Stored = { breaker, ...hand(by, why) }
+    const records = [record ?? [], changeRow(name, cellOf(name).breaker.is, stored) ?? []].flat()
+    await control.put(name, JSON.stringify(stored), { record: records })
     cellOf(name)
     return true
   }
@@ -234,8 +249,8 @@ export function createBreakers(deps: {
     release: (name, admission) =>
       admission.admitted && admission.probe ? count(name, 'neither', admission.probe.id) : Promise.resolve(),
     refused: (name) => circuitOf(name).refused(),
-    trip: (name, hand) => byHand(name, { is: 'open', since: clock.now(), failures: 0 }, hand),
-    reset: (name, hand) => byHand(name, CLOSED, hand),
+    trip: (name, who) => byHand(name, { is: 'open', since: clock.now(), failures: 0 }, who),
+    reset: (name, who) => byHand(name, CLOSED, who),
     list: () => [...table].map(([name, config]) => view(name, config)),
     get(name) {
       const config = table.get(name)

@@ -167,6 +167,7 @@ export async function world(
         control: await memory.state.control('breakers'),
         env,
         breakers: new Map(settings),
+        row: () => undefined,
       })
       const routesHere = more.routes ?? routes
       const deliver = createDeliver({

@@ -13,8 +13,13 @@ function cluster(n = 1, opts: { lagMs?: number; writeMs?: number; table?: typeof
   const clock = fakeClock()
   const control = sharedControl(clock, opts.lagMs, opts.writeMs)
   const env = testEnv({ clock })
-  const start = () => createBreakers({ control: control.node(), env, breakers: opts.table ?? table })
-  return { clock, control, env, start, nodes: Array.from({ length: n }, start) }
+  const changes: BreakerChange[] = []
+  const row = (change: BreakerChange): AuditRow => {
+    changes.push(change)
+    return { json: `${change.from} to ${change.to}` } as AuditRow
+  }
+  const start = () => createBreakers({ control: control.node(), env, breakers: opts.table ?? table, row })
+  return { clock, control, env, start, changes, nodes: Array.from({ length: n }, start) }
 }
 const ATTEMPT_MS = 1000
 /** One attempt that ends so; false when it was refused. */
@@ -93,7 +98,7 @@ test('trip and reset by hand: who and why are shown, told and audited; the count
   await clock.advance(1000)
   expect(b!.get('p')).toMatchObject({ state: 'open', by: 'ann', why: 'maintenance' })
   expect(changes).toMatchObject([{ provider: 'p', from: 'closed', to: 'open', by: 'ann', why: 'maintenance' }])
-  expect(control.records).toEqual([record])
+  expect(control.records).toEqual([record, { json: 'closed to open' }])
   await a!.reset('p', { by: 'bob' })
   await clock.advance(1000)
   expect(b!.get('p')).toMatchObject({ state: 'closed', by: 'bob' })
@@ -186,6 +191,29 @@ test('a provider without settings is always admitted and has no breaker to show'
   for (let i = 0; i < 10; i++) expect(await go(nodes[0]!, 'fail')).toBe(true)
   expect(nodes[0]!.list()).toEqual([])
   expect(nodes[0]!.get('p')).toBeUndefined()
+})
+
+test('opening and closing are recorded in the write that stores them, once over all nodes; probes are not', async () => {
+  const { clock, control, nodes, changes } = cluster(2)
+  await Promise.all(nodes.flatMap((b) => [go(b, 'fail'), go(b, 'fail')]))
+  await clock.advance(1000)
+  const opened = [{ json: 'closed to open' }]
+  expect(control.records).toEqual(opened)
+  await clock.advance(60_000)
+  await go(nodes[1]!, 'fail')
+  await clock.advance(61_000)
+  expect(control.records).toEqual([...opened, { json: 'half_open to open' }])
+  const records = control.records.length
+  control.failing = 'unavailable'
+  await go(nodes[0]!, 'ok')
+  control.failing = 'no'
+  expect(control.records).toHaveLength(records)
+  await go(nodes[0]!, 'ok')
+  expect(control.records.slice(records)).toEqual([{ json: 'half_open to closed' }])
+  expect(changes.every((c) => c.provider === 'p' && c.at <= clock.now())).toBe(true)
+  // By hand into the state it is in: nothing opens or closes.
+  await nodes[0]!.reset('p', { by: 'ann' })
+  expect(control.records).toHaveLength(records + 1)
 })
 
 test('settings after a reload apply to the state there is', async () => {

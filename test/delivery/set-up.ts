@@ -38,6 +38,7 @@ export function setUp(given: Record<string, Given>, thresholds: Record<string, n
     control: sharedControl(env.clock).node(),
     env,
     breakers: new Map(settings),
+    row: () => undefined,
   })
   const attempts: AttemptSeen[] = []
   const delivery = createDeliver({

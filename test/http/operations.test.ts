@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { routes } from '../../src/http/routes/index.ts'
 import { testGateway } from '../fakes/gateway.ts'
-import { OK } from '../fakes/provider.ts'
+import { OK, refused } from '../fakes/provider.ts'
 import { admin, items } from './read.ts'
 
 describe('providers and circuit breakers', () => {
@@ -35,6 +35,27 @@ describe('providers and circuit breakers', () => {
       ['circuit breaker trip', { provider: 'out', why: 'they said so' }],
       ['circuit breaker reset', { provider: 'out' }],
     ])
+  })
+  test('a breaker that opens and closes is in the audit: by itself, by hand, with the reason redacted', async () => {
+    const g = await testGateway({
+      providers: { out: [refused()] },
+      toml: '[executor]\nmax_retries = 0\n[circuit_breaker]\nfailure_threshold = 2\n[audit.redact]\nfields = ["why"]\n',
+    })
+    for (let i = 0; i < 3; i++) await g.dispatch({ action_type: 'x', provider: 'out' })
+    await g.ask('POST', '/v1/circuit-breakers/out/reset', { why: 'secret' })
+    const breaker = { kind: 'breaker', action_type: 'circuit_breaker', provider: 'out' }
+    expect((await g.records('', '')).filter((r) => r.kind === 'breaker')).toMatchObject([
+      { ...breaker, outcome: 'opened', caller: 'gateway', details: { from: 'closed', to: 'open' } },
+      {
+        ...breaker,
+        outcome: 'closed',
+        caller: 'anonymous',
+        details: { from: 'open', to: 'closed', why: '[REDACTED]' },
+      },
+    ])
+    expect((await g.ask('GET', '/v1/audit?namespace=&tenant=&kind=breaker&provider=out')).body).toMatchObject({
+      records: [{ outcome: 'closed' }, { outcome: 'opened' }],
+    })
   })
 })
 

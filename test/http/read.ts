@@ -6,7 +6,9 @@ export const items = (t: Told, name: string) => t.body[name] as readonly JsonObj
 
 /** What was changed by hand, oldest first: the word for it and its details. */
 export const admin = async (g: TestGateway) =>
-  (await g.records('', '')).map((r) => [r.action_type, (r.details as JsonObject | undefined) ?? {}] as const)
+  (await g.records('', ''))
+    .filter((r) => r.kind === 'admin')
+    .map((r) => [r.action_type, (r.details as JsonObject | undefined) ?? {}] as const)
 
 /** What every problem has, whatever it is about. */
 export function problem(t: Told, status: number, code: string, more: object = {}): void {
