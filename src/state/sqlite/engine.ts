@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditRow } from '../../core/audit.ts'
-import type { Claimed, Committed, Op, OpResult, Refused } from '../../core/state.ts'
+import type { Claimed, Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { AuditWriter } from './audit-writer.ts'
 import { Cells } from './cells.ts'
@@ -9,11 +9,11 @@ import { Entries } from './entries.ts'
 import { Fatal, isFatal, isSqlite, say } from './failure.ts'
 import { Items } from './items.ts'
 import { Numbers } from './numbers.ts'
-import { ops } from './ops/index.ts'
+import { decide } from './ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from './shapes.ts'
 import { checkpoint, giveBackPages, sweep } from './tidy.ts'
 import { beginTrail } from './trail.ts'
-import type { OpAnswer, Tx } from './tx.ts'
+import type { FileTx } from './tx.ts'
 import { Undo } from './undo.ts'
 
 /** What the writer is asked to do. */
@@ -38,7 +38,7 @@ export class Engine {
   readonly #db: DatabaseSync
   readonly #undo = new Undo()
   readonly #claims: Claims
-  readonly #tx: Tx
+  readonly #tx: FileTx
   readonly #begin: StatementSync
   readonly #commit: StatementSync
   readonly #rollback: StatementSync
@@ -118,32 +118,18 @@ export class Engine {
   }
 
   #decide(scope: string, list: readonly Op[], dry: boolean, now: number): Answer {
-    const results: OpResult[] = []
+    let done: Committed | Refused
     try {
-      for (let at = 0; at < list.length; at++) {
-        const op = list[at]!
-        const answer = (ops[op.op] as (tx: Tx, scope: string, op: Op, now: number) => OpAnswer)(
-          this.#tx,
-          scope,
-          op,
-          now,
-        )
-        if ('refused' in answer) {
-          this.#undo.back()
-          const { refused: _, ...saw } = answer
-          return [0, { ok: false, at, ...saw } satisfies Refused]
-        }
-        results.push(answer)
-      }
+      done = decide(this.#tx, scope, list, now)
     } catch (e) {
       // Reading failed, or the op is not one: this commit is undone in memory; what the file says of the rest shows at COMMIT.
       this.#undo.back()
       if (isSqlite(e)) throw e
       return [1, say(e)]
     }
-    if (dry) this.#undo.back()
+    if (dry || !done.ok) this.#undo.back()
     else this.#undo.keep()
-    return [0, { ok: true, results } satisfies Committed]
+    return [0, done]
   }
 
   #claim(call: ClaimCall, now: number): readonly Claimed[] {

@@ -7,8 +7,24 @@ import type { BufferHead, Counter, Semaphore } from './shapes.ts'
 import type { Undo } from './undo.ts'
 import type { Window } from './window.ts'
 
-/** What the ops of a commit work on. Everything is in memory until the batch is flushed. */
+type CellsOf<T> = Pick<Cells<T>, 'get' | 'set'>
+
+/** What the ops of a commit work on, of any store: everything is in memory until the batch is written. */
 export interface Tx {
+  readonly entries: Pick<Entries, 'live' | 'set'>
+  readonly counters: CellsOf<Counter>
+  readonly windows: CellsOf<Window>
+  readonly semaphores: CellsOf<Semaphore>
+  readonly buffers: CellsOf<BufferHead>
+  readonly items: Pick<Items, 'has' | 'add' | 'all' | 'empty'>
+  readonly audit: Pick<AuditWriter, 'add'>
+  readonly undo: Undo
+  /** A claim number never given before. */
+  nextNumber(): number
+}
+
+/** Those of a file, which are written once a batch. */
+export interface FileTx extends Tx {
   readonly entries: Entries
   readonly counters: Cells<Counter>
   readonly windows: Cells<Window>
@@ -16,9 +32,6 @@ export interface Tx {
   readonly buffers: Cells<BufferHead>
   readonly items: Items
   readonly audit: AuditWriter
-  readonly undo: Undo
-  /** A claim number never given before. */
-  nextNumber(): number
 }
 
 /** An op that refuses: `Refused` without its index. */
