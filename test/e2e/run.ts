@@ -27,6 +27,8 @@ export interface Spawned {
   readonly cwd: string
   readonly env?: { readonly [name: string]: string }
   readonly command?: string
+  /** The user it runs as, where the tests may choose. */
+  readonly uid?: number
   readonly atEnd?: AtEnd
 }
 
@@ -39,9 +41,16 @@ const plain = (): NodeJS.ProcessEnv =>
   )
 
 /** Starts `node signalbox.cjs …args`, or another command with these words. */
-export function start(args: readonly string[], { cwd, env = {}, command, atEnd = onTestFinished }: Spawned): Running {
+export function start(
+  args: readonly string[],
+  { cwd, env = {}, command, uid, atEnd = onTestFinished }: Spawned,
+): Running {
   const words = command === undefined ? [entry, ...args] : args
-  const child = spawn(command ?? process.execPath, words, { cwd, env: { ...plain(), ...env } })
+  const child = spawn(command ?? process.execPath, words, {
+    cwd,
+    env: { ...plain(), ...env },
+    ...(uid !== undefined && { uid, gid: uid }),
+  })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
