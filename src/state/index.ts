@@ -1,4 +1,5 @@
 import type { OpenStore } from './opened.ts'
+import { openPostgres } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** State backends by their name in `[state].backend`. */
@@ -8,4 +9,5 @@ export const stateBackends: { readonly [name: string]: OpenStore } = {
     const { state, audit } = await openSqlite({ path, synchronous, clock, random, auditElsewhere })
     return { state, audit, clock, clockOffsetMs: () => 0, trouble: () => undefined, where: path }
   },
+  postgres: openPostgres,
 }

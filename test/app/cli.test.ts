@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { commands, main } from '../../src/app/cli.ts'
+import { stateBackends } from '../../src/state/index.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const entry = join(root, 'src', 'app', 'signalbox.cjs')
@@ -95,7 +96,7 @@ test('serve refuses a configuration with errors before anything is opened', asyn
   const { code, err } = await here('serve', '-c', 'bad.toml', '--set', 'state.backend=redis')
   expect(err).toContain('bad.toml:2:1: error: unknown key "prot" in server')
   expect(err).toContain(
-    '--set state.backend: error: state.backend: redis is not built into this version, which has sqlite',
+    `--set state.backend: error: state.backend: redis is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`,
   )
   expect(code).toBe(1)
 })

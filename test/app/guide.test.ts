@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { main } from '../../src/app/cli.ts'
+import { auditBackends } from '../../src/audit/index.ts'
+import { stateBackends } from '../../src/state/index.ts'
 
 const guide = fileURLToPath(new URL('../fixtures/guide', import.meta.url))
 const read = (file: string) => readFileSync(join(guide, file), 'utf8')
@@ -56,7 +58,7 @@ describe("the guide's own files", () => {
     const { code, out } = await check(guide, 'gateway.toml')
     expect(code).toBe(0)
     expect(out).toContain(
-      'gateway.toml:167:11: warning: audit.backend: dynamodb is not built into this version, which has sqlite',
+      `gateway.toml:167:11: warning: audit.backend: dynamodb is not built into this version, which has ${Object.keys(auditBackends).join(', ')}`,
     )
     expect((await check(guide, 'gateway.toml', '--strict')).code).toBe(1)
   })
@@ -120,8 +122,8 @@ describe('its production settings', () => {
       'backends',
       [
         'production/backends.toml:1:1: warning: no provider is configured: nothing can be delivered',
-        'production/backends.toml:2:11: warning: state.backend: redis is not built into this version, which has sqlite',
-        'production/backends.toml:5:11: warning: audit.backend: dynamodb is not built into this version, which has sqlite',
+        `production/backends.toml:2:11: warning: state.backend: redis is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`,
+        `production/backends.toml:5:11: warning: audit.backend: dynamodb is not built into this version, which has ${Object.keys(auditBackends).join(', ')}`,
         'ok: 0 providers, 0 rules, 0 chains',
       ],
     ],

@@ -2,9 +2,9 @@ import { endedStatuses } from '../../../src/chains/model/run.ts'
 import type { Scope } from '../../../src/core/action.ts'
 import { kinds } from '../../../src/core/hold.ts'
 import type { Entry } from '../../../src/core/state.ts'
+import { scopeText } from '../../../src/state/scope.ts'
 import { Reads } from '../../../src/state/sqlite/reads.ts'
 import { openReader } from '../../../src/state/sqlite/schema.ts'
-import { scopeText } from '../../../src/state/sqlite/text.ts'
 
 const ended: ReadonlySet<string> = new Set(endedStatuses)
 

@@ -1,7 +1,8 @@
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Scope } from '../../core/action.ts'
 import type { AuditScan, AuditScanned } from '../../core/audit.ts'
-import { fromSql, scopeParts, toSql } from './text.ts'
+import { scopeParts } from '../scope.ts'
+import { fromSql, toSql } from './text.ts'
 
 /** What a scan may ask for equality of; `provider` matches where it went or what was asked for. */
 const COLUMNS = {

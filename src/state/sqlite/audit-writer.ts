@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditRow } from '../../core/audit.ts'
-import { scopeText, toSql } from './text.ts'
+import { scopeText } from '../scope.ts'
+import { toSql } from './text.ts'
 import type { Undo } from './undo.ts'
 
 const orNull = (text: string | undefined | null) => (text == null ? null : toSql(text))

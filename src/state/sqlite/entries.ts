@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Entry } from '../../core/state.ts'
-import { fromSql, scopeParts, toSql } from './text.ts'
+import { scopeParts } from '../scope.ts'
+import { fromSql, toSql } from './text.ts'
 import type { Undo } from './undo.ts'
 
 /** An entry as it is kept. Never changed: a change is another row, so that undoing is putting the old one back. */

@@ -3,9 +3,9 @@ import type { Clock } from '../../core/clock.ts'
 import type { Control, Op, StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
 import { openControl } from '../control.ts'
+import { scopeText } from '../scope.ts'
 import type { Write } from './engine.ts'
 import type { Read } from './reads.ts'
-import { scopeText } from './text.ts'
 
 export interface Channels {
   readonly writer: Channel<Write>

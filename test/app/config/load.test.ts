@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { requestAgain } from '../../../src/app/config/load.ts'
+import { stateBackends } from '../../../src/state/index.ts'
 import { CONSOLE, readText } from './read.ts'
 
 describe('without a file', () => {
@@ -167,7 +168,7 @@ describe('what is accepted with a word', () => {
 describe('backends', () => {
   const redis = `[state]\nbackend = "redis"\nurl = "redis://localhost"\n${CONSOLE}`
   test('one that is known and not built: a check warns, serving is refused, both name what there is', () => {
-    const message = 'state.backend: redis is not built into this version, which has sqlite'
+    const message = `state.backend: redis is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`
     const checked = readText(redis, { serving: false })
     expect(checked.shown).toEqual([`gateway.toml:2:11: warning: ${message}`])
     expect(checked.config?.state).toMatchObject({ backend: 'redis', url: 'redis://localhost' })

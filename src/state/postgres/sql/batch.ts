@@ -1,0 +1,92 @@
+import { settings } from './settings.ts'
+import { TRAIL_LOCK } from './trail.ts'
+
+/**
+ * A batch of commits as one transaction and one round trip.
+ *
+ * 1 All locks first, in one order for every node, so that no two batches wait for each other.
+ * 2 Each commit in a subtransaction: an op that refuses undoes its commit, and its neighbours stand.
+ * 3 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
+ */
+export const batch = (schema: string): string => `
+CREATE OR REPLACE FUNCTION apply_op(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+  op text := o ->> 'op';
+BEGIN
+  IF op = 'put' THEN RETURN op_put(s, o, now_ms);
+  ELSIF op = 'record' THEN PERFORM keep_record(o -> 'row'); RETURN NULL;
+  ELSIF op = 'count' THEN RETURN op_count(s, o, now_ms);
+  ELSIF op = 'admit' THEN RETURN op_admit(s, o, now_ms);
+  ELSIF op = 'delete' THEN RETURN op_delete(s, o, now_ms);
+  ELSIF op = 'touch' THEN RETURN op_touch(s, o, now_ms);
+  ELSIF op = 'slot' THEN RETURN op_slot(s, o, now_ms);
+  ELSIF op = 'append' THEN RETURN op_append(s, o, now_ms);
+  ELSIF op = 'seal' THEN RETURN op_seal(s, o, now_ms);
+  ELSIF op = 'wake' THEN RETURN op_wake(s, o, now_ms);
+  END IF;
+  RAISE EXCEPTION 'no such op: %', op;
+END $$;
+
+CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
+DECLARE
+  c jsonb; o jsonb; s text; done jsonb; results jsonb[]; answers jsonb[] := '{}';
+BEGIN
+  -- Before anything that gives the transaction a number (see the trail).
+  PERFORM pg_advisory_xact_lock_shared(${TRAIL_LOCK});
+  PERFORM pg_advisory_xact_lock(k) FROM unnest(locks) AS k;
+  FOR c IN SELECT * FROM jsonb_array_elements(calls) LOOP
+    s := c ->> 'scope';
+    results := '{}';
+    done := NULL;
+    BEGIN
+      FOR o IN SELECT * FROM jsonb_array_elements(c -> 'ops') LOOP
+        done := apply_op(s, o, now_ms);
+        IF done ? 'refused' THEN RAISE SQLSTATE 'SB001'; END IF;
+        results := results || coalesce(done, '{}');
+      END LOOP;
+      IF c ? 'dry' THEN RAISE SQLSTATE 'SB002'; END IF;
+      IF c ? 'topic' THEN PERFORM pg_notify('${schema}_control', c ->> 'topic'); END IF;
+      answers := answers || jsonb_build_array(0, jsonb_build_object('ok', true, 'results', results));
+    EXCEPTION
+      WHEN SQLSTATE 'SB001' THEN
+        answers := answers || jsonb_build_array(0, jsonb_build_object('ok', false, 'at', cardinality(results)) || (done - 'refused'));
+      WHEN SQLSTATE 'SB002' THEN
+        answers := answers || jsonb_build_array(0, jsonb_build_object('ok', true, 'results', results));
+      WHEN deadlock_detected OR lock_not_available THEN
+        RAISE;
+      WHEN OTHERS THEN
+        answers := answers || jsonb_build_array(1, SQLERRM);
+    END;
+  END LOOP;
+  RETURN to_jsonb(answers);
+END $$;
+
+-- Up to \`most\` expired rows of each table; those somebody has in hand are left for another time. Answers the most of one table.
+CREATE OR REPLACE FUNCTION sweep(now_ms bigint, most bigint) RETURNS bigint LANGUAGE plpgsql ${settings(schema)} AS $$
+DECLARE
+  n bigint; highest bigint := 0;
+BEGIN
+  WITH old AS (SELECT kind, scope, id, rest FROM entry WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM entry e USING old o WHERE e.kind = o.kind AND e.scope = o.scope AND e.id = o.id AND e.rest = o.rest RETURNING e.*),
+    untagged AS (DELETE FROM tag t USING gone g, jsonb_array_elements_text(g.tags) AS x
+      WHERE t.kind = g.kind AND t.scope = g.scope AND t.tag = tight(x) AND t.id = g.id AND t.rest = g.rest)
+    SELECT count(*) INTO n FROM gone;
+  highest := greatest(highest, n);
+  WITH old AS (SELECT scope, id FROM counter WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)
+    DELETE FROM counter x USING old o WHERE x.scope = o.scope AND x.id = o.id;
+  GET DIAGNOSTICS n = ROW_COUNT;
+  highest := greatest(highest, n);
+  WITH old AS (SELECT scope, id, at FROM stamp WHERE leaves_at <= now_ms ORDER BY leaves_at LIMIT most FOR UPDATE SKIP LOCKED)
+    DELETE FROM stamp x USING old o WHERE x.scope = o.scope AND x.id = o.id AND x.at = o.at;
+  GET DIAGNOSTICS n = ROW_COUNT;
+  highest := greatest(highest, n);
+  WITH old AS (SELECT scope, id, holder FROM holder WHERE until <= now_ms ORDER BY until LIMIT most FOR UPDATE SKIP LOCKED)
+    DELETE FROM holder x USING old o WHERE x.scope = o.scope AND x.id = o.id AND x.holder = o.holder;
+  GET DIAGNOSTICS n = ROW_COUNT;
+  highest := greatest(highest, n);
+  WITH old AS (SELECT scope, id FROM buffer WHERE forget_at <= now_ms ORDER BY forget_at LIMIT most FOR UPDATE SKIP LOCKED)
+    DELETE FROM buffer x USING old o WHERE x.scope = o.scope AND x.id = o.id;
+  GET DIAGNOSTICS n = ROW_COUNT;
+  RETURN greatest(highest, n);
+END $$;
+`

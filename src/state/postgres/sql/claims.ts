@@ -1,0 +1,55 @@
+import { settings } from './settings.ts'
+
+/**
+ * Claims. Rows in another's hands are passed over, so nobody waits and no two get one. Where few entries are due they are looked at
+ * at once; else scope by scope from the one served last, so that a scope with a million due entries hides no other.
+ */
+export const claims = (schema: string): string => `
+CREATE OR REPLACE FUNCTION due_scopes(k text, served text, most bigint, now_ms bigint) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+  n bigint; found text[] := '{}'; s text := served; wrapped boolean := false;
+BEGIN
+  SELECT count(*) INTO n FROM (SELECT FROM entry WHERE kind = k AND due_at <= now_ms ORDER BY due_at LIMIT 1001) x;
+  IF n <= 1000 THEN
+    RETURN ARRAY(SELECT x.scope FROM (SELECT DISTINCT scope FROM entry WHERE kind = k AND due_at <= now_ms) x
+      ORDER BY x.scope <= served, x.scope LIMIT most);
+  END IF;
+  LOOP
+    SELECT e.scope INTO s FROM entry e WHERE e.kind = k AND e.due_at IS NOT NULL AND e.scope > s ORDER BY e.scope LIMIT 1;
+    IF s IS NULL THEN
+      EXIT WHEN wrapped OR served = '';
+      wrapped := true;
+      s := '';
+      CONTINUE;
+    END IF;
+    EXIT WHEN wrapped AND s > served;
+    IF EXISTS (SELECT FROM entry e WHERE e.kind = k AND e.scope = s AND e.due_at <= now_ms) THEN found := found || s; END IF;
+    EXIT WHEN cardinality(found) >= most;
+  END LOOP;
+  RETURN found;
+END $$;
+
+CREATE OR REPLACE FUNCTION take_due(k text, who text, lease_ms bigint, most bigint, per_scope bigint, served text, now_ms bigint)
+  RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
+DECLARE
+  scopes text[] := due_scopes(k, served, most, now_ms); taken jsonb;
+BEGIN
+  IF cardinality(scopes) = 0 THEN RETURN '[]'; END IF;
+  WITH turns AS MATERIALIZED (
+    SELECT t.scope, t.place, d.id, d.rest, d.turn FROM unnest(scopes) WITH ORDINALITY AS t (scope, place) CROSS JOIN LATERAL (
+      SELECT x.id, x.rest, row_number() OVER () AS turn FROM (SELECT e.id, e.rest FROM entry e
+        WHERE e.kind = k AND e.scope = t.scope AND e.due_at <= now_ms ORDER BY e.due_at, e.id LIMIT per_scope) x) d
+    ORDER BY d.turn, t.place LIMIT most),
+  held AS MATERIALIZED (
+    SELECT e.scope, e.id, e.rest, t.turn, t.place FROM turns t
+      JOIN entry e ON e.kind = k AND e.scope = t.scope AND e.id = t.id AND e.rest = t.rest
+      WHERE e.due_at <= now_ms FOR UPDATE OF e SKIP LOCKED),
+  claimed AS (
+    UPDATE entry e SET owner = who, number = nextval('claim_number'), until = now_ms + lease_ms, due_at = now_ms + lease_ms,
+      woken = false, attempts = e.attempts + 1
+    FROM held h WHERE e.kind = k AND e.scope = h.scope AND e.id = h.id AND e.rest = h.rest
+    RETURNING h.turn, h.place, to_jsonb(e) AS row)
+  SELECT jsonb_agg(c.row ORDER BY c.turn, c.place) INTO taken FROM claimed c;
+  RETURN coalesce(taken, '[]');
+END $$;
+`
