@@ -4,8 +4,10 @@ import { StateUnavailable } from '../../core/errors.ts'
 export const VERSION = 2
 
 /**
- * Rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Due and expiring rows have partial indexes, so
- * that a row that does neither costs nothing; tags have rows only when there are any.
+ * Small rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Entries are not small: in the order they came,
+ * beside an index of their keys, they stand in no branch of their tree and need no page of their own from a kilobyte on, and what
+ * else has to name them (the expiry) is short. Due and expiring rows have partial indexes, so that a row that does neither costs
+ * nothing; tags have rows only when there are any. A file made before has its entries by key: the statements are the same.
  */
 const TABLES = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
@@ -14,8 +16,8 @@ CREATE TABLE entry (
   version BLOB NOT NULL, due_at INTEGER, expires_at INTEGER,
   owner BLOB, number INTEGER, until INTEGER, woken INTEGER NOT NULL, attempts INTEGER NOT NULL,
   tags TEXT, value BLOB NOT NULL,
-  PRIMARY KEY (kind, scope, id)) WITHOUT ROWID;
-CREATE INDEX entry_due ON entry (kind, scope, due_at) WHERE due_at IS NOT NULL;
+  PRIMARY KEY (kind, scope, id));
+CREATE INDEX entry_due ON entry (kind, scope, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX entry_expiry ON entry (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE tag (
   kind TEXT NOT NULL, scope BLOB NOT NULL, tag BLOB NOT NULL, id BLOB NOT NULL,
