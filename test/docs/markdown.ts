@@ -10,6 +10,7 @@ export const pages = [
   'docs/chains.md',
   'docs/configuration.md',
   'docs/delivery.md',
+  'docs/deployment.md',
   'docs/performance.md',
   'docs/rules.md',
 ] as const
