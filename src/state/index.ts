@@ -1,5 +1,4 @@
 import type { OpenStore } from './opened.ts'
-import { openPostgres } from './postgres.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** State backends by their name in `[state].backend`. */
@@ -9,5 +8,7 @@ export const stateBackends: { readonly [name: string]: OpenStore } = {
     const { state, audit } = await openSqlite({ path, synchronous, clock, random, auditElsewhere })
     return { state, audit, clock, clockOffsetMs: () => 0, trouble: () => undefined, where: path }
   },
-  postgres: openPostgres,
+  // Loaded where they are used: a gateway on SQLite has no memory for their clients.
+  postgres: async (settings, tools) => (await import('./postgres.ts')).openPostgres(settings, tools),
+  redis: async (settings, tools) => (await import('./redis.ts')).openRedis(settings, tools),
 }

@@ -25,7 +25,7 @@ test(`a backup under load, kill -9, restore: all that was accepted before it beg
   const at = place(files(hook.url))
   const first = await serve(at)
   const load = startLoad(seed, CLIENTS)
-  load.up(first.base)
+  load.up([first.base])
   await until(() => accepted(load.sent).length > 300, '300 accepted actions', 20_000)
 
   const before = accepted(load.sent)
@@ -38,11 +38,11 @@ test(`a backup under load, kill -9, restore: all that was accepted before it beg
   expect(codes.filter((c) => c !== 'idempotency_in_progress')).toEqual([])
   await sleep(500)
   first.signal('SIGKILL')
-  load.up(undefined)
+  load.up([])
   await first.ended
   const running = await serve(at)
   // Who repeats until there is an answer gets one.
-  load.up(running.base)
+  load.up([running.base])
   await load.end()
   const refused = await run(['restore', 'safe.db'], { cwd: at.folder })
   expect([refused.code, refused.stdout, refused.stderr.split('\n').length]).toEqual([1, '', 2])

@@ -66,8 +66,8 @@ const first: { readonly [kind in Kind]: string } = {
 export interface Load {
   /** Everything sent so far. */
   readonly sent: readonly Sent[]
-  /** The gateway listens here now; undefined: it does not. */
-  up(base: string | undefined): void
+  /** Gateways listen here now; each request goes to one of them. */
+  up(bases: readonly string[]): void
   /** Begins nothing new and resolves when every client has what it waits for. */
   end(): Promise<void>
 }
@@ -75,7 +75,7 @@ export interface Load {
 /** `clients` loops, each with its own chance drawn from the seed: what they send depends on the seed, when it is cut off does not. */
 export function startLoad(seed: number, clients: number): Load {
   const sent: Sent[] = []
-  let base: string | undefined
+  let bases: readonly string[] = []
   let over = false
 
   async function client(me: number): Promise<void> {
@@ -89,6 +89,7 @@ export function startLoad(seed: number, clients: number): Load {
       const hangUpMs = random.float() < 0.1 ? Math.ceil(random.float() * 6) : undefined
       const wait = random.float() < 0.5 ? 1 : 2
       for (let attempt = 0; ; attempt++) {
+        const base = bases[Math.floor(random.float() * bases.length)]
         if (base === undefined) {
           await sleep(20)
           if (over && attempt === 0) return
@@ -130,7 +131,7 @@ export function startLoad(seed: number, clients: number): Load {
   return {
     sent,
     up(at) {
-      base = at
+      bases = at
     },
     async end() {
       over = true

@@ -49,7 +49,8 @@ export async function listening(running: Running, began = performance.now()): Pr
       return line && Number(line[1])
     },
     () => `a line "Listening on", from ${running.stdout} ${running.stderr}`,
-    15_000,
+    // How fast it is, is tested elsewhere: here a machine may be busy with much else.
+    60_000,
   )
   const readyMs = performance.now() - began
   const base = `http://127.0.0.1:${port}`

@@ -1,0 +1,91 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { seededRandom } from '../../../src/core/ids.ts'
+import { effectsOf, misses, strayLetters, unanswerable } from '../accounts.ts'
+import { files, startLoad } from '../crash-load.ts'
+import { receiver } from '../receiver.ts'
+import { sleep, until } from '../run.ts'
+import { type Node, node, trouble } from './faults.ts'
+import { limitRules, quotaBody, startLimits, tickBody, twice } from './limits.ts'
+import type { OpenShared } from './store.ts'
+
+const NODES = 3
+const CLIENTS = 64
+/** What a killed gateway had claimed is due when its lease has run out. */
+const GRACE_MS = 60_000
+
+const seconds = Number(process.env['CLUSTER_SECONDS'] ?? 6)
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
+
+/** Several gateways on one store, while they are killed and paused and their ways to the store fail. */
+export function prove(name: string, open: OpenShared): void {
+  test(`${NODES} gateways on ${name}: all that was accepted has one effect, limits hold, nothing is stuck (SEED=${seed})`, {
+    timeout: seconds * 1000 + GRACE_MS + 60_000,
+  }, async () => {
+    console.log(`${name}: SEED=${seed} CLUSTER_SECONDS=${seconds} repeats it`)
+    const random = seededRandom(seed)
+    const pace = seededRandom(seed + 1)
+    const hook = await receiver(async () => {
+      await sleep(pace.float() * 100)
+      return { status: 200 }
+    })
+    const store = await open(onTestFinished)
+    const provider = (of: string): string =>
+      `[[providers]]\nname = "${of}"\ntype = "webhook"\nurl = "${hook.url}/${of}"\n`
+    const own = files(hook.url)
+    const all = {
+      ...own,
+      'gateway.toml': `${own['gateway.toml']}\n${provider('limited')}${provider('ticks')}`,
+      'rules/rules.yaml': `${own['rules/rules.yaml']}${limitRules}`,
+    }
+    const nodes: Node[] = []
+    for (let i = 0; i < NODES; i++) nodes.push(await node(store, all, onTestFinished))
+    await Promise.all(nodes.map((n) => n.start()))
+    const [first] = nodes
+    for (const [path, body] of [
+      ['/v1/quotas/day', quotaBody],
+      ['/v1/recurring/tick', tickBody],
+    ] as const)
+      expect((await first!.gateway!.ask('PUT', path, body)).status).toBe(201)
+
+    const load = startLoad(seed, CLIENTS)
+    const limits = startLimits(seed)
+    const changed = (): void => {
+      const bases = nodes.flatMap((n) => (n.gateway ? [n.gateway.base] : []))
+      load.up(bases)
+      limits.up(bases)
+    }
+    changed()
+    const done = await trouble(nodes, random, seconds, changed)
+    changed()
+    const healed = performance.now()
+    await sleep(500)
+    await limits.end()
+    await load.end()
+
+    const gateway = first!.gateway!
+    await until(
+      async () => (await gateway.ask('DELETE', '/v1/recurring/tick?tenant=ticks')).status < 300,
+      'the recurring action gone',
+    )
+    let left: { readonly [kind: string]: number } = {}
+    await until(
+      async () => {
+        left = await gateway.waiting()
+        return Object.keys(left).length === 0
+      },
+      () => `no work left; there is ${JSON.stringify(left)}`,
+      GRACE_MS,
+    )
+    const answered = load.sent.filter((s) => s.answer)
+    console.log(
+      `${name}: ${done.join(', ')}; ${load.sent.length} requests, ${load.sent.length - answered.length} cut off, ${hook.effects.size} effects of ${hook.requests} sendings, all done ${Math.round(performance.now() - healed)} ms after the last fault; limits ${limits.told}`,
+    )
+    expect(hook.wrong).toEqual([])
+    expect([...misses(load.sent, effectsOf(hook.bodies)), ...limits.wrong(hook), ...twice(hook)]).toEqual([])
+    const gateways = nodes.map((n) => n.gateway!)
+    expect(await unanswerable(gateways, load.sent)).toEqual([])
+    expect(await strayLetters(gateway, load.sent)).toEqual([])
+    expect(new Set(answered.map((s) => s.kind)).size).toBe(8)
+    expect(await Promise.all(gateways.map((g) => g.stop()))).toEqual([0, 0, 0])
+  })
+}
