@@ -36,8 +36,11 @@ const expected: { readonly [kind in Kind]: readonly string[] } = {
   chained: ['steps/one', 'steps/three', 'steps/two'],
 }
 
-/** Every acknowledged thing that did not arrive exactly once in each place, and every other that arrived twice. */
-export function misses(sent: readonly Sent[], effects: Effects): readonly string[] {
+/**
+ * Every acknowledged thing that did not arrive exactly once in each place, and every other that arrived twice. `away`: the store was not
+ * always to be had, and callers may have been told so.
+ */
+export function misses(sent: readonly Sent[], effects: Effects, away = false): readonly string[] {
   const wrong: string[] = []
   const accepted = new Map<string, Sent>()
   for (const s of sent) if (s.answer && s.answer.status < 300) accepted.set(s.n, s)
@@ -48,13 +51,17 @@ export function misses(sent: readonly Sent[], effects: Effects): readonly string
   }
   for (const [n, seen] of effects)
     for (const [path, times] of seen) if (times > 1 && !accepted.has(n)) wrong.push(`${n}: ${times} times at ${path}`)
-  // What was told besides success: nothing here is refused, so only a run that was cut off may have failed.
+  // What was told besides success: nothing here is refused, so only a run that was cut off, or never begun, may have failed.
   for (const { n, answer } of sent)
-    if (answer && answer.status >= 300 && !interrupted(answer)) wrong.push(`${n}: ${JSON.stringify(answer)}`)
+    if (answer && answer.status >= 300 && !interrupted(answer) && !(away && storeAway(answer)))
+      wrong.push(`${n}: ${JSON.stringify(answer)}`)
   return wrong
 }
 const interrupted = ({ status, body }: NonNullable<Sent['answer']>): boolean =>
   (status === 502 && body['code'] === 'interrupted') || (status === 409 && body['code'] === 'idempotency_in_progress')
+
+const storeAway = ({ status, body }: NonNullable<Sent['answer']>): boolean =>
+  status === 503 && (body['code'] === 'state_unavailable' || body['code'] === 'state_unknown')
 
 /**
  * Acknowledged actions that no gateway knows any more, or that are under way, or recorded otherwise than was answered. Where each has an

@@ -81,7 +81,9 @@ export function prove(name: string, open: OpenShared): void {
       `${name}: ${done.join(', ')}; ${load.sent.length} requests, ${load.sent.length - answered.length} cut off, ${hook.effects.size} effects of ${hook.requests} sendings, all done ${Math.round(performance.now() - healed)} ms after the last fault; limits ${limits.told}`,
     )
     expect(hook.wrong).toEqual([])
-    expect([...misses(load.sent, effectsOf(hook.bodies)), ...limits.wrong(hook), ...twice(hook)]).toEqual([])
+    const wrong = [...misses(load.sent, effectsOf(hook.bodies), true), ...limits.wrong(hook), ...twice(hook)]
+    // The first tell enough: one fault may show in thousands of answers.
+    expect(wrong.slice(0, 20)).toEqual([])
     const gateways = nodes.map((n) => n.gateway!)
     expect(await unanswerable(gateways, load.sent)).toEqual([])
     expect(await strayLetters(gateway, load.sent)).toEqual([])
