@@ -22,7 +22,7 @@ export const openRedis: OpenStore = async (settings, { clock: local, random, log
       onJump: (offMs) => log.warn({ offMs }, "the clock has jumped against the store's"),
     })
     const newId = uuidv7Source(clock.now, random)
-    const state = storeOver({ link, clock, newId, prefix: settings.prefix ?? PREFIX })
+    const state = storeOver({ link, clock, servers: true, newId, prefix: settings.prefix ?? PREFIX })
     const close = async (): Promise<void> => {
       clock.stop()
       await state.close()

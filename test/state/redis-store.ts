@@ -11,11 +11,11 @@ let stores = 0
 export async function redisStore(
   url: string,
   env: { readonly clock: Clock; readonly random: Random; readonly newId: () => string },
-  more: Partial<LinkOptions> & { readonly prefix?: string } = {},
+  more: Partial<LinkOptions> & { readonly prefix?: string; readonly servers?: boolean } = {},
 ): Promise<{ readonly state: StateStore; readonly link: Link }> {
-  const { prefix = `test-${process.pid}-${++stores}`, ...rest } = more
+  const { prefix = `test-${process.pid}-${++stores}`, servers = false, ...rest } = more
   const link = await openLink({ url, durability: 'everysec', clock: env.clock, random: env.random, ...rest })
-  const state = storeOver({ link, clock: env.clock, newId: env.newId, prefix })
+  const state = storeOver({ link, clock: env.clock, servers, newId: env.newId, prefix })
   afterAll(() => state.close())
   return { state, link }
 }

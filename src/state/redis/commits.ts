@@ -16,21 +16,25 @@ export interface Commits {
 /** Whoever has just been answered asks again at once, and is worth a few turns of the loop: a script for sixty costs little more than one for thirty. */
 const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, most: 16 }
 
+/** The part of the time a caller waits within which a server begins; the rest is for what its clock and ours may differ. */
+const LATEST = 0.9
+
 /** Commits of one tag travel together, one script at a time; those of different tags beside each other. */
-export function commits({ link, clock, prefix }: Spread): Commits {
+export function commits({ link, clock, prefix, servers }: Spread): Commits {
   const channels = new Map<number, Channel<Commit>>()
 
   async function send(tag: number, batch: readonly Commit[]): Promise<readonly Answer[]> {
     const now = clock.now()
     let args: string[]
     try {
-      args = packCommits(batch, now)
+      args = packCommits(batch, now, servers ? now + link.timeoutMs * LATEST : undefined)
     } catch (e) {
       // It cannot travel, so it was not done; one at fault must not take the others with it.
       return batch.length === 1 ? [[1, say(e)]] : alone(tag, batch)
     }
     try {
       const replies = (await link.script('commit', [prefix(tag)], args)) as Reply[]
+      if (replies.length === 0) return batch.map(() => [1, 'Redis was asked too late, and has done nothing'])
       return replies.map((reply, i): Answer => [0, commitAnswer(batch[i]!, reply, now)])
     } catch (e) {
       // What needs no memory is still done by a full server, and is how it gets some back.

@@ -16,20 +16,28 @@ export const isReply = (e: unknown): e is Error => e instanceof Error && e.name 
 export class StateFull extends StateUnavailable {}
 
 const SAID: { readonly [code: string]: string } = {
-  OOM: 'Redis is full (maxmemory)',
-  READONLY: 'Redis is a read-only replica',
-  LOADING: 'Redis is loading its data',
-  MISCONF: 'Redis cannot write to its disk',
-  NOAUTH: 'Redis asks for a password',
-  WRONGPASS: 'Redis refuses the password',
-  NOPERM: 'Redis does not permit this user what the store needs',
+  OOM: 'it is full (maxmemory)',
+  READONLY: 'it is a read-only replica',
+  LOADING: 'it is loading its data',
+  MISCONF: 'it cannot write to its disk',
+  NOAUTH: 'it refuses the password',
+  WRONGPASS: 'it refuses the password',
+  NOPERM: 'it does not permit this user what the store needs',
+}
+
+/** Why, in a few words that follow the server's name. */
+export function reason(e: unknown): string {
+  const code = refusalCode(e)
+  if (code !== undefined) return SAID[code] ?? `it says ${code}`
+  if (say(e) === 'Command timed out') return 'it does not answer'
+  return e instanceof Error && 'code' in e ? String(e.code) : say(e)
 }
 
 /** A call that failed after it was sent, as its caller is told. */
 export function failed(e: unknown): StateUnavailable | StateUnknown {
   const code = refusalCode(e)
-  if (code === 'OOM') return new StateFull(SAID['OOM']!, { cause: e })
-  if (code !== undefined) return new StateUnavailable(SAID[code] ?? `Redis refused: ${code}`, { cause: e })
-  return new StateUnknown(`Redis did not answer: ${say(e)}`, { cause: e })
+  const message = `Redis: ${reason(e)}`
+  if (code === 'OOM') return new StateFull(message, { cause: e })
+  return new (code === undefined ? StateUnknown : StateUnavailable)(message, { cause: e })
 }
 export const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))

@@ -7,17 +7,20 @@ import { TAGS } from './text.ts'
 export interface Spread {
   readonly link: Link
   readonly clock: Clock
+  /** The clock tells the server's own time. */
+  readonly servers: boolean
   /** What the keys of a tag begin with. The tag is in braces: a cluster puts all of them into one slot. */
   prefix(tag: number): string
   /** Asks all tags: one call where one server has them all, else one to each. An answer for each tag, in order. */
   look(script: ScriptName, args: readonly string[]): Promise<readonly unknown[]>
 }
 
-export function spread(link: Link, clock: Clock, name: string): Spread {
+export function spread(link: Link, clock: Clock, servers: boolean, name: string): Spread {
   const prefixes = Array.from({ length: TAGS }, (_, tag) => `${name}:{${tag}}:`)
   return {
     link,
     clock,
+    servers,
     prefix: (tag) => prefixes[tag]!,
     async look(script, args) {
       if (!link.cluster) return (await link.script(script, prefixes, args)) as unknown[]

@@ -3,7 +3,7 @@ import { Cluster, type ClusterOptions, Command, Redis } from 'ioredis'
 import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Random } from '../../core/ids.ts'
-import { failed, isReply, refusalCode, say } from './failure.ts'
+import { failed, isReply, reason, refusalCode } from './failure.ts'
 import { type ScriptName, scripts } from './lua/index.ts'
 import { type Durability, isCluster, type ServerFacts, unfit } from './server.ts'
 
@@ -19,6 +19,8 @@ export interface LinkOptions {
 /** The way to the server. Nothing is kept to be sent later, and nothing is sent twice. */
 export interface Link {
   readonly cluster: boolean
+  /** A call that has no answer by then is given up. */
+  readonly timeoutMs: number
   /** Server and port, as people name it. */
   readonly where: string
   /** Ways there and back so far. */
@@ -60,6 +62,8 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
     maxRetriesPerRequest: 0,
     commandTimeout: timeout,
     connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeout),
+    // One that does not answer does not say good-bye either.
+    disconnectTimeout: 100,
     disableClientInfo: true,
     connectionName: 'signalbox',
   } as const
@@ -76,7 +80,7 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
     last = e
   })
   const unreached = (e: unknown): StateUnavailable =>
-    new StateUnavailable(`cannot use Redis at ${where}: ${reason(refusalCode(last) ? last : (last ?? e))}`, {
+    new StateUnavailable(`cannot use Redis at ${where}: ${reason(refusalCode(e) ? e : (last ?? e))}`, {
       cause: e,
     })
 
@@ -85,10 +89,13 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
     const facts = await look(single)
     const why = unfit(facts, durability)
     if (why !== undefined) throw new StateUnavailable(`cannot use Redis at ${where}: ${why}`)
+    // They are known before the first call, and whoever may not run any is told now.
+    await Promise.all(Object.values(scripts).map((text) => single.script('LOAD', text)))
     if (isCluster(facts.info)) {
       client = await clustered(url, settings, backoff)
       single.disconnect()
     }
+    if (client.status !== 'ready') throw last ?? new Error('it closes the connection')
   } catch (e) {
     single.disconnect()
     throw e instanceof StateUnavailable ? e : unreached(e)
@@ -98,18 +105,27 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
 
   /** Each new connection may lead to another server than before: a failover, or one that was set up anew. */
   async function examine(): Promise<void> {
-    try {
-      trouble = unfit(await look(single), durability)
-      if (trouble === undefined) return
-    } catch (e) {
-      trouble = say(e)
-    }
+    const mine = ++connection
+    const found = await look(single).then(
+      (facts) => unfit(facts, durability),
+      (e: unknown) => reason(e),
+    )
+    if (mine !== connection) return
+    trouble = found && `cannot use Redis at ${where}: ${found}`
+    if (trouble === undefined) return
     await clock.sleep(BACKOFF.maxMs, closing.signal)
-    if (!closed) single.disconnect(true)
+    if (mine === connection && !closed) anew()
   }
+  let connection = 0
   const closing = new AbortController()
+  const lost = `the connection to Redis at ${where} is lost`
   const away = (): void => {
-    trouble = `the connection to Redis at ${where} is lost`
+    connection++
+    trouble = lost
+  }
+  const anew = (): void => {
+    away()
+    single.disconnect(true)
   }
   if (client instanceof Redis) {
     client.on('close', away)
@@ -118,19 +134,21 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
 
   async function send(name: string, args: readonly string[]): Promise<unknown> {
     if (trouble !== undefined) throw new StateUnavailable(trouble)
-    if (client.status !== 'ready') throw new StateUnavailable(`the connection to Redis at ${where} is lost`)
+    if (client.status !== 'ready') throw new StateUnavailable(lost)
     roundTrips++
     try {
       return await client.sendCommand(new Command(name, args as string[], { replyEncoding: 'utf8' }))
     } catch (e) {
-      // What answers nothing any more may never do so again: a new connection will show.
-      if (!isReply(e) && client.status === 'ready' && client instanceof Redis) client.disconnect(true)
+      // What answers nothing any more may never do so again, and one that has become a replica is none of ours: a new connection shows.
+      const over = !isReply(e) || refusalCode(e) === 'READONLY'
+      if (over && client === single && trouble === undefined) anew()
       throw e
     }
   }
 
   return {
     cluster: client instanceof Cluster,
+    timeoutMs: timeout,
     where,
     get roundTrips() {
       return roundTrips
@@ -160,7 +178,7 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
       const [seconds, micros] = client instanceof Cluster ? await client.time() : await single.time()
       return Number(seconds) * 1000 + Number(micros) / 1000
     },
-    trouble: () => trouble ?? (client.status === 'ready' ? undefined : `the connection to Redis at ${where} is lost`),
+    trouble: () => trouble ?? (client.status === 'ready' ? undefined : lost),
     close() {
       closed = true
       closing.abort(ABORTED)
@@ -217,11 +235,4 @@ async function clustered(
   })
   await cluster.connect()
   return cluster
-}
-
-const reason = (e: unknown): string => {
-  const code = refusalCode(e)
-  if (code === 'WRONGPASS' || code === 'NOAUTH') return 'it refuses the password'
-  if (code === 'NOPERM') return 'it does not permit this user what the store needs'
-  return e instanceof Error && 'code' in e ? String(e.code) : say(e)
 }

@@ -90,8 +90,8 @@ export interface Commit {
 }
 
 /** The arguments of a batch of commits of one tag. */
-export function packCommits(commits: readonly Commit[], now: number): string[] {
-  const to = [String(now), String(commits.length * 2 + SWEPT), String(commits.length)]
+export function packCommits(commits: readonly Commit[], now: number, latest: number | undefined): string[] {
+  const to = [String(now), String(commits.length * 2 + SWEPT), String(commits.length), String(latest ?? '')]
   for (const { scope, ops, dry } of commits) {
     const head = to.push(scope, dry ? '1' : '0', '', String(ops.length))
     for (const op of ops) (pack[op.op] as Pack<Op['op']>)(to, op as never, now)

@@ -15,8 +15,8 @@ export const isCluster = (info: string): boolean => field(info, 'cluster_enabled
 export function unfit({ info, config }: ServerFacts, durability: Durability): string | undefined {
   const version = field(info, 'redis_version') ?? '0'
   const [major = 0, minor = 0] = version.split('.').map(Number)
-  if (major < 6 || (major === 6 && minor < 2)) return `Redis ${version} is too old: 6.2 or later is needed`
-  if (field(info, 'role') === 'slave') return 'this Redis is a replica: name its primary'
+  if (major < 6 || (major === 6 && minor < 2)) return `version ${version} is too old: 6.2 or later is needed`
+  if (field(info, 'role') === 'slave') return 'it is a replica: name its primary'
   const policy = config?.get('maxmemory-policy') ?? field(info, 'maxmemory_policy')
   if (policy !== undefined && policy !== 'noeviction')
     return `the maxmemory-policy of Redis is ${policy}, which would delete held actions: set it to noeviction`
@@ -26,7 +26,7 @@ export function unfit({ info, config }: ServerFacts, durability: Durability): st
 function undurable(config: ServerFacts['config'], wanted: Durability): string | undefined {
   if (config === undefined) {
     if (wanted === 'managed') return undefined
-    return 'Redis does not tell how durable it is (CONFIG is refused): set [state].durability to "managed" if its operator answers for it'
+    return 'it does not tell how durable it is (CONFIG is refused): set [state].durability to "managed" if its operator answers for it'
   }
   if (wanted === 'managed') return undefined
   const has = keeps(config)

@@ -12,8 +12,9 @@ import { scopeLine } from './text.ts'
 
 export interface StoreOptions {
   readonly link: Link
-  /** The store's. */
   readonly clock: Clock
+  /** The clock tells the server's own time; of one that does not, nothing is compared with the server's. */
+  readonly servers: boolean
   readonly newId: () => string
   /** What every key begins with: two gateways on one server that are to know nothing of each other differ in it. */
   readonly prefix: string
@@ -24,8 +25,8 @@ const SWEEP_EVERY_MS = 1000
 const BITE = 100
 
 /** The port over a link. Redis keeps no audit: a record becomes an entry of the outbox in the same commit. */
-export function storeOver({ link, clock, newId, prefix }: StoreOptions): StateStore {
-  const tags = spread(link, clock, prefix)
+export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions): StateStore {
+  const tags = spread(link, clock, servers, prefix)
   const written = commits(tags)
   const claim = claims(tags)
   const prepare = toOutbox(clock.now)

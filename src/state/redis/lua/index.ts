@@ -6,13 +6,18 @@ import { LIST, PEEK, SCOPES } from './reads.ts'
 import { FLUSH, ROWS } from './rows.ts'
 
 /**
- * A batch of commits of one tag. ARGV: now, how many expired entries to take away, how many commits; for each: scope, 1 when it is
- * dry, its arguments' number, its ops' number, and the ops. For each the results as text, with the ids sealed, or
- * what the op that refused saw.
+ * A batch of commits of one tag. ARGV: now, how many expired entries to take away, how many commits, until when by the server's
+ * clock (nothing is done later: its callers have been told "unknown" and may have looked); for each: scope, 1 when it is dry, its
+ * arguments' number, its ops' number, and the ops. Answers of each its results as text, with the ids sealed, or what the op
+ * that refused saw.
  */
 const COMMIT = `
+if A[4] ~= '' then
+  local time = call('TIME')
+  if time[1] * 1000 + time[2] / 1000 > tonumber(A[4]) then return {} end
+end
 local replies = {}
-at = 3
+at = 4
 for c = 1, tonumber(A[3]) do
   local scope, dry, size, many = take(), take() == '1', tonumber(take()), tonumber(take())
   local stop = at + size
