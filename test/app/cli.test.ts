@@ -93,10 +93,10 @@ describe('words', () => {
 })
 
 test('serve refuses a configuration with errors before anything is opened', async () => {
-  const { code, err } = await here('serve', '-c', 'bad.toml', '--set', 'state.backend=redis')
+  const { code, err } = await here('serve', '-c', 'bad.toml', '--set', 'state.backend=dynamodb')
   expect(err).toContain('bad.toml:2:1: error: unknown key "prot" in server')
   expect(err).toContain(
-    `--set state.backend: error: state.backend: redis is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`,
+    `--set state.backend: error: state.backend: dynamodb is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`,
   )
   expect(code).toBe(1)
 })
@@ -105,7 +105,7 @@ test('migrate says what it did', async () => {
   const file = join(folder, 'data', 'signalbox.db')
   expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema 2` })
   expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema 2, nothing to do` })
-  expect(await here('migrate', '--set', 'state.backend=redis')).toMatchObject({ code: 1 })
+  expect(await here('migrate', '--set', 'state.backend=dynamodb')).toMatchObject({ code: 1 })
 })
 
 test('check --connect opens the store and reaches every provider, and says which it could not', async () => {

@@ -57,7 +57,7 @@ describe('docs/configuration.md', () => {
   it('calls built what is built, and names every backend that is known', () => {
     const said = table(page, '`[state]`', 'Key', 'Default').find(([key]) => key === '`backend`')?.[2] ?? ''
     expect(codes(said).filter((c) => backendNames.some((b) => b === c))).toEqual([...backendNames])
-    expect(Object.keys(stateBackends)).toEqual(['sqlite'])
+    expect(Object.keys(stateBackends).toSorted()).toEqual(['postgres', 'redis', 'sqlite'])
   })
 
   it.each(['auth', 'encryption'])('refuses [%s], as it says', (name) => {

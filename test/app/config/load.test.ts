@@ -168,11 +168,12 @@ describe('what is accepted with a word', () => {
 describe('backends', () => {
   const redis = `[state]\nbackend = "redis"\nurl = "redis://localhost"\n${CONSOLE}`
   test('one that is known and not built: a check warns, serving is refused, both name what there is', () => {
-    const message = `state.backend: redis is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`
-    const checked = readText(redis, { serving: false })
+    const dynamodb = redis.replace('backend = "redis"', 'backend = "dynamodb"')
+    const message = `state.backend: dynamodb is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`
+    const checked = readText(dynamodb, { serving: false })
     expect(checked.shown).toEqual([`gateway.toml:2:11: warning: ${message}`])
-    expect(checked.config?.state).toMatchObject({ backend: 'redis', url: 'redis://localhost' })
-    const served = readText(redis)
+    expect(checked.config?.state).toMatchObject({ backend: 'dynamodb', url: 'redis://localhost' })
+    const served = readText(dynamodb)
     expect(served.shown).toEqual([`gateway.toml:2:11: error: ${message}`])
     expect(served.config).toBeUndefined()
   })
