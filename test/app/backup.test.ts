@@ -1,4 +1,4 @@
-import {
+import fs, {
   chmodSync,
   copyFileSync,
   existsSync,
@@ -10,6 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -156,6 +157,19 @@ describe('backup', () => {
   })
 })
 
+test('a state that is kept by a server is not copied, nor replaced', async () => {
+  const at = place()
+  const elsewhere = ['--set', 'state.backend=postgres', '--set', 'state.url=postgres://127.0.0.1:1/none']
+  await at.holds(put('a'))
+  expect(await at.command('backup', 'one.db')).toMatchObject({ code: 0 })
+  for (const command of ['backup', 'restore']) {
+    const told = await at.command(command, command === 'backup' ? 'two.db' : 'one.db', ...elsewhere)
+    const line = `signalbox ${command}: the state is kept by postgres, which has tools of its own for this`
+    expect(told).toEqual({ code: 1, out: [], err: [line] })
+  }
+  expect(readdirSync(at.folder).toSorted()).toEqual(['data', 'one.db'])
+})
+
 describe('restore --check', () => {
   test('says what it holds, and in words what a gateway would do at once', async () => {
     const at = place()
@@ -261,6 +275,23 @@ describe('restore', () => {
     expect(existsSync(at.path('one.db'))).toBe(true)
   })
 
+  test('killed before any of its steps, it leaves the store of before whole, or the backup', async () => {
+    const at = place()
+    await at.holds(put('a'))
+    await at.command('backup', 'one.db')
+    await dies(at, put('b'))
+    const left = await beforeEachStep(at, () => at.command('restore', 'one.db'))
+    const seen = left.map((folder) => at.ids(join(folder, 'signalbox.db')).join())
+    const turn = seen.indexOf('a')
+    expect(turn).toBeGreaterThan(5)
+    expect(seen).toEqual(seen.map((_, i) => (i < turn ? 'a,b' : 'a')))
+    // From then on the store of before is under its other name, whole.
+    for (const folder of left.slice(turn)) {
+      const aside = readdirSync(folder).find((f) => f.includes('.before-') && !f.endsWith('-wal')) ?? ''
+      expect(at.ids(join(folder, aside))).toEqual(['a', 'b'])
+    }
+  })
+
   test('where there was none', async () => {
     const at = place()
     await at.holds(put('a'))
@@ -341,6 +372,30 @@ async function dies(at: Place, ...ops: Op[]): Promise<void> {
   await state.close()
   for (const s of ['', '-wal']) copyFileSync(at.path(`left${s}`), at.store + s)
   for (const s of ['', '-wal']) rmSync(at.path(`left${s}`))
+}
+
+/** Copies of the data's folder, as it was before each change of a name and each fsync: what a process that is killed there leaves. */
+async function beforeEachStep(at: Place, act: () => Promise<Told>): Promise<readonly string[]> {
+  const left: string[] = []
+  const steps = ['linkSync', 'renameSync', 'rmSync', 'fsyncSync', 'chmodSync', 'copyFileSync'] as const
+  const real = { ...fs }
+  for (const step of steps)
+    Object.assign(fs, {
+      [step]: (...args: unknown[]) => {
+        const folder = at.path(`left-${left.length}`)
+        real.cpSync(at.path('data'), folder, { recursive: true })
+        left.push(folder)
+        return (real[step] as (...given: unknown[]) => unknown)(...args)
+      },
+    })
+  syncBuiltinESMExports()
+  try {
+    expect(await act()).toMatchObject({ code: 0 })
+  } finally {
+    for (const step of steps) Object.assign(fs, { [step]: real[step] })
+    syncBuiltinESMExports()
+  }
+  return left
 }
 
 /** Overwrites every page but the first. */
