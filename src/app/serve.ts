@@ -41,7 +41,7 @@ export const serve: Serve = async (first, again) => {
   try {
     stores = await openStores(config, { clock: local, random, log })
   } catch (e) {
-    process.stderr.write(`signalbox: ${openingProblem(config.state, e)}\n`)
+    process.stderr.write(`signalbox: ${openingProblem(config, e)}\n`)
     return 1
   }
   const { state, audit, clock } = stores

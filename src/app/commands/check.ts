@@ -42,9 +42,9 @@ export const check: Command = {
 /** Opens the store and asks every provider, side by side; one line each. */
 async function connect(config: Config, terminal: Terminal): Promise<boolean> {
   const tests = [
-    named(`state ${config.state.path}`, async () => {
-      await openStore(config.state).catch((e: unknown) => {
-        throw new Error(openingProblem(config.state, e))
+    named(`state ${config.state.backend === 'sqlite' ? config.state.path : config.state.backend}`, async () => {
+      await openStore(config).catch((e: unknown) => {
+        throw new Error(openingProblem(config, e))
       })
     }),
     ...config.providers.map((p) => named(`provider ${p.name}`, () => reach(p, environment(terminal)))),
