@@ -230,9 +230,19 @@ async function clustered(
     maxRedirections: 4,
     clusterRetryStrategy: backoff,
   })
-  cluster.on('error', () => {
-    // Each call says why it failed; without a listener the error would be thrown.
+  let last: Error | undefined
+  // Each call says why it failed; without a listener the error would be thrown.
+  cluster.on('error', (e: Error & { readonly lastNodeError?: Error }) => {
+    last = e.lastNodeError ?? e
   })
-  await cluster.connect()
+  await new Promise<void>((resolve, reject) => {
+    // Where no node that it names can be reached, nothing more would ever be heard.
+    const ended = (): void => reject(last ?? new Error('no node that its cluster names can be reached'))
+    cluster.once('end', ended)
+    cluster.connect().then(() => {
+      cluster.off('end', ended)
+      resolve()
+    }, reject)
+  })
   return cluster
 }
