@@ -7,6 +7,7 @@ import type { HttpDeps } from '../http/deps.ts'
 import { createDirect } from '../http/direct.ts'
 import { createApp, type Listening, listen } from '../http/server.ts'
 import { createStats } from '../http/stats.ts'
+import { createStreams } from '../http/stream/streams.ts'
 import { backgroundLoops } from '../loops/index.ts'
 import { type Loops, startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
@@ -20,6 +21,7 @@ import { logOutcomes } from './dispatch-log.ts'
 import { listeningProblem } from './listening.ts'
 import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
+import { recording } from './recording.ts'
 import { watchConfig } from './reload.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
@@ -44,9 +46,11 @@ export const serve: Serve = async (first, again) => {
     process.stderr.write(`signalbox: ${openingProblem(config, e)}\n`)
     return 1
   }
-  const { state, audit, clock } = stores
+  const { audit, clock } = stores
   const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   const stats = createStats(env)
+  const streams = createStreams(audit, env)
+  const { state, carryAudit } = recording(stores, streams)
   let loops: Loops | undefined
   let parts: Assembled
   const open = (c: Config): Routes =>
@@ -62,7 +66,7 @@ export const serve: Serve = async (first, again) => {
       env,
       state,
       audit,
-      carryAudit: stores.carryAudit,
+      carryAudit,
       routes,
       processEnv: process.env,
       stats: { attempt: (seen) => stats.attempt(seen), ...logOutcomes(log, stats) },
@@ -97,6 +101,7 @@ export const serve: Serve = async (first, again) => {
     state,
     audit,
     stats,
+    streams,
     ready() {
       const reason = stopping.signal.aborted ? 'shutting down' : stores.trouble()
       return reason === undefined ? { ok: true } : { ok: false, reason }
@@ -193,7 +198,7 @@ export const serve: Serve = async (first, again) => {
   })
   watching.stop()
   parts.rules.stop()
-  await server.close()
+  await Promise.all([streams.close(), server.close()])
   await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
   parts.breakers.close()
   await closeRoutes(routes)

@@ -134,7 +134,7 @@ export interface AuditRows {
   close(): Promise<void>
 }
 export interface AuditFollow {
-  /** A position of this trail, as text that says nothing to anybody else; undefined: no rows, only where the trail ends now. */
+  /** A position of this trail: printable ASCII without spaces, that says nothing to anybody else; undefined: no rows, only where the trail ends now. */
   readonly after: string | undefined
   /** Rows, and characters of JSON, after which the page ends; it has at least one row if there is any. */
   readonly limit: number

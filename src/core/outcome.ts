@@ -144,6 +144,8 @@ export const auditOnlyTags = [
   'timed_out',
   'compensated',
   'changed',
+  'opened',
+  'closed',
 ] as const
 
 export const httpStatus = (o: Outcome): number => (o.outcome === 'failed' && o.timeout ? 504 : STATUS[o.outcome])

@@ -18,6 +18,7 @@ import type { Rules } from '../rules/rules.ts'
 import type { Recurrings } from '../schedules/recurrings.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import type { Stats } from './stats.ts'
+import type { Streams } from './stream/streams.ts'
 
 /** What the routes are made of. Built once in app/. */
 export interface HttpDeps {
@@ -48,6 +49,7 @@ export interface HttpDeps {
   readonly quotas: Quotas
   readonly retention: RetentionPolicies
   readonly stats: Stats
+  readonly streams: Streams
   /** The audit row of an administrative change, in the empty scope; undefined where audit is off. */
   readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
   /** False from the moment the process begins to stop. */

@@ -1,3 +1,4 @@
+import { Bell } from '../core/bell.ts'
 import type { Env } from '../core/env.ts'
 
 /** A piece of background work. Each runs on its own; a slow one holds up nobody. */
@@ -25,9 +26,9 @@ const LONGEST_WAIT_MS = 30_000
 
 export function startLoops(loops: readonly Loop[], env: Env): Loops {
   const stopping = new AbortController()
-  const nudges = new Map<string, Nudge>()
+  const nudges = new Map<string, Bell>()
   const running = loops.map((loop) => {
-    const nudge = new Nudge()
+    const nudge = new Bell()
     nudges.set(loop.name, nudge)
     return run(loop, env, nudge, stopping.signal)
   })
@@ -41,7 +42,7 @@ export function startLoops(loops: readonly Loop[], env: Env): Loops {
   }
 }
 
-async function run(loop: Loop, env: Env, nudge: Nudge, stop: AbortSignal): Promise<void> {
+async function run(loop: Loop, env: Env, nudge: Bell, stop: AbortSignal): Promise<void> {
   const { clock, random, log } = env
   let failures = 0
   // Nodes that start together should not ask the store together for ever.
@@ -61,29 +62,5 @@ async function run(loop: Loop, env: Env, nudge: Nudge, stop: AbortSignal): Promi
       wait = most / 2 + (most / 2) * random.float()
       log.error({ loop: loop.name, failures, err: error }, 'a background loop failed; it is tried again')
     }
-  }
-}
-
-/** A bell beside a sleep: rung while nobody sleeps, it ends the next sleep at once. */
-class Nudge {
-  #rung = false
-  #wake: (() => void) | undefined
-
-  ring(): void {
-    this.#rung = true
-    this.#wake?.()
-  }
-  answer(): void {
-    this.#rung = false
-  }
-  async sleep(clock: Env['clock'], ms: number, stop: AbortSignal): Promise<void> {
-    if (this.#rung || ms <= 0) return
-    const woken = new AbortController()
-    const wake = () => woken.abort()
-    this.#wake = wake
-    stop.addEventListener('abort', wake, { once: true })
-    await clock.sleep(ms, woken.signal)
-    stop.removeEventListener('abort', wake)
-    this.#wake = undefined
   }
 }

@@ -8,6 +8,7 @@ import type { Env } from '../../src/core/env.ts'
 import { systemRandom, uuidv7Source } from '../../src/core/ids.ts'
 import { createApp, listen } from '../../src/http/server.ts'
 import { createStats } from '../../src/http/stats.ts'
+import { createStreams } from '../../src/http/stream/streams.ts'
 import { backgroundLoops } from '../../src/loops/index.ts'
 import { type Loops, startLoops } from '../../src/loops/loop.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
@@ -52,6 +53,7 @@ const app = createApp({
   state,
   audit,
   stats,
+  streams: createStreams(audit, env),
   ready: () => ({ ok: true }),
   configError: () => undefined,
 })

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest'
 import { type Assembled, assemble } from '../../src/app/assemble.ts'
 import type { Config } from '../../src/app/config/config.ts'
 import { loadConfig } from '../../src/app/config/load.ts'
+import { recording } from '../../src/app/recording.ts'
 import { openRoutes } from '../../src/app/routes.ts'
 import { showFinding } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
@@ -14,6 +15,7 @@ import type { HttpDeps } from '../../src/http/deps.ts'
 import type { Http } from '../../src/http/route.ts'
 import { createApp } from '../../src/http/server.ts'
 import { createStats } from '../../src/http/stats.ts'
+import { createStreams, STREAM_LIMITS, type StreamLimits } from '../../src/http/stream/streams.ts'
 import { backgroundLoops } from '../../src/loops/index.ts'
 import { type Loops, startLoops } from '../../src/loops/loop.ts'
 import { type TestEnv, testEnv } from './env.ts'
@@ -35,6 +37,8 @@ export interface GatewayGiven {
   readonly memory?: MemoryState
   /** What to put between the gateway and its store. */
   readonly store?: (base: StateStore) => StateStore
+  /** Other limits of the event streams. */
+  readonly streams?: Partial<StreamLimits>
   /** The background loops run, and `advance` makes them tick. */
   readonly loops?: boolean
 }
@@ -72,7 +76,9 @@ export interface Told {
 export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway> {
   const env = given.env ?? testEnv({ seed: given.seed ?? 1 })
   const memory = given.memory ?? (await memoryState(env))
-  const state = given.store?.(memory.state) ?? memory.state
+  const streams = createStreams(memory.audit, env, { ...STREAM_LIMITS, ...given.streams })
+  const base = given.store?.(memory.state) ?? memory.state
+  const { state } = recording({ state: base, carryAudit: async () => 0 }, streams)
   const directory = mkdtempSync(join(tmpdir(), 'signalbox-test-'))
   onTestFinished(() => rmSync(directory, { recursive: true }))
   const writeRules = (text: string): void => writeFileSync(join(directory, 'rules.yaml'), text)
@@ -112,6 +118,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     state,
     audit: memory.audit,
     stats,
+    streams,
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
     configError: () => undefined,
   }
@@ -123,7 +130,10 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     const response = await answered
-    const text = await response.text()
+    // A stream has no end: that it was begun is all there is to tell.
+    const endless = response.headers.get('content-type') === 'text/event-stream'
+    const text = endless ? '' : await response.text()
+    if (endless) await response.body?.cancel()
     const isJson = text !== '' && (response.headers.get('content-type')?.includes('json') ?? false)
     return {
       status: response.status,

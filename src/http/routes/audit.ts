@@ -11,25 +11,38 @@ import { idempotencyKey, param, prefersAsync } from '../request.ts'
 import type { Route } from '../route.ts'
 import { requestOf } from './dispatch.ts'
 
-const FILTERS = ['provider', 'action_type', 'outcome', 'rule', 'kind', 'caller', 'chain_id', 'action_id'] as const
+export const FILTERS = [
+  'provider',
+  'action_type',
+  'outcome',
+  'rule',
+  'kind',
+  'caller',
+  'chain_id',
+  'action_id',
+] as const
 const TIMES = ['from', 'to'] as const
 
 /** Administrative records live in the empty scope: `?namespace=&tenant=` asks for them. */
-const auditScope = (q: Query<'namespace' | 'tenant'>): Scope =>
+export const auditScope = (q: Query<'namespace' | 'tenant'>): Scope =>
   q.namespace === '' && q.tenant === '' ? GLOBAL : scopeOf(q)
+
+export const columnsOf = (q: Query<(typeof FILTERS)[number]>): Omit<AuditFilter, 'from' | 'to'> => ({
+  ...(q.provider !== undefined && { provider: q.provider }),
+  ...(q.action_type !== undefined && { actionType: q.action_type }),
+  ...(q.outcome !== undefined && { outcome: q.outcome }),
+  ...(q.rule !== undefined && { rule: q.rule }),
+  ...(q.kind !== undefined && { kind: q.kind }),
+  ...(q.caller !== undefined && { caller: q.caller }),
+  ...(q.chain_id !== undefined && { chainId: q.chain_id }),
+  ...(q.action_id !== undefined && { actionId: q.action_id }),
+})
 
 function filterOf(q: Query<(typeof FILTERS)[number] | (typeof TIMES)[number]>): AuditFilter {
   const from = moment(q, 'from')
   const to = moment(q, 'to')
   return {
-    ...(q.provider !== undefined && { provider: q.provider }),
-    ...(q.action_type !== undefined && { actionType: q.action_type }),
-    ...(q.outcome !== undefined && { outcome: q.outcome }),
-    ...(q.rule !== undefined && { rule: q.rule }),
-    ...(q.kind !== undefined && { kind: q.kind }),
-    ...(q.caller !== undefined && { caller: q.caller }),
-    ...(q.chain_id !== undefined && { chainId: q.chain_id }),
-    ...(q.action_id !== undefined && { actionId: q.action_id }),
+    ...columnsOf(q),
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
   }

@@ -18,6 +18,7 @@ import { rootRoutes } from './root.ts'
 import { ruleRoutes } from './rules.ts'
 import { scheduledRoutes } from './scheduled.ts'
 import { statsRoutes } from './stats.ts'
+import { streamRoutes } from './stream.ts'
 
 /** Every route there is. `GET /` and the README's table are made of it; a fixed path stands before one that varies. */
 export const routes: readonly Route[] = [
@@ -37,6 +38,7 @@ export const routes: readonly Route[] = [
   ...providerRoutes,
   ...circuitBreakerRoutes,
   ...eventRoutes,
+  ...streamRoutes,
   ...statsRoutes,
   ...healthRoutes,
   ...rootRoutes((): readonly Route[] => routes),
