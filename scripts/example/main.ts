@@ -1,16 +1,17 @@
 /**
- * `npm run example [-- NAME]`: runs an example and prints what was expected beside what was seen. Exits 1 where they differ.
- * Without a name it is the pipeline.
+ * `npm run example [-- NAME] [--state STORE]`: runs an example and prints what was expected beside what was seen. Exits 1 where they
+ * differ. Without a name it is the pipeline; without a store each is as its files have it.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { endAll } from './children.ts'
 import { type Row, table } from './table.ts'
 
 /** A folder of `examples/` and the module that plays it. `folder`: for what it stores. */
 interface Example {
-  readonly run: (folder: string) => Promise<readonly Row[]>
+  readonly run: (folder: string, state?: string) => Promise<readonly Row[]>
 }
 /** Read when it is the one: the pipeline's brings half of AWS along. */
 const examples: { readonly [name: string]: () => Promise<Example> } = {
@@ -20,10 +21,23 @@ const examples: { readonly [name: string]: () => Promise<Example> } = {
 }
 const LIMIT_MS = 240_000
 
-const [name = 'aws-event-pipeline', ...more] = process.argv.slice(2)
-const load = Object.hasOwn(examples, name) ? examples[name] : undefined
-if (!load || more.length > 0) {
-  console.error(`usage: npm run example [-- NAME], NAME being one of: ${Object.keys(examples).join(', ')}`)
+const STORES = ['dynamodb', 'postgres', 'redis', 'sqlite']
+const { name, state } = asked()
+const load = examples[name]!
+
+function asked(): { readonly name: string; readonly state: string | undefined } {
+  try {
+    const options = { state: { type: 'string' } } as const
+    const { values, positionals } = parseArgs({ allowPositionals: true, options })
+    const [wanted = 'aws-event-pipeline', ...more] = positionals
+    const known = values.state === undefined || (STORES.includes(values.state) && wanted === 'aws-event-pipeline')
+    if (Object.hasOwn(examples, wanted) && more.length === 0 && known) return { name: wanted, state: values.state }
+  } catch {
+    // What it cannot read is answered with how it is used.
+  }
+  const names = Object.keys(examples).join(', ')
+  console.error(`usage: npm run example [-- NAME], NAME being one of: ${names}`)
+  console.error(`       npm run example -- --state STORE, the pipeline on one of: ${STORES.join(', ')}`)
   process.exit(2)
 }
 
@@ -48,7 +62,7 @@ if (process.env.npm_lifecycle_event) setInterval(() => process.ppid !== parent &
 
 const began = Date.now()
 try {
-  const rows = await (await load()).run(folder)
+  const rows = await (await load()).run(folder, state)
   const wrong = rows.filter((r) => !r.ok).length
   const seconds = Math.round((Date.now() - began) / 1000)
   console.log(`\n${table(rows)}\n\n${rows.length - wrong} of ${rows.length} as expected, in ${seconds} s`)

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Api, openApi } from '../api.ts'
 import { type Finished, runScript, type Server, startServer, type Variables } from '../children.ts'
 import { exited, ROOT, say, serve, until } from '../stage.ts'
+import { type Store, stores } from '../stores.ts'
 import { type Row, same } from '../table.ts'
 import { arrivedRows } from './checks/arrived.ts'
 import { BURST, burstRows } from './checks/burst.ts'
@@ -24,8 +25,8 @@ const script = (name: string, env: Variables, ...args: readonly string[]): Promi
   return runScript(join(EXAMPLE, 'scripts', `${name}.sh`), args, env)
 }
 
-const gateway = (env: Variables, folder: string, ...set: readonly string[]): Promise<Server> =>
-  serve(EXAMPLE, env, [`state.path=${join(folder, 'pipeline.db')}`, ...set])
+/** As the files have it. */
+const STATE = 'sqlite'
 
 /** An address where nobody listens. */
 async function closedPort(): Promise<string> {
@@ -78,11 +79,11 @@ async function settled(api: Api) {
   )
 }
 
-async function fallbacks(env: Variables, folder: string, inboxes: Inboxes): Promise<readonly Row[]> {
+async function fallbacks(env: Variables, stored: readonly string[], inboxes: Inboxes): Promise<readonly Row[]> {
   say('a gateway that reaches neither topic nor detector')
   const away = await closedPort()
   const broken = ['alert-fanout', 'anomaly-detector'].map((name) => `providers.${name}.aws_endpoint_url=${away}`)
-  const server = await gateway(env, folder, ...broken)
+  const server = await serve(EXAMPLE, env, [...stored, ...broken])
   const mine = { ...env, SIGNALBOX_URL: `http://${server.at}` }
   const api = openApi(`http://${server.at}`)
   const critical = await script('send-telemetry', mine, '--only', 'critical')
@@ -119,8 +120,8 @@ async function teardown(env: Variables, server: Server, inboxes: Inboxes): Promi
   ]
 }
 
-/** `folder`: for what the gateways store. */
-export async function run(folder: string): Promise<readonly Row[]> {
+/** `folder`: for what the gateways store in files. */
+export async function run(folder: string, state = STATE): Promise<readonly Row[]> {
   const left = HOUR_MS - (Date.now() % HOUR_MS)
   if (left < RUN_MS) {
     say(`waiting ${Math.ceil(left / 1000)} s for the next hour: the quota is counted by it`)
@@ -131,10 +132,12 @@ export async function run(folder: string): Promise<readonly Row[]> {
   const setup = await script('setup', env)
   if (setup.code !== 0) throw new Error(`setup.sh ended with ${setup.code}`)
   const inboxes = await openInboxes(aws.at)
-  const server = await gateway(env, join(folder, 'pipeline'))
+  const store: Store = await stores[state]!(aws.at)
+  const server = await serve(EXAMPLE, env, store.settings('pipeline', folder))
   const rows = [...(await pipeline(env, server, inboxes))]
-  rows.push(...(await fallbacks(env, join(folder, 'fallbacks'), inboxes)))
+  rows.push(...(await fallbacks(env, store.settings('fallbacks', folder), inboxes)))
   rows.push(...(await teardown(env, server, inboxes)))
+  await store.stop()
   await aws.stop()
   return rows
 }
