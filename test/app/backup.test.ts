@@ -279,16 +279,18 @@ describe('restore', () => {
     const at = place()
     await at.holds(put('a'))
     await at.command('backup', 'one.db')
-    await dies(at, put('b'))
+    // In the file, and in the log alone: without its log the store of before is neither of the two.
+    await at.holds(put('b'))
+    await dies(at, put('c'))
     const left = await beforeEachStep(at, () => at.command('restore', 'one.db'))
     const seen = left.map((folder) => at.ids(join(folder, 'signalbox.db')).join())
     const turn = seen.indexOf('a')
     expect(turn).toBeGreaterThan(5)
-    expect(seen).toEqual(seen.map((_, i) => (i < turn ? 'a,b' : 'a')))
+    expect(seen).toEqual(seen.map((_, i) => (i < turn ? 'a,b,c' : 'a')))
     // From then on the store of before is under its other name, whole.
     for (const folder of left.slice(turn)) {
       const aside = readdirSync(folder).find((f) => f.includes('.before-') && !f.endsWith('-wal')) ?? ''
-      expect(at.ids(join(folder, aside))).toEqual(['a', 'b'])
+      expect(at.ids(join(folder, aside))).toEqual(['a', 'b', 'c'])
     }
   })
 
