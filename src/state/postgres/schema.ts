@@ -6,7 +6,7 @@ import { BUFFERS } from './sql/buffers.ts'
 import { claims } from './sql/claims.ts'
 import { ENTRIES } from './sql/entries.ts'
 import { GUARDS } from './sql/guards.ts'
-import { TABLES } from './sql/tables.ts'
+import { tables } from './sql/tables.ts'
 import { trail } from './sql/trail.ts'
 
 /** Of the tables. */
@@ -39,7 +39,7 @@ export async function migrate(ask: Ask, schema: string): Promise<string> {
       IF to_regclass('${schema}.meta') IS NULL THEN
         CREATE TABLE meta (version int NOT NULL, functions text NOT NULL, began text NOT NULL);
         INSERT INTO meta VALUES (${VERSION}, '', md5(gen_random_uuid()::text));
-        EXECUTE $tables$${TABLES}$tables$;
+        EXECUTE $tables$${tables(schema)}$tables$;
       END IF;
       IF (SELECT version FROM meta) > ${VERSION} THEN RAISE EXCEPTION 'a newer version is being installed'; END IF;
     END $migrate$;

@@ -3,12 +3,15 @@
  * Due and expiring rows have partial indexes; tags have rows only where there are any. Keys longer than an index takes are kept as
  * their beginning and a hash (`head`, `tail`, `tight`), and the whole beside it where it must be given back.
  */
-export const TABLES = `
+export const tables = (schema: string): string => `
+CREATE FUNCTION digest(t text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+  AS $$ SELECT encode(sha256(convert_to(t, 'UTF8')), 'hex') $$;
 CREATE FUNCTION head(t text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT left(t, 200) $$;
+-- These are put into the statements that call them, and so may only call what is immutable by declaration.
 CREATE FUNCTION tail(t text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  AS $$ SELECT CASE WHEN length(t) <= 200 THEN '' ELSE encode(sha256(convert_to(t, 'UTF8')), 'hex') END $$;
+  AS $$ SELECT CASE WHEN length(t) <= 200 THEN '' ELSE ${schema}.digest(t) END $$;
 CREATE FUNCTION tight(t text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  AS $$ SELECT CASE WHEN length(t) <= 100 THEN t ELSE left(t, 36) || E'\\x02' || encode(sha256(convert_to(t, 'UTF8')), 'hex') END $$;
+  AS $$ SELECT CASE WHEN length(t) <= 100 THEN t ELSE left(t, 36) || E'\\x02' || ${schema}.digest(t) END $$;
 
 CREATE SEQUENCE claim_number;
 CREATE TABLE entry (
