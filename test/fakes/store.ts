@@ -92,8 +92,8 @@ export function crashing(base: StateStore, n: number, when: Crash): Crashing {
   }
 }
 
-/** A store that lives on, but whose answers to the writes `lose` names (counted from 1) are lost after it acted. */
-export function replyLost(base: StateStore, lose: (n: number) => boolean): StateStore {
+/** A store that lives on, but whose answers to the writes `lose` names (counted from 1) are lost after it acted; `reads`: those to reads too. */
+export function replyLost(base: StateStore, lose: (n: number) => boolean, reads = false): StateStore {
   let writes = 0
   async function write<T>(act: () => Promise<T>): Promise<T> {
     const lost = lose(++writes)
@@ -101,8 +101,19 @@ export function replyLost(base: StateStore, lose: (n: number) => boolean): State
     if (lost) throw new StateUnknown('the answer was lost')
     return answer
   }
+  async function read<T>(act: () => Promise<T>): Promise<T> {
+    const answer = await act()
+    if (reads) throw new StateUnavailable('the answer was lost')
+    return answer
+  }
   return {
     ...base,
+    get: (...a) => read(() => base.get(...a)),
+    list: (...a) => read(() => base.list(...a)),
+    scopes: (...a) => read(() => base.scopes(...a)),
+    peek: (...a) => read(() => base.peek(...a)),
+    nextDue: (...a) => read(() => base.nextDue(...a)),
+    depths: () => read(() => base.depths()),
     commit: (...a) => write(() => base.commit(...a)),
     claim: (...a) => write(() => base.claim(...a)),
   }

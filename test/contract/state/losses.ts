@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { GLOBAL } from '../../../src/core/action.ts'
 import { StateUnavailable, StateUnknown } from '../../../src/core/errors.ts'
-import type { Op } from '../../../src/core/state.ts'
-import { crashing, replyLost } from '../../fakes/store.ts'
+import type { Op, StateStore } from '../../../src/core/state.ts'
+import { crashing } from '../../fakes/store.ts'
 import { type OpenState, subject } from './subject.ts'
 
 /** Every operation when its answer is lost after the store acted: the caller is told "unknown", one read tells, and asking again does no harm. */
 export function lossesContract(open: OpenState): void {
   describe('lost answers', () => {
     const s = subject(open)
-    const lost = (ops: Op[]) => replyLost(s.state, (n) => n === 1).commit(s.scope, ops)
+    const lost = (ops: Op[]) => s.losing('commit', (state) => state.commit(s.scope, ops))
 
     it('PITFALLS 61: our own put-if-absent comes back taken, with our version', async () => {
       const op = s.put('a', { version: 'mine', ifVersion: null })
@@ -57,11 +57,84 @@ export function lossesContract(open: OpenState): void {
     })
     it('a claim that was lost comes back when its time is over', async () => {
       await s.ok(s.put('a', { dueAt: s.clock.now() }))
-      const claim = replyLost(s.state, () => true).claim(s.kind, { owner: 'w', leaseMs: 100, limit: 9 })
+      const claim = s.losing('claim', (state) => state.claim(s.kind, { owner: 'w', leaseMs: 100, limit: 9 }))
       await expect(claim).rejects.toThrow(StateUnknown)
       expect(await s.claim()).toEqual([])
       await s.clock.advance(100)
       expect(await s.claim()).toMatchObject([{ attempts: 2 }])
+    })
+    it('every op whose answer was lost was done, once and whole, and the store works on', async () => {
+      const now = s.clock.now()
+      await s.ok(
+        s.put('deleted'),
+        s.put('woken', { dueAt: now + 5000 }),
+        s.put('touched', { dueAt: now }),
+        s.put('handed back', { dueAt: now }),
+        { op: 'count', id: 'n', by: 1, expiresAt: 1e15 },
+      )
+      const claims = await s.claim()
+      const ref = (id: string) => {
+        const { owner, number } = claims.find((c) => c.key.id === id)!.claim
+        return { owner, number }
+      }
+      const { kind } = s
+      await expect(lost([{ op: 'delete', kind, id: 'deleted' }])).rejects.toThrow(StateUnknown)
+      await expect(lost([{ op: 'wake', kind, id: 'woken' }])).rejects.toThrow(StateUnknown)
+      await expect(
+        lost([{ op: 'touch', kind, id: 'touched', ifClaim: ref('touched'), until: now + 7000 }]),
+      ).rejects.toThrow(StateUnknown)
+      await expect(
+        lost([{ op: 'touch', kind, id: 'handed back', ifClaim: ref('handed back'), dueAt: now + 50 }]),
+      ).rejects.toThrow(StateUnknown)
+      await expect(lost([{ op: 'count', id: 'n', by: 2, expiresAt: 1e15 }])).rejects.toThrow(StateUnknown)
+      await expect(lost([{ op: 'admit', id: 'w', max: 5, windowMs: 1000 }])).rejects.toThrow(StateUnknown)
+      await expect(
+        lost([s.put('born', { ifVersion: null, claim: { owner: 'me', until: now + 900 }, tags: ['t'] })]),
+      ).rejects.toThrow(StateUnknown)
+      // A refusal that was lost has done nothing.
+      await expect(lost([s.put('refused'), s.put('born', { ifVersion: null })])).rejects.toThrow(StateUnknown)
+
+      expect(await s.get('deleted')).toBeUndefined()
+      expect(await s.get('woken')).toMatchObject({ dueAt: now })
+      expect(await s.get('touched')).toMatchObject({ dueAt: now + 7000, claim: { until: now + 7000 } })
+      expect((await s.get('handed back'))?.claim).toBeUndefined()
+      expect(await s.get('handed back')).toMatchObject({ dueAt: now + 50 })
+      expect(await s.state.peek('count', s.scope, ['n'])).toMatchObject([{ n: 3 }])
+      expect(await s.state.peek('admit', s.scope, ['w'])).toMatchObject([{ n: 1 }])
+      expect(await s.get('born')).toMatchObject({ tags: ['t'], claim: { owner: 'me', until: now + 900 } })
+      expect(await s.get('refused')).toBeUndefined()
+    })
+    it('a commit lost among others that travel with it: each is done once, and its caller is told that nobody knows', async () => {
+      const all = await s.losing('commit', async (state) =>
+        Promise.allSettled(
+          Array.from({ length: 20 }, (_, i) =>
+            state.commit(s.scope, [
+              s.put(`e${i}`, { ifVersion: null }),
+              { op: 'count', id: 'n', by: 1, expiresAt: 1e15 },
+            ]),
+          ),
+        ),
+      )
+      for (const one of all) if (one.status === 'rejected') expect(one.reason).toBeInstanceOf(StateUnknown)
+      expect(all.some((one) => one.status === 'rejected')).toBe(true)
+      const { entries } = await s.state.list(s.kind, s.scope, { limit: 99 })
+      expect(await s.state.peek('count', s.scope, ['n'])).toMatchObject([{ n: entries.length }])
+      expect(entries.length).toBe(20)
+    })
+    it('what only reads, and whose answer was lost, has done nothing: it says so, and answers when asked again', async () => {
+      await s.ok(s.put('a', { dueAt: s.clock.now() }))
+      const reads: readonly ((state: StateStore) => Promise<unknown>)[] = [
+        (state) => state.get([{ kind: s.kind, scope: s.scope, id: 'a' }]),
+        (state) => state.list(s.kind, s.scope, { limit: 9 }),
+        (state) => state.scopes(s.kind, { limit: 9 }),
+        (state) => state.peek('count', s.scope, ['n']),
+        (state) => state.nextDue(s.kind),
+        (state) => state.depths(),
+      ]
+      for (const read of reads) {
+        await expect(s.losing('read', read)).rejects.toThrow(StateUnavailable)
+        await read(s.state)
+      }
     })
     it('the crash modes: before wrote nothing, after and reply-lost wrote, and then the process is dead', async () => {
       for (const [when, error, written] of [

@@ -3,13 +3,23 @@ import type { Scope } from '../../../src/core/action.ts'
 import type { Entry, Op, OpResult, Refused, StateStore } from '../../../src/core/state.ts'
 import type { FakeClock } from '../../fakes/clock.ts'
 import { type TestEnv, testEnv } from '../../fakes/env.ts'
+import { replyLost } from '../../fakes/store.ts'
 
-export type OpenState = (env: TestEnv) => Promise<StateStore>
+export type OpenState = (env: TestEnv) => Promise<StateStore | Wired>
+/** A store with a wire to its server on which answers can be lost. */
+export interface Wired {
+  readonly state: StateStore
+  /** The next call of the kind reaches the server, which acts; its answer is lost. Resolves when it is. */
+  lose(call: Lost): Promise<void>
+}
+export type Lost = 'commit' | 'claim' | 'read'
 
 /** What every part of the contract works on: one store for the part, a scope and a kind of its own for each test. */
 export interface Subject {
   readonly env: TestEnv
   readonly clock: FakeClock
+  /** Makes a call whose answer is lost after the store acted: on the wire, where there is one. It is rejected. */
+  losing<T>(call: Lost, act: (state: StateStore) => Promise<T>): Promise<T>
   state: StateStore
   scope: Scope
   kind: string
@@ -25,9 +35,18 @@ export interface Subject {
 export function subject(open: OpenState): Subject {
   const env = testEnv()
   let n = 0
+  let wire: Wired | undefined
   const s: Subject = {
     env,
     clock: env.clock,
+    async losing(call, act) {
+      if (wire === undefined) return act(replyLost(s.state, () => true, true))
+      const lost = wire.lose(call)
+      const answer = act(s.state)
+      answer.catch(() => {}) // it is the caller's, who hears of it below
+      await lost
+      return answer
+    },
     state: undefined as unknown as StateStore,
     scope: ['', ''],
     kind: '',
@@ -46,7 +65,9 @@ export function subject(open: OpenState): Subject {
     claim: (more = {}) => s.state.claim(s.kind, { owner: 'worker', leaseMs: 1000, limit: 100, ...more }),
   }
   beforeAll(async () => {
-    s.state = await open(env)
+    const opened = await open(env)
+    if ('state' in opened) wire = opened
+    s.state = 'state' in opened ? opened.state : opened
   })
   afterAll(() => s.state.close())
   beforeEach(() => {
