@@ -69,11 +69,17 @@ kill $reader 2>/dev/null
 cd / && rm -rf "$FOLDER"
 exit $code`
 
-/** `core`: the processor core it is pinned to, with all its processes. Ready within a second. */
-export async function startPostgres(opts: { readonly core?: number } = {}): Promise<Postgres> {
+export interface PostgresOptions {
+  /** The processor core it is pinned to, with all its processes. */
+  readonly core?: number
+  /** It stands by for a primary that is not there, and only reads. */
+  readonly standby?: boolean
+}
+/** Ready within a second. */
+export async function startPostgres(opts: PostgresOptions = {}): Promise<Postgres> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOnce(opts.core)
+      return await startOnce(opts)
     } catch (e) {
       // Somebody else was given the port between our look and its start.
       if (attempt === STARTS || !String(e).includes('Address already in use')) throw e
@@ -81,13 +87,14 @@ export async function startPostgres(opts: { readonly core?: number } = {}): Prom
   }
 }
 
-async function startOnce(core: number | undefined): Promise<Postgres> {
+async function startOnce({ core, standby }: PostgresOptions): Promise<Postgres> {
   if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   try {
     const password = randomBytes(16).toString('hex')
     const as = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined
     prepare(packageFolder, folder, password, as)
+    if (standby) writeFileSync(join(folder, 'data/standby.signal'), '')
     const port = await freePort()
     const stop = await serve(folder, port, as, core)
     return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
@@ -157,7 +164,7 @@ function serve(folder: string, port: number, as: As, core: number | undefined): 
     keeper.stderr.on('data', (d) => {
       // Read on to the end: a pipe nobody empties would stop the server.
       if (said.length < 10_000) said += d
-      if (!said.includes('ready to accept connections')) return
+      if (!/ready to accept (read-only )?connections/.test(said)) return
       clearTimeout(late)
       resolve(stop)
     })

@@ -1,11 +1,10 @@
-import { afterAll, beforeAll, describe } from 'vitest'
-import { openPostgres } from '../../src/state/postgres.ts'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Lost } from '../contract/state/subject.ts'
 import { stateContract } from '../contract/state.contract.ts'
-import type { TestEnv } from '../fakes/env.ts'
+import { type Pooler, startPooler } from '../servers/pooler.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
-import { postgresSettings } from './postgres-settings.ts'
+import { openSimulated } from './postgres-store.ts'
 
 /** What a call looks like on the wire. */
 const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
@@ -16,7 +15,8 @@ const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
 /** It has acted once it is ready for the next query: before that an answer may leave while the transaction still stands. */
 const readyForQuery = (said: Buffer): boolean => said.subarray(-6, -1).equals(Buffer.from([0x5a, 0, 0, 0, 5]))
 
-describe.skipIf(withoutPostgres())('on a server of its own', () => {
+// Thousands of commits one after the other, each durable before the next.
+describe.skipIf(withoutPostgres())('on a server of its own', { timeout: 60_000 }, () => {
   let server: Postgres
   let proxy: TcpProxy
   beforeAll(async () => {
@@ -28,14 +28,22 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     await server.stop()
   })
   let n = 0
-  const open = (env: TestEnv, url: string) =>
-    openPostgres(
-      { ...postgresSettings(url), prefix: `contract_${++n}` },
-      { ...env, auditElsewhere: false, storeTime: env.clock },
-    )
+  const name = () => `contract_${++n}`
 
   stateContract('postgres', async (env) => {
-    const { state } = await open(env, proxy.url(server.url))
+    const { state } = await openSimulated(proxy.url(server.url), name(), env)
     return { state, lose: (call) => proxy.loseReply({ request: onWire[call], answered: readyForQuery }) }
+  })
+
+  describe('behind a pooler that gives each transaction another connection', () => {
+    let pooler: Pooler
+    beforeAll(async () => {
+      pooler = await startPooler(server.url, 3)
+    })
+    afterAll(() => pooler.close())
+    stateContract('postgres', async (env) => (await openSimulated(pooler.url, name(), env)).state)
+    it('which it did', () => {
+      expect(pooler.moves).toBeGreaterThan(1000)
+    })
   })
 })

@@ -2,11 +2,16 @@ import { StateUnavailable } from '../../core/errors.ts'
 import type { Op } from '../../core/state.ts'
 import type { Answer, Carrier } from '../batching.ts'
 import type { Ask } from './connections.ts'
-import { isRetryable } from './failure.ts'
+import { isRetryable, say } from './failure.ts'
 import { inOrder, locksOf } from './locks.ts'
-import { answerIn, callOf } from './wire.ts'
+import { answerIn, type Call, callOf } from './wire.ts'
 
 export type Commit = readonly [scope: string, ops: readonly Op[], dry: boolean]
+
+interface Ready {
+  readonly place: number
+  readonly call: Call
+}
 
 /** Locks of one transaction: all of a server's transactions share a table of some thousands. One commit may need more. */
 const MOST_LOCKS = 512
@@ -15,13 +20,9 @@ const TRIES = 5
 
 /** Batches of commits: each one round trip and one transaction, its answer that of the server once it is durable. */
 export function commitsOver(write: Ask, s: string, now: () => number, between: () => void): Carrier<Commit> {
-  async function send(batch: readonly Commit[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
+  async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
     const at = now()
-    const values = [
-      `{${inOrder(locks).join(',')}}`,
-      JSON.stringify(batch.map(([scope, ops, dry]) => callOf(scope, ops, dry))),
-      at,
-    ]
+    const values = [`{${inOrder(locks).join(',')}}`, JSON.stringify(batch.map(({ call }) => call)), at]
     for (let attempt = 1; ; attempt++) {
       try {
         const [row] = await write<{ answers: readonly (readonly [number, unknown])[] }>(
@@ -33,28 +34,37 @@ export function commitsOver(write: Ask, s: string, now: () => number, between: (
         )
       } catch (e) {
         if (attempt < TRIES && e instanceof StateUnavailable && isRetryable(e.cause)) continue
-        const why = e instanceof Error ? e.message : String(e)
-        return batch.map(() => [e instanceof StateUnavailable ? 1 : 2, why])
+        return batch.map(() => [e instanceof StateUnavailable ? 1 : 2, say(e)])
       }
     }
   }
   return {
     async run(calls) {
       const answers: Answer[] = []
-      let batch: Commit[] = []
+      let batch: Ready[] = []
       let locks = new Set<number>()
-      for (const call of calls) {
-        const its = new Set<number>()
-        locksOf(call[0], call[1], its)
-        if (batch.length > 0 && locks.size + its.size > MOST_LOCKS) {
-          answers.push(...(await send(batch, locks)))
-          batch = []
-          locks = new Set()
-        }
-        batch.push(call)
-        for (const lock of its) locks.add(lock)
+      const flush = async (): Promise<void> => {
+        if (batch.length === 0) return
+        const sent = await send(batch, locks)
+        batch.forEach(({ place }, i) => {
+          answers[place] = sent[i] ?? [2, 'PostgreSQL did not answer for it']
+        })
+        batch = []
+        locks = new Set()
       }
-      answers.push(...(await send(batch, locks)))
+      for (const [place, [scope, ops, dry]] of calls.entries()) {
+        const its = new Set<number>()
+        try {
+          locksOf(scope, ops, its)
+          const ready = { place, call: callOf(scope, ops, dry) }
+          if (locks.size + its.size > MOST_LOCKS) await flush()
+          batch.push(ready)
+          for (const lock of its) locks.add(lock)
+        } catch (e) {
+          answers[place] = [1, say(e)]
+        }
+      }
+      await flush()
       between()
       return answers
     },

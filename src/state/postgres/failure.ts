@@ -1,28 +1,24 @@
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 
-/** With what the server said, in SQLSTATE, where it was the server. */
-interface Said extends Error {
-  readonly code?: string
-}
+/** What the server said, in SQLSTATE, where it was the server; of the system's own errors, their name. */
+const codeOf = (e: unknown): string => (e instanceof Error && 'code' in e ? String(e.code) : '')
 
 /**
  * Of a statement that failed: did the server say so itself, and thereby that its transaction is undone? A server that is being stopped, a
  * connection that ends and an answer that does not come leave open what was done.
  */
 const OPEN_ENDED = /^(08...|57P01|57P02|57P05|40003)$/
-const isSqlState = (code: string | undefined): code is string => code !== undefined && /^[0-9A-Z]{5}$/.test(code)
 export const saysUndone = (e: unknown): boolean => {
-  const { code } = e as Said
-  return isSqlState(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code)
+  const code = codeOf(e)
+  return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code)
 }
 /** Two batches waited for each other, which their order excludes but rows of the audit; or for a lock of somebody else. Undone: to be made again. */
-export const isRetryable = (e: unknown): boolean => ['40P01', '40001'].includes((e as Said).code ?? '')
+export const isRetryable = (e: unknown): boolean => ['40P01', '40001'].includes(codeOf(e))
 
 export function say(e: unknown): string {
   if (e instanceof AggregateError) return say(e.errors[0])
   if (!(e instanceof Error)) return String(e)
-  const { code } = e as Said
-  if (code === '53200') return `${e.message} (max_locks_per_transaction is too low)`
+  if (codeOf(e) === '53200') return `${e.message} (max_locks_per_transaction is too low)`
   return e.message
 }
 

@@ -1,7 +1,7 @@
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Ask } from './connections.ts'
 
-interface Facts {
+export interface Facts {
   readonly version: number
   readonly shown: string
   readonly fsync: string
@@ -25,7 +25,7 @@ export async function checkServer(ask: Ask, warn: (message: string) => void): Pr
     current_setting('transaction_read_only') AS read_only, pg_encoding_to_char(encoding) AS encoding
     FROM pg_database WHERE datname = current_database()`)
   if (f === undefined) throw new StateUnavailable('PostgreSQL says nothing of its database')
-  const wrong = problem(f)
+  const wrong = refusal(f)
   if (wrong !== undefined) throw new StateUnavailable(wrong)
   if (f.full_page_writes === 'off')
     warn(
@@ -33,7 +33,7 @@ export async function checkServer(ask: Ask, warn: (message: string) => void): Pr
     )
 }
 
-function problem(f: Facts): string | undefined {
+export function refusal(f: Facts): string | undefined {
   if (f.version < OLDEST * 10_000) return `PostgreSQL ${f.shown} is too old: ${OLDEST} or later is needed`
   if (f.standby) return 'this PostgreSQL is a standby, which cannot be written: name the primary'
   if (f.read_only === 'on') return 'transactions of this user are read-only (default_transaction_read_only = on)'

@@ -1,0 +1,173 @@
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { auditStore } from '../../src/audit/scan.ts'
+import type { Op } from '../../src/core/state.ts'
+import { testEnv } from '../fakes/env.ts'
+import { testGateway } from '../fakes/gateway.ts'
+import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
+import { openReal, openSimulated } from './postgres-store.ts'
+
+const scope = ['a', 'b'] as const
+
+describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
+  let server: Postgres
+  beforeAll(async () => {
+    server = await startPostgres()
+  })
+  afterAll(() => server.stop())
+  const nodes = (prefix: string, n: number) =>
+    Promise.all(Array.from({ length: n }, () => openReal(server.url, { prefix })))
+
+  it('one gets each due entry, whoever asks', async () => {
+    const all = await nodes('claims', 3)
+    const now = all[0]!.clock.now()
+    const put = (i: number): Op => ({
+      op: 'put',
+      kind: 'k',
+      id: `${i}`,
+      value: '',
+      version: 'v',
+      dueAt: now - 1000 + i,
+    })
+    for (const t of ['x', 'y'])
+      await all[0]!.state.commit(
+        ['a', t],
+        Array.from({ length: 100 }, (_, i) => put(i)),
+      )
+    const taken: string[] = []
+    for (let left = true; left; ) {
+      const rounds = await Promise.all(
+        all.map(({ state }, i) => state.claim('k', { owner: `n${i}`, leaseMs: 60_000, limit: 7 })),
+      )
+      for (const c of rounds.flat()) taken.push(`${c.key.scope[1]}/${c.key.id}/${c.claim.number}`)
+      left = rounds.some((r) => r.length > 0)
+    }
+    expect(taken.length).toBe(200)
+    expect(new Set(taken.map((t) => t.split('/').slice(0, 2).join('/'))).size).toBe(200)
+    expect(new Set(taken.map((t) => t.split('/')[2])).size).toBe(200)
+    for (const { state } of all) await state.close()
+  })
+
+  it('keys wanted in any order by all of them: no deadlock, limits hold, nothing is lost', async () => {
+    const all = await nodes('locks', 3)
+    const keys = ['k1', 'k2', 'k3', 'k4', 'k5']
+    const turned = (i: number) => keys.map((_, j) => keys[(i * 3 + j * (i % 2 === 0 ? 1 : 4)) % keys.length]!)
+    const commits = all.flatMap(({ state }, node) =>
+      Array.from({ length: 60 }, (_, i) =>
+        state.commit(
+          scope,
+          turned(i + node).flatMap((id): Op[] => [
+            { op: 'count', id, by: 1, limit: 100, expiresAt: 1e15 },
+            { op: 'put', kind: 'k', id, value: `${node}`, version: `${node}/${i}` },
+            { op: 'slot', id, holder: `${node}/${i}`, max: 1e6, until: 1e15 },
+          ]),
+        ),
+      ),
+    )
+    const done = await Promise.all(commits)
+    expect(done.filter((d) => d.ok).length).toBe(100)
+    for (const d of done) if (!d.ok) expect(d).toMatchObject({ n: 100 })
+    expect((await all[1]!.state.peek('count', scope, keys)).map((p) => p?.n)).toEqual([100, 100, 100, 100, 100])
+    const client = new pg.Client({ connectionString: server.url })
+    await client.connect()
+    const { rows } = await client.query('SELECT sum(deadlocks)::int AS n FROM pg_stat_database')
+    expect(rows).toEqual([{ n: 0 }])
+    await client.end()
+    for (const { state } of all) await state.close()
+  })
+
+  it('a buffer all of them fill: each event is in one flush or still in the buffer, once', async () => {
+    const all = await nodes('buffers', 3)
+    const append = (itemId: string): Op => ({
+      op: 'append',
+      id: 'g',
+      itemId,
+      item: itemId,
+      value: '{}',
+      maxItems: 7,
+      maxBytes: 1e6,
+      waitMs: 1e6,
+      intervalMs: 0,
+      into: { kind: 'flush', idPrefix: 'f/' },
+    })
+    await Promise.all(
+      all.flatMap(({ state }, n) => Array.from({ length: 50 }, (_, i) => state.commit(scope, [append(`${n}/${i}`)]))),
+    )
+    const { state } = all[0]!
+    const flushes = (await state.list('flush', scope, { limit: 100 })).entries
+    const kept = (await state.peek('buffer', scope, ['g']))[0]?.items ?? []
+    const ids = flushes.flatMap((e) =>
+      (JSON.parse(e.value) as { items: { itemId: string }[] }).items.map((i) => i.itemId),
+    )
+    expect([...ids, ...kept.map((i) => i.itemId)].sort()).toEqual(
+      all.flatMap((_, n) => Array.from({ length: 50 }, (_, i) => `${n}/${i}`)).sort(),
+    )
+    for (const { state } of all) await state.close()
+  })
+
+  it('a control change is with every node within a second, and at once where it may listen', async () => {
+    const env = testEnv()
+    const writer = await openSimulated(server.url, 'control', env)
+    const polls = await openSimulated(server.url, 'control', env)
+    const listens = await openSimulated(server.url, 'control', env, { listenUrl: server.url })
+    const [ours, polled, heard] = [
+      await writer.state.control('t'),
+      await polls.state.control('t'),
+      await listens.state.control('t'),
+    ]
+    const told = (control: typeof ours, value: string) =>
+      new Promise<void>((resolve) => {
+        const stop = control.subscribe((_, doc) => {
+          if (doc?.value !== value) return
+          stop()
+          resolve()
+        })
+      })
+    // No time passes: the poll cannot be what tells it. The first may come before it listens, which then looks.
+    const first = told(heard, '1')
+    await ours.put('doc', '1')
+    await first
+    const second = [told(heard, '2'), told(polled, '2')] as const
+    await ours.put('doc', '2')
+    await second[0]
+    expect(polled.get('doc')).toBeUndefined()
+    await env.clock.advance(1000)
+    await second[1]
+    for (const { state } of [writer, polls, listens]) await state.close()
+  })
+
+  it('a dispatch with dedup, throttle and audit is two ways there and back; a refused one is one', async () => {
+    const env = testEnv()
+    const opened = await openSimulated(server.url, 'trips', env)
+    const gateway = await testGateway({
+      env,
+      memory: {
+        state: opened.state,
+        audit: auditStore(opened.audit),
+        rows: opened.audit,
+        restart: () => Promise.reject(new Error('not here')),
+      },
+      rules: `rules:
+  - { name: once, priority: 1, action: { type: deduplicate, ttl_seconds: 60, key: [payload.n] } }
+  - { name: slow, priority: 2, action: { type: throttle, max_count: 3, window_seconds: 60 } }
+`,
+    })
+    const trips = async (n: number) => {
+      const before = opened.roundTrips()
+      const { body } = await gateway.dispatch({ action_type: 'reading', provider: 'out', payload: { n } })
+      return [body['outcome'], opened.roundTrips() - before]
+    }
+    for (const n of [1, 2, 3]) expect(await trips(n)).toEqual(['executed', 2])
+    expect((await trips(3))[1]).toBeLessThanOrEqual(2)
+    expect((await trips(4))[1]).toBeLessThanOrEqual(2)
+    const before = opened.roundTrips()
+    await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        gateway.dispatch({ action_type: 'r', provider: 'out', payload: { n: 100 + i } }),
+      ),
+    )
+    expect((opened.roundTrips() - before) / 60).toBeLessThan(0.5)
+    await gateway.close()
+    await opened.state.close()
+  })
+})
