@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { benchBackends } from './backends/part.ts'
 import { LOAD_CORE, type Part } from './bench.ts'
 import { benchChains } from './chains/part.ts'
 import { benchDispatch } from './dispatch/part.ts'
@@ -9,10 +10,14 @@ import { fsyncMs } from './fsync.ts'
 
 /**
  * npm run bench: every server with fsync on, pinned to one core, the load from a process on the other; all in one run, so that the
- * ratios hold on a noisy machine. `-- dispatch` or `-- chains` does one part, `-- --seconds N` measures longer, `-- --quick` does
+ * ratios hold on a noisy machine. `-- dispatch`, `-- chains` or `-- backends` does one part, `-- --seconds N` measures longer, `-- --quick` does
  * less of everything.
  */
-const parts: { readonly [name: string]: Part } = { dispatch: benchDispatch, chains: benchChains }
+const parts: { readonly [name: string]: Part } = {
+  dispatch: benchDispatch,
+  chains: benchChains,
+  backends: benchBackends,
+}
 
 const USAGE = `npm run bench -- [${Object.keys(parts).join('|')}] [--quick] [--seconds N]`
 const asked: string[] = []

@@ -19,6 +19,8 @@ export interface StartOptions {
   /** The file its log goes to. */
   readonly log: number
   readonly env?: NodeJS.ProcessEnv
+  /** Its line that says that it is ready, and the port in it. */
+  readonly ready?: RegExp
 }
 
 /** Starts a node script pinned to one core and waits for its `Listening on` line. */
@@ -35,7 +37,7 @@ export function start(script: readonly string[], opts: StartOptions): Promise<Ru
     child.on('exit', (code) => reject(new Error(`${script.join(' ')} ended with ${code}`)))
     child.stdout!.on('data', (d) => {
       out += d
-      const port = /Listening on \S*:(\d+)/.exec(out)?.[1]
+      const port = (opts.ready ?? /Listening on \S*:(\d+)/).exec(out)?.[1]
       if (port === undefined) return
       child.removeAllListeners('exit')
       done({

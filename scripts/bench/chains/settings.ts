@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Scope } from '../../../src/core/action.ts'
 import type { Json, JsonObject } from '../../../src/core/json.ts'
-import { gatewayFile } from '../gateway-file.ts'
+import { gatewayFile, sqlite } from '../gateway-file.ts'
 
 export const SCOPE: Scope = ['bench', 'chains']
 export const STEPS = 3
@@ -60,7 +60,7 @@ export const waitingForSignal = waiting('waiting-for-signal', {
 export function writeGateway(folder: string, slowUrl?: string): string {
   mkdirSync(join(folder, 'rules'), { recursive: true })
   const slow = slowUrl === undefined ? '' : `[[providers]]\nname = "slow"\ntype = "webhook"\nurl = "${slowUrl}"\n`
-  return gatewayFile(folder, 'full', `[[providers]]\nname = "console"\ntype = "log"\n\n${slow}`)
+  return gatewayFile(folder, sqlite('full'), `[[providers]]\nname = "console"\ntype = "log"\n\n${slow}`)
 }
 
 /** The rule that starts a chain. */

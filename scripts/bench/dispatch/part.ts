@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { type Bench, LOAD_CORE, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { sqlite } from '../gateway-file.ts'
 import { type Running, runPinned, start, startGateway } from '../process.ts'
 import { printTable } from '../table.ts'
 import type { LoadRequest, LoadResult } from './load.ts'
@@ -35,7 +36,7 @@ export async function benchDispatch(bench: Bench): Promise<void> {
   await table(bench, 'Dispatch, every fsync 2 ms slower', { LD_PRELOAD: slow, FSYNC_US: '2000' })
 }
 
-function load(
+export function load(
   port: number,
   connections: number,
   batch: number,
@@ -64,14 +65,28 @@ async function measure(bench: Bench, what: string, batch: number, open: () => Pr
   return { what, batch, results, idleMiB, loadedMiB, readyMs: server.readyMs }
 }
 
+/** What a bare echo does at each number of connections, requests per second. */
+export async function echoAt(bench: Bench, connections: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const server = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log: bench.log })
+  try {
+    await load(server.port, 64, 1, bench.seconds * 1000, WARM_MS)
+    const found = new Map<number, number>()
+    for (const n of connections) found.set(n, (await load(server.port, n, 1, bench.seconds * 1000)).requestsPerSecond)
+    return found
+  } finally {
+    await server.stop()
+  }
+}
+
 let runs = 0
-async function gateway(
+/** A gateway with the 14 rules and a quota, and its state as the sections `store` say; what it sends goes to `target`. */
+export async function openGateway(
   bench: Bench,
-  synchronous: 'full' | 'normal',
-  target: string,
-  env: NodeJS.ProcessEnv,
+  store: string,
+  target = 'type = "log"',
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Running> {
-  const file = writeGateway(join(bench.work, `dispatch-${++runs}`), { synchronous, target })
+  const file = writeGateway(join(bench.work, `dispatch-${++runs}`), { store, target })
   const running = await startGateway(file, { core: SERVER_CORE, log: bench.log, env })
   const answer = await fetch(
     `http://127.0.0.1:${running.port}/v1/quotas/bench?namespace=${QUOTA.namespace}&tenant=${QUOTA.tenant}`,
@@ -92,7 +107,7 @@ async function table(bench: Bench, title: string, env: NodeJS.ProcessEnv): Promi
   const logTarget = 'type = "log"'
   const webhook = `type = "webhook"\nurl = "http://127.0.0.1:${sink.port}/hook"`
   const of = (what: string, batch: number, synchronous: 'full' | 'normal', target: string): Promise<Row> =>
-    measure(bench, what, batch, () => gateway(bench, synchronous, target, env))
+    measure(bench, what, batch, () => openGateway(bench, sqlite(synchronous), target, env))
   const rows = [
     await measure(bench, 'Hono JSON echo', 1, () => start([join(here, 'echo.ts')], { core: SERVER_CORE, log })),
     await of('log, FULL', 1, 'full', logTarget),

@@ -8,6 +8,7 @@ import { systemRandom, uuidv7Source } from '../../../src/core/ids.ts'
 import type { Control } from '../../../src/core/state.ts'
 import { readLimit } from '../../../src/rules/limits.ts'
 import { openRules, type Rules } from '../../../src/rules/rules.ts'
+import { sqlite } from '../gateway-file.ts'
 import { BODY, writeGateway } from './settings.ts'
 
 /** Microseconds a evaluation: the example's 14 rules, and 10 and 10,000 that differ in one equality. */
@@ -21,7 +22,7 @@ export async function measureRules(): Promise<{
 }> {
   const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
   try {
-    writeGateway(dir, { synchronous: 'full', target: 'type = "log"' })
+    writeGateway(dir, { store: sqlite('full'), target: 'type = "log"' })
     const guide = await open(join(dir, 'rules'))
     const action: Action = { ...(JSON.parse(BODY) as Action), metadata: {}, created_at: new Date(0).toISOString() }
     const ten = await open(many(join(dir, 'ten'), 10))

@@ -3,10 +3,7 @@ import { join, resolve } from 'node:path'
 import { gatewayFile } from '../gateway-file.ts'
 
 /** The example's 14 rules, with a limit nobody reaches so that each request is delivered. */
-export function writeGateway(
-  dir: string,
-  opts: { readonly synchronous: 'full' | 'normal'; readonly target: string },
-): string {
+export function writeGateway(dir: string, opts: { readonly store: string; readonly target: string }): string {
   const rules = join(dir, 'rules')
   mkdirSync(rules, { recursive: true })
   cpSync(resolve(import.meta.dirname, '../../../test/fixtures/guide/rules'), rules, {
@@ -20,7 +17,7 @@ export function writeGateway(
     .join('\n')
   return gatewayFile(
     dir,
-    opts.synchronous,
+    opts.store,
     `[[providers]]
 name = "alert-fanout"
 ${opts.target}

@@ -1,0 +1,71 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { type Bench, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { echoAt, load, openGateway } from '../dispatch/part.ts'
+import { runPinned } from '../process.ts'
+import { printTable } from '../table.ts'
+import type { FloorRequest, FloorResult } from './floor.ts'
+import { stores } from './stores.ts'
+
+const CONNECTIONS = [1, 64]
+
+/**
+ * A dispatch with dedup, throttle, quota and audit on each store that gateways share, all under one throttle key, beside bare writes to
+ * the same server. The gateway has one core; the store and the load have the other.
+ */
+export async function benchBackends(bench: Bench): Promise<void> {
+  const echo = await echoAt(bench, CONNECTIONS)
+  await table(bench, 'Backends, fsync as it is', echo)
+  if (bench.quick) return
+  const slow = join(bench.work, 'slow-fsync-backends.so')
+  execFileSync('cc', ['-shared', '-fPIC', '-o', slow, join(import.meta.dirname, '../slow-fsync.c'), '-ldl'])
+  // What starts a server passes on what it has: so every server of this table has it, and nothing else is slowed by it.
+  Object.assign(process.env, { LD_PRELOAD: slow, FSYNC_US: '2000' })
+  try {
+    await table(bench, 'Backends, every fsync 2 ms slower', echo)
+  } finally {
+    delete process.env['LD_PRELOAD']
+    delete process.env['FSYNC_US']
+  }
+}
+
+async function table(bench: Bench, title: string, echo: ReadonlyMap<number, number>): Promise<void> {
+  process.stderr.write(`${title}\n`)
+  const rows: (string | number)[][] = []
+  for (const [name, withStore] of Object.entries(stores))
+    await withStore(bench.log, async (store) => {
+      console.log(store.about)
+      for (const connections of CONNECTIONS) {
+        const measureMs = bench.seconds * 1000
+        const request: FloorRequest = { ...store.floor, connections, warmupMs: 500, measureMs }
+        const floor = await runPinned<FloorResult>(SERVER_CORE, join(import.meta.dirname, 'floor.ts'), request)
+        rows.push(cells(`${name}: bare write`, connections, floor, ''))
+      }
+      const server = await openGateway(bench, store.settings)
+      try {
+        await load(server.port, 64, 1, bench.seconds * 1000, WARM_MS)
+        for (const connections of CONNECTIONS) {
+          const {
+            requestsPerSecond: perSecond,
+            p50Ms,
+            p99Ms,
+          } = await load(server.port, connections, 1, bench.seconds * 1000)
+          const of = (perSecond / echo.get(connections)!).toFixed(2)
+          rows.push(cells(`${name}: dispatch to log`, connections, { perSecond, p50Ms, p99Ms }, of))
+        }
+      } finally {
+        await server.stop()
+      }
+      process.stderr.write(`  ${name}\n`)
+    })
+  printTable(title, ['what', 'connections', 'a second', 'of the echo', 'p50 ms', 'p99 ms'], rows)
+}
+
+const cells = (what: string, connections: number, r: FloorResult, ofEcho: string): (string | number)[] => [
+  what,
+  connections,
+  Math.round(r.perSecond),
+  ofEcho,
+  r.p50Ms.toFixed(2),
+  r.p99Ms.toFixed(2),
+]
