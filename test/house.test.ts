@@ -26,7 +26,7 @@ const importsOf = (path: string): string[] =>
 const FLOORS: readonly (readonly string[])[] = [
   ['core'],
   ['delivery'],
-  ['chains', 'groups', 'schedules', 'quotas', 'retention'],
+  ['chains', 'groups', 'schedules', 'quotas', 'retention', 'nodes'],
   ['rules'],
   ['dispatch'],
   ['http', 'loops'],

@@ -27,6 +27,7 @@ import { runCounts } from '../dispatch/run-counts.ts'
 import { createSend } from '../dispatch/send.ts'
 import { type Groups, groups } from '../groups/groups.ts'
 import type { Handlers } from '../loops/parts.ts'
+import { type NodeAbout, type Nodes, openNodes } from '../nodes/nodes.ts'
 import { openQuotas, type Quotas } from '../quotas/quotas.ts'
 import { purgeDeadLetters } from '../retention/dead-letters.ts'
 import { openRetentionPolicies, type RetentionPolicies } from '../retention/policies.ts'
@@ -49,6 +50,7 @@ export interface Assembled {
   readonly rules: Rules
   readonly chains: Chains
   readonly quotas: Quotas
+  readonly nodes: Nodes
   readonly retention: RetentionPolicies
   readonly schedules: Schedules
   readonly recurrings: Recurrings
@@ -75,6 +77,8 @@ export interface AssembleInput {
   readonly carryAudit: (owner: string) => Promise<number>
   readonly routes: Routes
   readonly processEnv: Environment
+  /** What `GET /v1/nodes` tells of this process. */
+  readonly about: NodeAbout
   /** Told of every run that ended and every attempt made. */
   readonly stats: Observe & { attempt(seen: AttemptSeen): void }
   readonly stopping: AbortSignal
@@ -225,7 +229,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     executions: (scope, before, limit) => chains.purge(scope, before, limit),
     deadLetters: purgeDeadLetters(state),
   })
+  const nodes = openNodes({ state, env, node, about: input.about, rulesVersion: () => rules.current().version })
   const handlers: Handlers = {
+    announce: () => nodes.announce(),
     release: (entry) => releases.release(entry),
     flush: (entry) => releases.flush(entry),
     resumeIntent: (entry) => sender.recover(entry),
@@ -250,6 +256,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     rules,
     chains,
     quotas,
+    nodes,
     retention,
     schedules: held,
     recurrings: recurringActions,

@@ -1,6 +1,6 @@
 /** What kept the server from its address, in words; `host:port` as configured. */
 export function listeningProblem({ host, port }: { readonly host: string; readonly port: number }, e: unknown): string {
-  const at = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  const at = hostPort(host, port)
   const code = e instanceof Error && 'code' in e ? e.code : undefined
   switch (code) {
     case 'EADDRINUSE':
@@ -14,3 +14,5 @@ export function listeningProblem({ host, port }: { readonly host: string; readon
       return `cannot listen on ${at}: ${e instanceof Error ? e.message : String(e)}`
   }
 }
+
+export const hostPort = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`

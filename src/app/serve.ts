@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { type Clock, systemClock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
 import { showFinding } from '../core/errors.ts'
@@ -18,7 +19,7 @@ import { packageVersion } from './commands/version.ts'
 import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { logOutcomes } from './dispatch-log.ts'
-import { listeningProblem } from './listening.ts'
+import { hostPort, listeningProblem } from './listening.ts'
 import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
 import { recording } from './recording.ts'
@@ -53,6 +54,7 @@ export const serve: Serve = async (first, again) => {
   const { state, carryAudit } = recording(stores, streams)
   let loops: Loops | undefined
   let parts: Assembled
+  let address: string | undefined
   const open = (c: Config): Routes =>
     openRoutes(
       c,
@@ -69,6 +71,12 @@ export const serve: Serve = async (first, again) => {
       carryAudit,
       routes,
       processEnv: process.env,
+      about: {
+        version: packageVersion(),
+        hostname: hostname(),
+        address: () => address,
+        clockOffsetMs: stores.clockOffsetMs,
+      },
       stats: { attempt: (seen) => stats.attempt(seen), ...logOutcomes(log, stats) },
       stopping: stopping.signal,
       nudge: (name) => loops?.nudge(name),
@@ -119,11 +127,12 @@ export const serve: Serve = async (first, again) => {
     process.stderr.write(`signalbox: ${listeningProblem(config.server, e)}\n`)
     return 1
   }
+  address = hostPort(config.server.host, server.port)
   // Only now: a process that finds its address taken has begun nothing.
   parts.rules.start()
   loops = begin()
   // What a process that was killed had in hand is due at once: its claims ended with it.
-  for (const name of ['intents', 'chain-wakeups']) loops.nudge(name)
+  for (const name of ['intents', 'chain-wakeups', 'presence']) loops.nudge(name)
   const watching = watchConfig(config.file, env, async () => {
     const loaded = again()
     const errors = loaded.findings.filter((f) => f.severity === 'error')
@@ -202,6 +211,8 @@ export const serve: Serve = async (first, again) => {
   await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
   parts.breakers.close()
   await closeRoutes(routes)
+  // Where the store is away the entry expires by itself.
+  await parts.nodes.leave().catch((err: unknown) => log.warn({ err }, 'this node stays in the list until it expires'))
   await stores.close()
   forced.cancel()
   log.info({}, 'stopped')

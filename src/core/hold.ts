@@ -38,6 +38,8 @@ export const kinds = {
   chainLockCame: 'chain_lock_came',
   /** Definitions as they came into force through the API. */
   chainVersion: 'chain_version',
+  /** A gateway that is alive, in the global scope. */
+  node: 'node',
   /** Audit records on their way to an audit that lives elsewhere. */
   auditOutbox: 'audit_outbox',
 } as const

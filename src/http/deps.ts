@@ -12,6 +12,7 @@ import type { Gateway } from '../dispatch/gateway.ts'
 import type { AuditPolicy } from '../dispatch/record.ts'
 import type { Redrive } from '../dispatch/redrive.ts'
 import type { Groups } from '../groups/groups.ts'
+import type { Nodes } from '../nodes/nodes.ts'
 import type { Quotas } from '../quotas/quotas.ts'
 import type { RetentionPolicies } from '../retention/policies.ts'
 import type { Rules } from '../rules/rules.ts'
@@ -47,6 +48,7 @@ export interface HttpDeps {
   readonly schedules: Schedules
   readonly recurrings: Recurrings
   readonly quotas: Quotas
+  readonly nodes: Nodes
   readonly retention: RetentionPolicies
   readonly stats: Stats
   readonly streams: Streams

@@ -9,6 +9,7 @@ import { intents } from './intents.ts'
 import type { Loop } from './loop.ts'
 import { occurrences } from './occurrences.ts'
 import type { LoopParts } from './parts.ts'
+import { presence } from './presence.ts'
 import { recurring } from './recurring.ts'
 import { retention } from './retention.ts'
 import { scheduled } from './scheduled.ts'
@@ -23,11 +24,12 @@ interface Row {
 
 /**
  * All loops: one file each, one line each. Intents are no background work but the other half of every delivery, and the outbox that of
- * every record: always on.
+ * every record, and a node without loops is alive: always on.
  */
 export const loopTable: readonly Row[] = [
   { name: 'intents', loop: intents, on: () => true },
   { name: 'audit-outbox', loop: auditOutbox, on: () => true },
+  { name: 'presence', loop: presence, on: () => true },
   { name: 'copies', loop: copies, on: (c) => c.enabled, ruleType: 'copy' },
   { name: 'group-seal', loop: groupSeal, on: (c) => c.enabled && c.enableGroupFlush, ruleType: 'group' },
   { name: 'flush', loop: flush, on: (c) => c.enabled && c.enableGroupFlush, ruleType: 'group' },

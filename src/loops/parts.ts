@@ -22,6 +22,8 @@ export interface Handlers {
   reap(signal: AbortSignal): Promise<number>
   /** Carries audit records over to where they are kept, if that is not the state; answers how many. */
   carryAudit(): Promise<number>
+  /** Says that this node is alive. */
+  announce(): Promise<void>
 }
 export interface LoopParts {
   readonly env: Env

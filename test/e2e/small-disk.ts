@@ -40,6 +40,7 @@ const parts = await assemble({
   carryAudit: async () => 0,
   routes: openRoutes(config, env, openProvider),
   processEnv: {},
+  about: { version: '0.0.0-test', hostname: 'here', address: () => undefined, clockOffsetMs: () => 0 },
   stats,
   stopping: stopping.signal,
   nudge,

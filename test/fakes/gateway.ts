@@ -99,6 +99,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     carryAudit: async () => 0,
     routes: openRoutes(config, env, (p) => providers[p.name]!),
     processEnv: {},
+    about: { version: '0.0.0-test', hostname: 'here', address: () => undefined, clockOffsetMs: () => 0 },
     stats,
     stopping: stopping.signal,
     nudge,

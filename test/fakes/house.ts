@@ -104,6 +104,7 @@ export async function testHouse(options: HouseOptions = {}): Promise<House> {
     carryAudit: async () => 0,
     routes,
     processEnv: {},
+    about: { version: '0.0.0-test', hostname: 'here', address: () => undefined, clockOffsetMs: () => 0 },
     stats: {
       outcome: (outcome, about) => void observed.push({ outcome, about }),
       attempt: () => {},

@@ -75,6 +75,7 @@ function node(owner: string, more: Partial<Handlers> = {}, config = CONFIG): Loo
     exhausted: async () => {},
     cleanUp: called('cleanUp'),
     reap: called('reap'),
+    announce: async () => void (await called('announce')()),
     carryAudit: async () => 0,
     ...more,
   }
@@ -134,7 +135,7 @@ describe('the table', () => {
     expect(ruleTypesWithoutLoop({ ...CONFIG, enabled: false })).toEqual(['copy', 'group', 'schedule', 'chain'])
     const off = { ...CONFIG, enabled: false }
     const parts = { env, state: store.state, owner: 'a', config: off, handlers: {} as Handlers, nudge: () => {} }
-    expect(backgroundLoops(parts).map((l) => l.name)).toEqual(['intents', 'audit-outbox'])
+    expect(backgroundLoops(parts).map((l) => l.name)).toEqual(['intents', 'audit-outbox', 'presence'])
   })
 })
 

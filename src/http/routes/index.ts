@@ -10,6 +10,7 @@ import { dlqRoutes } from './dlq.ts'
 import { eventRoutes } from './events.ts'
 import { groupRoutes } from './groups.ts'
 import { healthRoutes } from './health.ts'
+import { nodeRoutes } from './nodes.ts'
 import { providerRoutes } from './providers.ts'
 import { quotaRoutes } from './quotas.ts'
 import { recurringRoutes } from './recurring.ts'
@@ -39,6 +40,7 @@ export const routes: readonly Route[] = [
   ...circuitBreakerRoutes,
   ...eventRoutes,
   ...streamRoutes,
+  ...nodeRoutes,
   ...statsRoutes,
   ...healthRoutes,
   ...rootRoutes((): readonly Route[] => routes),
