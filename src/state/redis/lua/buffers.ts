@@ -51,9 +51,12 @@ local function close(b, scope, id, jid, into)
 end
 
 function ops.b(scope)
-  local id, jid, item, piece, bytes, value, json = take(), take(), take(), take(), tonumber(take()), take(), take()
-  local maxItems, maxBytes, wait, interval = tonumber(take()), tonumber(take()), tonumber(take()), tonumber(take())
-  local into = {kind = take(), prefix = take(), tags = take()}
+  local id, jid, item, piece, bytes, value, json = A[at + 1], A[at + 2], A[at + 3], A[at + 4], tonumber(A[at + 5]), A[at + 6], A[at + 7]
+  at = at + 7
+  local maxItems, maxBytes, wait, interval = tonumber(A[at + 1]), tonumber(A[at + 2]), tonumber(A[at + 3]), tonumber(A[at + 4])
+  at = at + 4
+  local into = {kind = A[at + 1], prefix = A[at + 2], tags = A[at + 3]}
+  at = at + 3
   local b = buffer(scope, id)
   if b.head.n > 0 and has(b, item) then return done('b' .. text(b.head.n) .. ' ' .. text(b.head.due) .. ' 1') end
   local sealed = {}
@@ -81,8 +84,10 @@ function ops.b(scope)
 end
 
 function ops.z(scope)
-  local id, jid, ifDue = take(), take(), take() == '1'
-  local into = {kind = take(), prefix = take(), tags = take()}
+  local id, jid, ifDue = A[at + 1], A[at + 2], A[at + 3] == '1'
+  at = at + 3
+  local into = {kind = A[at + 1], prefix = A[at + 2], tags = A[at + 3]}
+  at = at + 3
   local b = buffer(scope, id)
   local head = b.head
   if head.n == 0 or (ifDue and (head.due or 0) > now) then return done('s') end

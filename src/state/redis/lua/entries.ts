@@ -17,7 +17,8 @@ local function conditions(mask, r)
     holds = r and r.version == version
   elseif band(mask, 2) ~= 0 then holds = not r end
   if band(mask, 4) ~= 0 then
-    local owner, num = take(), tonumber(take())
+    local owner, num = A[at + 1], tonumber(A[at + 2])
+    at = at + 2
     holds = holds and claimedBy(r, owner, num)
     return holds and not (band(mask, 8) ~= 0 and claimed(r)), num
   end
@@ -27,7 +28,8 @@ local function refuse(r) return {n = '', retry = '', saw = r and pack(r)} end
 
 local ops = {}
 function ops.p(scope)
-  local kind, id, value, version, mask = take(), take(), take(), take(), tonumber(take())
+  local kind, id, value, version, mask = A[at + 1], A[at + 2], A[at + 3], A[at + 4], tonumber(A[at + 5])
+  at = at + 5
   local s = slot(kind, scope, id)
   local was = live(s)
   local holds, num = conditions(mask, was)
@@ -62,7 +64,8 @@ local function like(r, more)
 end
 
 function ops.t(scope)
-  local kind, id, owner, num, mode, time = take(), take(), take(), tonumber(take()), take(), tonumber(take())
+  local kind, id, owner, num, mode, time = A[at + 1], A[at + 2], A[at + 3], tonumber(A[at + 4]), A[at + 5], tonumber(A[at + 6])
+  at = at + 6
   local s = slot(kind, scope, id)
   local was = live(s)
   if not claimedBy(was, owner, num) then return refuse(was) end
@@ -75,7 +78,8 @@ function ops.t(scope)
 end
 
 function ops.d(scope)
-  local kind, id, mask = take(), take(), tonumber(take())
+  local kind, id, mask = A[at + 1], A[at + 2], tonumber(A[at + 3])
+  at = at + 3
   local s = slot(kind, scope, id)
   local was = live(s)
   if not conditions(mask, was) then
@@ -88,7 +92,8 @@ function ops.d(scope)
 end
 
 function ops.w(scope)
-  local kind, id = take(), take()
+  local kind, id = A[at + 1], A[at + 2]
+  at = at + 2
   local s = slot(kind, scope, id)
   local was = live(s)
   if not was or was.exp then return done('s') end

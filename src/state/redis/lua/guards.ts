@@ -13,7 +13,8 @@ export const GUARDS = String.raw`
 local counters, windows, semaphores = {}, {}, {}
 
 function ops.c(scope)
-  local key, by, limit, exp = P .. 'c' .. scope .. '\n' .. take(), tonumber(take()), tonumber(take()), tonumber(take())
+  local key, by, limit, exp = P .. 'c' .. scope .. '\n' .. A[at + 1], tonumber(A[at + 2]), tonumber(A[at + 3]), tonumber(A[at + 4])
+  at = at + 4
   local c = counters[key]
   if not c then
     local n, over = (call('GET', key) or ''):match('^(%S+) (%S+)$')
@@ -66,7 +67,8 @@ local function takeBack(w, stamp)
 end
 
 function ops.a(scope)
-  local key, max, ms = P .. 'w' .. scope .. '\n' .. take(), tonumber(take()), tonumber(take())
+  local key, max, ms = P .. 'w' .. scope .. '\n' .. A[at + 1], tonumber(A[at + 2]), tonumber(A[at + 3])
+  at = at + 3
   local w = windows[key]
   if not w then
     local stored = call('GET', key)
@@ -84,7 +86,8 @@ function ops.a(scope)
 end
 
 function ops.o(scope)
-  local key, holder, max, till = P .. 'o' .. scope .. '\n' .. take(), take(), tonumber(take()), tonumber(take())
+  local key, holder, max, till = P .. 'o' .. scope .. '\n' .. A[at + 1], A[at + 2], tonumber(A[at + 3]), tonumber(A[at + 4])
+  at = at + 4
   local s = semaphores[key]
   if not s then
     local stored = call('GET', key)

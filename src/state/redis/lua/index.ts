@@ -19,7 +19,8 @@ end
 local replies = {}
 at = 4
 for c = 1, tonumber(A[3]) do
-  local scope, dry, size, many = take(), take() == '1', tonumber(take()), tonumber(take())
+  local scope, dry, size, many = A[at + 1], A[at + 2] == '1', tonumber(A[at + 3]), tonumber(A[at + 4])
+  at = at + 4
   local stop = at + size
   local refused, reply
   out, jn = {}, 0

@@ -14,7 +14,17 @@ export const ROWS = String.raw`
 local call, fmt, A = redis.call, string.format, ARGV
 local P, now = KEYS[1], tonumber(ARGV[1])
 local NONE = '-'
-local function text(n) if n then return fmt('%.17g', n) end return NONE end
+-- Exactly, and each number once: writing a double costs as much as a small command, and the times of a batch are few.
+local whole, texts = fmt('%d', 2 ^ 40) == '1099511627776' and '%d' or '%.0f', {}
+local function text(n)
+  if not n then return NONE end
+  local t = texts[n]
+  if not t then
+    t = fmt(n % 1 == 0 and n < 2 ^ 53 and n > -2 ^ 53 and whole or '%.17g', n)
+    texts[n] = t
+  end
+  return t
+end
 
 -- Numbers, owner, version and tags are ours to read; the value behind them is not.
 local function parse(s)
