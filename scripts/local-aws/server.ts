@@ -65,8 +65,8 @@ const listener = (serve: Service) => async (request: IncomingMessage, response: 
   }
 }
 
-/** @param port 0 takes any free one */
-export const startLocalAws = async ({ port }: { port: number }): Promise<LocalAws> => {
+/** @param port 0 takes any free one; `now`: the time by which DynamoDB's items expire */
+export const startLocalAws = async ({ port, now }: { port: number; now?: () => number }): Promise<LocalAws> => {
   const folder = await mkdtemp(join(tmpdir(), 'signalbox-local-aws-'))
   const fauxqs = await openFauxqs()
   let url = ''
@@ -80,7 +80,7 @@ export const startLocalAws = async ({ port }: { port: number }): Promise<LocalAw
   const serve = router({
     own: (call) => ownRoute(call, ses, invocations),
     targets: {
-      DynamoDB_20120810: openDynamoDb(),
+      DynamoDB_20120810: openDynamoDb(now),
       AmazonSQS: sqs.json,
       AWSEvents: openEventBridge({ send: sqs.send, publish: sns.publish, invoke: lambda.invoke }),
     },

@@ -10,7 +10,7 @@ export interface Stores extends Pick<Opened, 'state' | 'clock' | 'clockOffsetMs'
   readonly audit: AuditStore
   /** Where they lie, for who starts it. */
   readonly where: string
-  /** Carries records over to an audit in another place; answers how many. There is nothing to carry where both are one. */
+  /** Carries records over to an audit in another place; answers how many. There is nothing to carry where both are one, but what had no room. */
   carryAudit(owner: string): Promise<number>
   close(): Promise<void>
 }
@@ -24,9 +24,10 @@ export async function openStores(
   const here = await open(settings.backend, settings, { ...tools, auditElsewhere })
   const { state, clock, clockOffsetMs } = here
   if (!auditElsewhere && here.audit) {
-    const audit = auditStore(here.audit)
+    const rows = here.audit
     const close = (): Promise<void> => state.close()
-    return { ...here, audit, where: `State and audit in ${here.where}`, carryAudit: async () => 0, close }
+    const carryAudit = async (owner: string) => (here.spills ? drainOutbox(state, rows, owner) : 0)
+    return { ...here, audit: auditStore(rows), where: `State and audit in ${here.where}`, carryAudit, close }
   }
   let there: Opened
   try {

@@ -14,7 +14,7 @@ export async function drainOutbox(state: StateStore, audit: Pick<AuditRows, 'app
   for (;;) {
     const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
     if (entries.length === 0) return carried
-    await audit.append(entries.map((e) => JSON.parse(e.value) as AuditRow))
+    await audit.append(entries.flatMap((e) => JSON.parse(e.value) as AuditRow | AuditRow[]))
     await Promise.all(
       entries.map(({ key, claim }) =>
         state.commit(key.scope, [

@@ -10,5 +10,6 @@ export const stateBackends: { readonly [name: string]: OpenStore } = {
   },
   // Loaded where they are used: a gateway on SQLite has no memory for their clients.
   postgres: async (settings, tools) => (await import('./postgres.ts')).openPostgres(settings, tools),
+  dynamodb: async (settings, tools) => (await import('./dynamodb.ts')).openDynamo(settings, tools),
   redis: async (settings, tools) => (await import('./redis.ts')).openRedis(settings, tools),
 }

@@ -35,6 +35,8 @@ export interface Opened {
   readonly state: StateStore
   /** Its rows, in the transaction of the commit that records them; undefined where a backend keeps no audit. */
   readonly audit: AuditRows | undefined
+  /** A transaction takes only so many records: those of a commit that has more go by the outbox, though the audit is here. */
+  readonly spills?: boolean
   /** The store's time, by which everything waits and expires. */
   readonly clock: Clock
   /** How far that is ahead of this machine's. Milliseconds. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { type Answer, AwsError, asAwsError, header, json, jsonError, parseBody, type Service } from '../wire.ts'
 import { openDynalite, type Reply } from './backend.ts'
 import { openGate } from './gate.ts'
+import { createIndex, createsIndex } from './indexes.ts'
 import { openTimeToLive } from './time-to-live.ts'
 import { openTransactions } from './transactions.ts'
 
@@ -22,12 +23,13 @@ const WRITES = new Set(['PutItem', 'UpdateItem', 'DeleteItem'])
 /** AWS takes hours or days; nobody may count on either. */
 const SWEEP_EVERY_MS = 1000
 
-export const openDynamoDb = (): Service => {
+/** @param now for the time to live alone */
+export const openDynamoDb = (now: () => number = Date.now): Service => {
   const ask = openDynalite()
   const gate = openGate()
   const transactions = openTransactions(ask, gate)
   const timeToLive = openTimeToLive((name, body) => gate.together(() => ask(name, body)))
-  setInterval(() => void timeToLive.sweep(Date.now()).catch(console.error), SWEEP_EVERY_MS).unref()
+  setInterval(() => void timeToLive.sweep(now()).catch(console.error), SWEEP_EVERY_MS).unref()
 
   const native = async (name: string, body: string): Promise<Reply> => {
     const reply = await ask(name, body)
@@ -48,6 +50,8 @@ export const openDynamoDb = (): Service => {
   const answer = async (name: string, body: string): Promise<Answer> => {
     const headers = { 'content-type': CONTENT_TYPE, 'x-amzn-requestid': randomUUID() }
     if (WRITES.has(name)) await transactions.refuseConflict(parseBody(body))
+    if (name === 'UpdateTable' && createsIndex(body))
+      return json(await gate.alone(() => createIndex(ask, parseBody(body))), 200, headers)
     if (NATIVE.has(name)) return { headers, ...(await gate.together(() => native(name, body))) }
     const run = operations[name]
     if (run) return json(await run(body), 200, headers)

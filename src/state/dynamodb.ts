@@ -1,0 +1,99 @@
+import { monotonicClock } from '../core/clock.ts'
+import { StateUnavailable } from '../core/errors.ts'
+import { uuidv7Source } from '../core/ids.ts'
+import { type Client, Failed, openClient, unavailable } from './dynamodb/client.ts'
+import { openDates } from './dynamodb/dates.ts'
+import { openStores } from './dynamodb/store.ts'
+import { ensureTables, type Tables } from './dynamodb/tables.ts'
+import type { OpenStore, StoreSettings } from './opened.ts'
+import { toOutbox } from './outbox.ts'
+import { storeClock } from './store-clock.ts'
+
+/** Largest value of an entry, in bytes: limits on what is stored are lowered to it. */
+export { LARGEST_ITEM as LARGEST_ENTRY_BYTES } from './dynamodb/items.ts'
+
+const PREFIX = 'signalbox'
+const STATE = '_state'
+const AUDIT = '_audit'
+
+/**
+ * State and audit in two tables: `<prefix>_state` (or `table_name`) and its `_audit`. At an endpoint of its own, as a local one has, they
+ * are made on demand; on AWS `signalbox migrate` makes them.
+ */
+export const openDynamo: OpenStore = async (settings, tools) => {
+  const endpoint = settings.url
+  const region = settings.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION']
+  if (region === undefined && endpoint === undefined)
+    throw new StateUnavailable('state.region is missing: DynamoDB needs one, there or in AWS_REGION')
+  const tables = tablesOf(settings)
+  const local = monotonicClock()
+  const dates = openDates()
+  const client = await openClient({
+    endpoint,
+    region: region ?? 'us-east-1',
+    clock: tools.clock,
+    random: tools.random,
+    onDate: dates.seen,
+  })
+  const make = tools.migrate === true || endpoint !== undefined
+  try {
+    await ensureTables(client, tables, make, (ms) => local.sleep(ms))
+    const clock = await storeClock(local, {
+      ask: async () => {
+        await look(client, tables)
+        return local.now() + (dates.offset() ?? 0)
+      },
+      onJump: (offMs) => tools.log.warn({ off_ms: offMs }, 'this machine and DynamoDB disagree about the time'),
+    })
+    const { state, audit } = await openStores({
+      client,
+      tables,
+      clock,
+      newId: uuidv7Source(clock.now, tools.random),
+      prepare: tools.auditElsewhere ? toOutbox(clock.now) : undefined,
+    })
+    return {
+      state: {
+        ...state,
+        close: () => {
+          clock.stop()
+          return state.close()
+        },
+      },
+      audit: tools.auditElsewhere ? undefined : audit,
+      spills: true,
+      clock,
+      clockOffsetMs: () => clock.offsetMs,
+      trouble: () => client.trouble ?? clock.unsteady(),
+      where: `DynamoDB tables ${tables.state} and ${tables.audit} ${endpoint === undefined ? `in ${region}` : `at ${shown(endpoint)}`}`,
+    }
+  } catch (e) {
+    client.close()
+    throw e instanceof Failed ? unavailable(e) : e
+  }
+}
+
+/** One name says the other: an audit by itself is named by its own table. */
+export function tablesOf({ tableName, prefix }: Pick<StoreSettings, 'tableName' | 'prefix'>): Tables {
+  const name = tableName ?? `${prefix ?? PREFIX}${STATE}`
+  const base = [STATE, AUDIT].find((end) => name.endsWith(end))
+  if (base === undefined) return { state: name, audit: name + AUDIT }
+  const start = name.slice(0, -base.length)
+  return { state: start + STATE, audit: start + AUDIT }
+}
+
+/** The smallest question, for its answer's date, and for whether there is one. */
+async function look(client: Client, { state }: Tables): Promise<void> {
+  try {
+    await client.once((db, o) =>
+      db.send(new client.sdk.GetItemCommand({ TableName: state, Key: { pk: { S: '.' }, sk: { S: '.' } } }), o),
+    )
+  } catch (e) {
+    throw e instanceof Failed ? unavailable(e) : e
+  }
+}
+
+function shown(endpoint: string): string {
+  const url = URL.parse(endpoint)
+  return url === null ? endpoint : url.host
+}

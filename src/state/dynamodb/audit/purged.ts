@@ -1,0 +1,83 @@
+import { type Client, Failed, unavailable } from '../client.ts'
+import { type Item, idOfItem, noteItem } from '../items.ts'
+import { itemsOf } from '../reading.ts'
+import { partitionKey, sortKey } from '../text.ts'
+import { isAfter, type Positions } from './positions.ts'
+import { numberKey } from './trail.ts'
+
+/** The last record of each node that was purged of a scope. */
+export interface Purged {
+  readonly scope: string
+  readonly upTo: Positions
+}
+const PURGED_KEY = partitionKey('tag', 'purged')
+/** A node's last purged record in one note of the scope: `p` and its name. */
+const FIELD = 'p:'
+const placeText = ([seq, taken]: readonly [number, number]): string =>
+  `${numberKey(seq)}.${String(taken).padStart(3, '0')}`
+const placeOf = (text: string): readonly [number, number] => {
+  const [seq, taken] = text.split('.')
+  return [Number(seq), Number(taken)]
+}
+
+/** Where in the trail a record is, as it says itself. */
+export const placeOfRow = (item: Item): readonly [node: string, place: readonly [number, number]] | undefined =>
+  item['tn']?.S === undefined ? undefined : [item['tn'].S, [Number(item['ts']?.N), Number(item['ti']?.N)]]
+
+export async function readPurged(client: Client, table: string): Promise<Purged[]> {
+  const notes = await itemsOf(client, table, PURGED_KEY)
+  return notes.map((item) => ({
+    scope: idOfItem(item),
+    upTo: new Map(
+      Object.entries(item).flatMap(([name, v]) =>
+        name.startsWith(FIELD) && v.S !== undefined ? [[name.slice(FIELD.length), placeOf(v.S)] as const] : [],
+      ),
+    ),
+  }))
+}
+
+/** Says that rows are about to be deleted: before they are, so that nobody misses one untold. */
+export async function notePurged(client: Client, table: string, scope: string, upTo: Positions): Promise<void> {
+  const note = noteItem(PURGED_KEY, scope)
+  const { pk, sk, ...rest } = note
+  for (const [node, place] of upTo) {
+    const sets = ['#p = :p', ...Object.keys(rest).map((name) => `#k = :${name}`)]
+    try {
+      await client.once((db, o) =>
+        db.send(
+          new client.sdk.UpdateItemCommand({
+            TableName: table,
+            Key: { pk: pk!, sk: sk! ?? { S: sortKey(scope) } },
+            UpdateExpression: `SET ${sets.join(', ')}`,
+            // Places compare as their texts do.
+            ConditionExpression: 'attribute_not_exists(#p) OR #p < :p',
+            ExpressionAttributeNames: { '#p': FIELD + node, ...(Object.keys(rest).length > 0 && { '#k': 'key' }) },
+            ExpressionAttributeValues: {
+              ':p': { S: placeText(place) },
+              ...Object.fromEntries(Object.entries(rest).map(([name, v]) => [`:${name}`, v])),
+            },
+          }),
+          o,
+        ),
+      )
+    } catch (e) {
+      if (!(e instanceof Failed)) throw e
+      if (e.fate !== 'condition') throw unavailable(e)
+    }
+  }
+}
+
+/** What was purged of what is after the positions; undefined: nothing. */
+export function purgedAfter(all: readonly Purged[], from: Positions, scope: string | undefined): Positions | undefined {
+  const upTo = new Map(from)
+  let any = false
+  for (const p of all) {
+    if (scope !== undefined && p.scope !== scope) continue
+    for (const [node, place] of p.upTo)
+      if (isAfter(place, upTo.get(node))) {
+        upTo.set(node, place)
+        any = true
+      }
+  }
+  return any ? upTo : undefined
+}

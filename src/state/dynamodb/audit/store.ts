@@ -1,0 +1,124 @@
+import type { TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import type { AuditRow, AuditRows } from '../../../core/audit.ts'
+import type { Clock } from '../../../core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../../core/errors.ts'
+import { scopeText } from '../../scope.ts'
+import type { Client } from '../client.ts'
+import { rowText } from '../deciding.ts'
+import type { Carried } from '../engine.ts'
+import type { Item } from '../items.ts'
+import { openRegistry } from '../registry.ts'
+import { send } from '../sending.ts'
+import { sortKey } from '../text.ts'
+import { openFollow } from './follow.ts'
+import { isAfter } from './positions.ts'
+import { notePurged, placeOfRow, readPurged } from './purged.ts'
+import { AUDIT_SCOPES, auditItem, openAuditReads, rowNameOf, rowsKey } from './rows.ts'
+import { NODES_KEY, openTrail } from './trail.ts'
+
+export interface AuditParts {
+  readonly client: Client
+  readonly table: string
+  readonly clock: Clock
+  readonly stamp: () => string
+  /** This process, as the writer of a trail. */
+  readonly node: string
+}
+/** Rows of one transaction, beside their place in the trail. */
+const ROWS_AT_ONCE = 90
+const BYTES_AT_ONCE = 3_000_000
+/** Deleted in one request. */
+const DELETED_AT_ONCE = 25
+
+/** The audit table: records by scope and time, with an index by action and one by chain, and the trail of their commits. */
+export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
+  const registry = openRegistry(client, table)
+  const reads = openAuditReads({ client, table, registry })
+  const trail = openTrail(client, table, node, clock)
+  const follow = openFollow({ client, table, now: clock.now, purged: () => readPurged(client, table) })
+
+  /** Before the rows: their scopes, and that this node has a trail. */
+  async function announce(rows: readonly AuditRow[]): Promise<void> {
+    const scopes = new Set(rows.map((r) => scopeText(r.scope)))
+    await Promise.all([
+      ...(rows.length > 0 ? [registry.note(NODES_KEY, node)] : []),
+      ...[...scopes].map((scope) => registry.note(AUDIT_SCOPES, scope)),
+    ])
+  }
+  function carry(rows: readonly AuditRow[]): Carried {
+    const number = trail.number()
+    const items = rows.map((row, i): TransactWriteItem => {
+      const place: Item = { tn: { S: node }, ts: { N: String(number.seq) }, ti: { N: String(i + 1) } }
+      return { Put: { TableName: table, Item: auditItem(row, place), ConditionExpression: 'attribute_not_exists(pk)' } }
+    })
+    const mark = number.item(rows.map((row) => [rowNameOf(row).pk, rowNameOf(row).sk]))
+    return { items: [...items, mark], ended: number.ended }
+  }
+
+  async function appendSome(rows: readonly AuditRow[]): Promise<void> {
+    const wait = client.patience()
+    for (let left = rows; left.length > 0; ) {
+      const carried = carry(left)
+      const sent = await send(client, [...carried.items], stamp(), wait)
+      carried.ended(sent.end === 'unknown' ? undefined : sent.end === 'done')
+      if (sent.end === 'done') return
+      if (sent.end === 'unknown') throw new StateUnknown(sent.why)
+      if (sent.end !== 'stale') throw new StateUnavailable(sent.why)
+      // Rows that are there stay as they are.
+      const there = new Set(sent.failed)
+      left = left.filter((_, i) => !there.has(i))
+      if (there.size === 0 && !(await wait.again())) throw new StateUnavailable('others are at it too')
+    }
+  }
+  async function append(rows: readonly AuditRow[]): Promise<void> {
+    const first = new Map<string, AuditRow>()
+    for (const row of rows) if (!first.has(rowText(row))) first.set(rowText(row), row)
+    await announce([...first.values()])
+    let [some, bytes]: [AuditRow[], number] = [[], 0]
+    for (const row of first.values()) {
+      if (some.length === ROWS_AT_ONCE || (some.length > 0 && bytes + 3 * row.json.length > BYTES_AT_ONCE)) {
+        await appendSome(some)
+        ;[some, bytes] = [[], 0]
+      }
+      some.push(row)
+      bytes += 3 * row.json.length
+    }
+    await appendSome(some)
+  }
+
+  async function purge(scope: AuditRow['scope'], below: string, limit: number): Promise<number> {
+    let gone = 0
+    while (gone < limit) {
+      const { Items = [] } = await reads.query({
+        ConsistentRead: true,
+        KeyConditionExpression: 'pk = :pk AND sk < :below',
+        ExpressionAttributeValues: { ':pk': { S: rowsKey(scope) }, ':below': { S: sortKey(below) } },
+        ProjectionExpression: 'pk, sk, tn, ts, ti',
+        Limit: Math.min(DELETED_AT_ONCE, limit - gone),
+      })
+      if (Items.length === 0) break
+      const upTo = new Map<string, readonly [number, number]>()
+      for (const item of Items) {
+        const [writer, place] = placeOfRow(item) ?? []
+        if (writer !== undefined && place !== undefined && isAfter(place, upTo.get(writer))) upTo.set(writer, place)
+      }
+      await notePurged(client, table, scopeText(scope), upTo)
+      const wait = client.patience()
+      for (
+        let left = Items.map(({ pk, sk }) => ({ DeleteRequest: { Key: { pk: pk!, sk: sk! } } }));
+        left.length > 0;
+      ) {
+        const { UnprocessedItems } = await client.read((db, o) =>
+          db.send(new client.sdk.BatchWriteItemCommand({ RequestItems: { [table]: left } }), o),
+        )
+        left = (UnprocessedItems?.[table] ?? []) as typeof left
+        if (left.length > 0 && !(await wait.again())) throw new StateUnavailable('DynamoDB has too much to do')
+      }
+      gone += Items.length
+    }
+    return gone
+  }
+
+  const rows: Omit<AuditRows, 'close'> = { append, scan: reads.scan, purge, scopes: reads.scopes, follow }
+  return { rows, announce, carry, close: trail.close }
+}

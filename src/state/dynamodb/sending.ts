@@ -1,0 +1,47 @@
+import type { TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import { type Client, Failed, type Waiting } from './client.ts'
+import { reasonsOf } from './failure.ts'
+
+/** How a transaction ended. */
+export type Sent =
+  | { readonly end: 'done' }
+  /** Nothing was done: others have changed what it rests on, or have it in hand. `failed`: places of the conditions that did not hold. */
+  | { readonly end: 'stale'; readonly failed: readonly number[] }
+  /** Nothing was done, and nothing will be. */
+  | { readonly end: 'refused'; readonly why: string }
+  | { readonly end: 'unavailable'; readonly why: string }
+  /** It may be done. */
+  | { readonly end: 'unknown'; readonly why: string }
+
+/**
+ * One transaction. A lost answer is asked for again under the same token: DynamoDB does a token's request once, so the second answer
+ * says what became of both, for ten minutes and whatever others have written since.
+ */
+export async function send(
+  client: Client,
+  TransactItems: TransactWriteItem[],
+  token: string,
+  wait: Waiting,
+): Promise<Sent> {
+  let doubt: string | undefined
+  for (;;) {
+    try {
+      await client.once((db, o) =>
+        db.send(new client.sdk.TransactWriteItemsCommand({ TransactItems, ClientRequestToken: token }), o),
+      )
+      return { end: 'done' }
+    } catch (e) {
+      if (!(e instanceof Failed)) throw e
+      const inProgress = e.message.startsWith('TransactionInProgressException')
+      if (e.fate === 'ambiguous') doubt = e.message
+      else if (e.fate === 'condition' || (e.fate === 'conflict' && !inProgress))
+        return { end: 'stale', failed: failedPlaces(e) }
+      else if (e.fate === 'refused') return doubt ? { end: 'unknown', why: doubt } : { end: 'refused', why: e.message }
+      else if (e.fate === 'unreachable' && doubt === undefined) return { end: 'unavailable', why: e.message }
+      if (!(await wait.again())) return doubt ? { end: 'unknown', why: doubt } : { end: 'unavailable', why: e.message }
+    }
+  }
+}
+
+const failedPlaces = (e: Failed): number[] =>
+  reasonsOf(e.cause).flatMap((r, i) => (r.Code === 'ConditionalCheckFailed' ? [i] : []))

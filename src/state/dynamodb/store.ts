@@ -1,0 +1,162 @@
+import type { AuditRow, AuditRows } from '../../core/audit.ts'
+import type { Clock } from '../../core/clock.ts'
+import { kinds } from '../../core/hold.ts'
+import type { Control, Op, StateStore } from '../../core/state.ts'
+import { openControl } from '../control.ts'
+import { scopeText } from '../scope.ts'
+import { NO_TAGS } from '../sqlite/entries.ts'
+import { openAudit } from './audit/store.ts'
+import { openClaims } from './claims.ts'
+import { type Client, Failed } from './client.ts'
+import { openEngine } from './engine.ts'
+import { entryItem, keyOf, nameOfItem } from './items.ts'
+import { openLanes } from './lanes.ts'
+import { openReads } from './lists.ts'
+import { openNumbers } from './numbers.ts'
+import { KINDS_KEY, kindsOf, openRegistry, scopesKey } from './registry.ts'
+import type { Tables } from './tables.ts'
+import type { Read } from './view.ts'
+
+export interface StoreParts {
+  readonly client: Client
+  readonly tables: Tables
+  /** The store's time. */
+  readonly clock: Clock
+  readonly newId: () => string
+  /** What becomes of an op before it is decided. */
+  readonly prepare?: ((op: Op) => Op) | undefined
+}
+export interface Stores {
+  readonly state: StateStore
+  readonly audit: AuditRows
+}
+
+/** Fewer never need the outbox. */
+const SPILLED_ROWS = 50
+/** Characters of records in one entry of the outbox. */
+const SPILLED_CHARS = 100_000
+/** When those who have not drained their own outbox are taken for dead. */
+const SPILLED_MS = 30_000
+/** The scope of what is no caller's. */
+const NOBODY = ['', ''] as const
+
+/** The ports over one table for the state and one for the audit. */
+export async function openStores({ client, tables, clock, newId, prepare }: StoreParts): Promise<Stores> {
+  const table = tables.state
+  const now = clock.now
+  const stamp = newId
+  const number = await openNumbers(client, table)
+  const registry = openRegistry(client, table)
+  const audit = openAudit({ client, table: tables.audit, clock, stamp, node: newId() })
+  const background = new Set<Promise<void>>()
+
+  async function announce(scope: string, ops: readonly Op[]): Promise<void> {
+    const rows = ops.flatMap((op) => (op.op === 'record' ? [op.row] : []))
+    await Promise.all([
+      ...[...kindsOf(ops)].flatMap(([kind, due]) => [
+        registry.note(scopesKey(kind), scope),
+        ...(due ? [registry.note(KINDS_KEY, kind)] : []),
+      ]),
+      audit.announce(rows),
+      ...(rows.length > SPILLED_ROWS ? [registry.note(KINDS_KEY, kinds.auditOutbox)] : []),
+    ])
+  }
+  async function remove(key: ReturnType<typeof keyOf>, condition: object): Promise<void> {
+    try {
+      await client.once((db, o) =>
+        db.send(new client.sdk.DeleteItemCommand({ TableName: table, Key: key, ...condition }), o),
+      )
+    } catch (e) {
+      // Rubbish stays until it is found again.
+      if (!(e instanceof Failed)) throw e
+    }
+  }
+  /** More records than a transaction takes go by the outbox: as few entries in it, carried over at once, or by whoever finds them due. */
+  function spill(rows: readonly AuditRow[], mark: string) {
+    const chunks: AuditRow[][] = []
+    let chars = SPILLED_CHARS
+    for (const row of rows) {
+      if (chars + row.json.length > SPILLED_CHARS) {
+        chunks.push([])
+        chars = 0
+      }
+      chunks.at(-1)!.push(row)
+      chars += row.json.length
+    }
+    const scope = scopeText(NOBODY)
+    const items = chunks.map((chunk, i) =>
+      entryItem(
+        {
+          kind: kinds.auditOutbox,
+          scope,
+          id: `${mark}/${i}`,
+          row: {
+            version: mark,
+            value: JSON.stringify(chunk),
+            tags: NO_TAGS,
+            dueAt: now() + SPILLED_MS,
+            expiresAt: undefined,
+            claim: undefined,
+            woken: false,
+            attempts: 0,
+          },
+        },
+        mark,
+      ),
+    )
+    return {
+      items: items.map((Item) => ({ Put: { TableName: table, Item } })),
+      async after() {
+        await audit.rows.append(rows)
+        for (const item of items) await remove(keyOf(nameOfItem(item)), {})
+      },
+    }
+  }
+  /** What a sealed buffer has left goes when there is time; what cannot go now is found by the next seal. */
+  function tidy(pks: readonly string[], read: Read): void {
+    const all = pks.flatMap((pk) => read.buffers.get(pk) ?? [])
+    const sweep = async () => {
+      for (const item of all)
+        await remove(keyOf(nameOfItem(item)), {
+          ConditionExpression: 'g = :g',
+          ExpressionAttributeValues: { ':g': item['g']! },
+        })
+    }
+    const sweeping = sweep().finally(() => background.delete(sweeping))
+    background.add(sweeping)
+  }
+
+  const engine = openEngine({ client, table, now, stamp, number, announce, carry: audit.carry, spill, tidy })
+  const lanes = openLanes(engine)
+  const reads = openReads({ client, table, now, registry })
+  const topics = new Map<string, Promise<Control>>()
+  const closing = new AbortController()
+  let closed: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closing.abort()
+    closed ??= lanes
+      .close()
+      .then(() => Promise.all([...background, audit.close()]))
+      .then(() => client.close())
+    return closed
+  }
+
+  const state: StateStore = {
+    ...reads,
+    commit: (scope, ops, opts) =>
+      lanes.commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
+    claim: openClaims({ client, table, now, stamp, number }),
+    control(topic) {
+      let control = topics.get(topic)
+      if (control === undefined) {
+        // No one rings: what others write is looked for.
+        control = openControl(state, topic, { clock, newId, closed: closing.signal, shared: { hint: () => {} } })
+        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
+        topics.set(topic, control)
+      }
+      return control
+    },
+    close,
+  }
+  return { state, audit: { ...audit.rows, close } }
+}

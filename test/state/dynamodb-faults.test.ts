@@ -1,0 +1,380 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { CreateTableCommand, GetItemCommand } from '@aws-sdk/client-dynamodb'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { auditRow } from '../../src/core/audit.ts'
+import { isoTime } from '../../src/core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import type { Op } from '../../src/core/state.ts'
+import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
+import { ensureTables } from '../../src/state/dynamodb/tables.ts'
+import { scopeText } from '../../src/state/scope.ts'
+import { lossesContract } from '../contract/state/losses.ts'
+import { testEnv } from '../fakes/env.ts'
+import { startProxy, type TcpProxy } from '../servers/proxy.ts'
+import { dynamo } from './dynamodb-open.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
+const db = dynamo()
+const env = testEnv()
+const scope = ['faults', 'tenant'] as const
+const IMPATIENT = { requestMs: 400, deadlineMs: 1500 }
+
+type Opened = Awaited<ReturnType<typeof db.stores>>
+const put = (id: string, more: Partial<Extract<Op, { op: 'put' }>> = {}): Op => ({
+  op: 'put',
+  kind: 'k',
+  id,
+  value: `value of ${id}`,
+  version: env.newId(),
+  ...more,
+})
+const count = (id: string, limit?: number): Op => ({
+  op: 'count',
+  id,
+  by: 1,
+  expiresAt: 1e15,
+  ...(limit !== undefined && { limit }),
+})
+const record = (): Op => {
+  const at = isoTime(env.clock.now())
+  return {
+    op: 'record',
+    row: auditRow({
+      id: env.newId(),
+      kind: 'dispatch',
+      namespace: scope[0],
+      tenant: scope[1],
+      action_id: 'a',
+      run_id: 'r',
+      action_type: 't',
+      outcome: 'executed',
+      received_at: at,
+      completed_at: at,
+      duration_ms: 1,
+    }),
+  }
+}
+/** Requests of an operation, as they begin. */
+const asks = (operation: string) => ({ request: (data: Buffer) => data.includes(`DynamoDB_20120810.${operation}`) })
+
+describe('answers lost on their way', () => {
+  let proxy: TcpProxy
+  let opened: Opened
+  let n = 0
+  let id = ''
+  beforeAll(async () => {
+    proxy = await startProxy({ port: Number(new URL(db.url()).port) })
+    opened = await db.stores(env.clock, { endpoint: `http://127.0.0.1:${proxy.port}`, patience: IMPATIENT })
+    // What is announced once is out of the way.
+    await opened.state.commit(scope, [put('first', { dueAt: 0 }), count('first'), record()])
+  })
+  afterAll(async () => {
+    await opened.state.close()
+    await proxy.close()
+  })
+  beforeEach(() => {
+    id = `e${++n}`
+  })
+  const get = async () => (await opened.state.get([{ kind: 'k', scope, id }]))[0]
+
+  it('a transaction is asked for again under its token, and done once', async () => {
+    const lost = proxy.loseReply(asks('TransactWriteItems'))
+    const append: Op = {
+      op: 'append',
+      id,
+      itemId: 'i',
+      item: 'x',
+      value: '{}',
+      maxItems: 9,
+      maxBytes: 99,
+      waitMs: 9,
+      intervalMs: 9,
+      into: { kind: 'k', idPrefix: 'f' },
+    }
+    const admit: Op = { op: 'admit', id, max: 5, windowMs: 1000 }
+    const done = await opened.state.commit(scope, [put(id, { version: 'mine', ifVersion: null }), append, admit])
+    await lost
+    expect(done).toMatchObject({ ok: true, results: [{}, { n: 1 }, { n: 1 }] })
+    expect((await get())?.version).toBe('mine')
+    expect(await opened.state.peek('admit', scope, [id])).toEqual([{ n: 1 }])
+    expect((await opened.state.peek('buffer', scope, [id]))[0]?.n).toBe(1)
+  })
+  it('a counter whose answer was lost was counted once', async () => {
+    for (const want of [1, 2]) {
+      const lost = proxy.loseReply(asks('UpdateItem'))
+      expect(await opened.state.commit(scope, [count(id, 2)])).toEqual({ ok: true, results: [{ n: want }] })
+      await lost
+    }
+    expect(await opened.state.commit(scope, [count(id, 2)])).toMatchObject({ ok: false, n: 2 })
+  })
+  it('a claim whose answer was lost is ours', async () => {
+    await opened.state.commit(scope, [put(id, { kind: id, dueAt: 0 })])
+    const lost = proxy.loseReply(asks('UpdateItem'))
+    const claimed = await opened.state.claim(id, { owner: 'w', leaseMs: 1000, limit: 5 })
+    await lost
+    expect(claimed).toMatchObject([{ attempts: 1, claim: { owner: 'w' } }])
+    const ifClaim = { owner: 'w', number: claimed[0]!.claim.number }
+    expect(await opened.state.commit(scope, [{ op: 'delete', kind: id, id, ifClaim }])).toMatchObject({ ok: true })
+  })
+  it('a read is asked for again', async () => {
+    for (const operation of ['BatchGetItem', 'Query']) {
+      const lost = proxy.loseReply(asks(operation))
+      if (operation === 'Query') await opened.state.list('k', scope, { limit: 1 })
+      else await get()
+      await lost
+    }
+  })
+  it('silence while writing: unknown, in time, and one read tells; work goes on without a restart', async () => {
+    const writing = opened.state.commit(scope, [put(id, { version: 'mine' })])
+    const read = vi.waitFor(() => expect(opened.client.trouble).toBeDefined())
+    proxy.blackHole()
+    await expect(writing).rejects.toThrow(/DynamoDB|no answer/)
+    await read
+    await expect(get()).rejects.toThrow(StateUnavailable)
+    proxy.up()
+    const found = await get()
+    expect([undefined, 'mine']).toContain(found?.version)
+    expect(await opened.state.commit(scope, [put(id)])).toMatchObject({ ok: true })
+    expect(opened.client.trouble).toBeUndefined()
+  })
+  it('an answer to a write that never comes is told as unknown', async () => {
+    // The reads of the decision pass; what is written then meets silence.
+    const swallowed = proxy.loseReply(asks('TransactWriteItems')).then(() => proxy.blackHole())
+    await expect(opened.state.commit(scope, [put(id, { version: 'mine' })])).rejects.toThrow(StateUnknown)
+    await swallowed
+    proxy.up()
+    expect((await get())?.version).toBe('mine')
+  })
+  it('a store that is gone: unavailable at once, and back without a restart', async () => {
+    proxy.down()
+    await expect(opened.state.commit(scope, [put(id)])).rejects.toThrow(StateUnavailable)
+    proxy.up()
+    expect(await opened.state.commit(scope, [put(id)])).toMatchObject({ ok: true })
+  })
+})
+
+describe('every third answer is lost', () => {
+  let proxy: TcpProxy
+  let losing = true
+  beforeAll(async () => {
+    proxy = await startProxy({ port: Number(new URL(db.url()).port) })
+  })
+  afterAll(async () => {
+    losing = false
+    await proxy.close()
+  })
+  lossesContract(async ({ clock }) => {
+    const opened = await db.stores(clock, { endpoint: `http://127.0.0.1:${proxy.port}` })
+    let seen = 0
+    const third = { request: () => ++seen % 3 === 0 }
+    const again = (): void => void proxy.loseReply(third).then(() => losing && again())
+    again()
+    return opened.state
+  })
+})
+
+describe('two gateways on one table', () => {
+  let [one, two]: [Opened, Opened] = [undefined as never, undefined as never]
+  beforeAll(async () => {
+    const tables = db.tables()
+    one = await db.stores(env.clock, { tables })
+    two = await db.stores(env.clock, { tables })
+  })
+  afterAll(() => Promise.all([one.state.close(), two.state.close()]))
+
+  it('of what is due each entry is claimed by one, under numbers never given twice', async () => {
+    for (let i = 0; i < 12; i++) await one.state.commit(scope, [put(`due ${i}`, { kind: 'work', dueAt: 0 })])
+    const claims = await Promise.all(
+      [one, two, one, two].map(({ state }, i) => state.claim('work', { owner: `w${i}`, leaseMs: 1000, limit: 12 })),
+    )
+    const all = claims.flat()
+    expect(all.map((c) => c.key.id).sort()).toEqual(Array.from({ length: 12 }, (_, i) => `due ${i}`).sort())
+    expect(new Set(all.map((c) => c.claim.number)).size).toBe(12)
+  })
+  it('guards hold across them, and what is written by both is there once', async () => {
+    const both = (ops: (i: number) => Op[]) =>
+      Promise.all(Array.from({ length: 16 }, (_, i) => (i % 2 ? one : two).state.commit(scope, ops(i))))
+    const counted = await both((i) => [count('shared', 9), put(`counted ${i}`)])
+    expect(counted.filter((r) => r.ok)).toHaveLength(9)
+    expect(await one.state.peek('count', scope, ['shared'])).toMatchObject([{ n: 9 }])
+    const admitted = await both(() => [{ op: 'admit', id: 'shared', max: 7, windowMs: 1000 }])
+    expect(admitted.filter((r) => r.ok)).toHaveLength(7)
+    const wins = await both((i) => [put('race', { version: `v${i}`, ifVersion: null })])
+    expect(wins.filter((r) => r.ok)).toHaveLength(1)
+    const into = { kind: 'flush', idPrefix: 'f' }
+    const limits = { maxItems: 5, maxBytes: 1000, waitMs: 9, intervalMs: 9, into }
+    await both((i) => [{ op: 'append', id: 'g', itemId: `i${i}`, item: 'x', value: '{}', ...limits }])
+    const flushes = (await two.state.list('flush', scope, { limit: 9 })).entries
+    const items = [
+      ...flushes.flatMap((e) => (JSON.parse(e.value) as { items: { itemId: string }[] }).items),
+      ...((await one.state.peek('buffer', scope, ['g']))[0]?.items ?? []),
+    ]
+    expect(items.map((i) => i.itemId).sort()).toEqual(Array.from({ length: 16 }, (_, i) => `i${i}`).sort())
+  })
+  it('what is counted for a commit that is refused is taken back', async () => {
+    const ops = [count('undone', 50), put('contended', { ifVersion: null })]
+    await Promise.all([one, two, one, two].map(({ state }) => state.commit(scope, ops)))
+    expect(await one.state.peek('count', scope, ['undone'])).toMatchObject([{ n: 1 }])
+  })
+  it('a control document is at the other within a second', async () => {
+    const [mine, theirs] = [await one.state.control('topic'), await two.state.control('topic')]
+    expect(await mine.put('switch', 'off')).toBe(true)
+    const polled = vi.waitFor(() => expect(theirs.get('switch')?.value).toBe('off'), { timeout: 10_000 })
+    await env.clock.advance(1000)
+    await polled
+  })
+})
+
+describe('round trips and limits', () => {
+  let opened: Opened
+  beforeAll(async () => {
+    opened = await db.stores(env.clock)
+  })
+  afterAll(() => opened.state.close())
+
+  it('a dispatch is one read and one transaction, and one update for each counter', async () => {
+    const dispatch = (id: string, counters: readonly string[]): Op[] => [
+      put(`dedup ${id}`, { kind: 'dedup', ifVersion: null, expiresAt: env.clock.now() + 1000 }),
+      { op: 'admit', id: 'throttle', max: 100, windowMs: 1000 },
+      ...counters.map((c) => count(c, 1000)),
+      put(id, { kind: 'intent', claim: { owner: 'me', until: env.clock.now() + 1000 } }),
+      record(),
+    ]
+    const sent = async (id: string, counters: readonly string[]): Promise<number> => {
+      const before = opened.client.sent
+      expect(await opened.state.commit(scope, dispatch(id, counters))).toMatchObject({ ok: true })
+      return opened.client.sent - before
+    }
+    await sent('warm', ['a', 'b'])
+    expect(await sent('1', [])).toBe(2)
+    expect(await sent('2', ['a'])).toBe(3)
+    expect(await sent('3', ['a', 'b'])).toBe(4)
+    // A refusal has been read, and writes nothing.
+    expect(await opened.state.commit(scope, [put('3', { ifVersion: 'no' }), count('a')])).toMatchObject({ ok: false })
+  })
+  it('commits of a scope that wait for each other travel together', async () => {
+    await opened.state.commit(scope, [count('hot')])
+    const before = opened.client.sent
+    await Promise.all(Array.from({ length: 30 }, (_, i) => opened.state.commit(scope, [count('hot'), put(`h${i}`)])))
+    expect(opened.client.sent - before).toBeLessThanOrEqual(6)
+    expect(await opened.state.peek('count', scope, ['hot'])).toMatchObject([{ n: 31 }])
+  })
+  it('refuses what DynamoDB cannot take before anything is written', async () => {
+    const large = put('large', { value: 'x'.repeat(390 * 1024) })
+    await expect(opened.state.commit(scope, [count('large'), put('small'), large])).rejects.toThrow(
+      /an entry of \d+ KB; DynamoDB keeps up to 380 KB/,
+    )
+    const many = Array.from({ length: 120 }, (_, i) => put(`many ${i}`))
+    await expect(opened.state.commit(scope, many)).rejects.toThrow(/a commit of 120 items .*DynamoDB takes 100/)
+    expect((await opened.state.list('k', scope, { limit: 9 })).entries.map((e) => e.key.id)).not.toContain('small')
+    expect(await opened.state.peek('count', scope, ['large'])).toEqual([undefined])
+  })
+  it('one commit at fault leaves those beside it alone', async () => {
+    const large = put('large', { value: 'x'.repeat(390 * 1024) })
+    const ends = await Promise.allSettled([
+      opened.state.commit(scope, [put('left')]),
+      opened.state.commit(scope, [large]),
+      opened.state.commit(scope, [put('right')]),
+    ])
+    expect(ends.map((e) => e.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  })
+  it('what expires has its second for the sweeper, later than its own; work has none', async () => {
+    const expiresAt = env.clock.now() + 5000
+    await opened.state.commit(scope, [put('passing', { expiresAt }), put('staying', { dueAt: expiresAt, expiresAt })])
+    const ttl = async (id: string) => {
+      const Key = keyOf(entryName('k', scopeText(scope), id))
+      const get = new GetItemCommand({ TableName: opened.tables.state, Key })
+      return (await opened.client.once((d, o) => d.send(get, o))).Item?.['ttl']?.N
+    }
+    expect(Number(await ttl('passing'))).toBeGreaterThan(expiresAt / 1000)
+    expect(await ttl('staying')).toBeUndefined()
+  })
+})
+
+describe('at the start', () => {
+  const ensure = async (endpoint: string, make: boolean, patience = IMPATIENT) => {
+    const client = await db.client(endpoint, patience)
+    try {
+      await ensureTables(client, db.tables(), make, (ms) => db.wall.sleep(ms))
+    } finally {
+      client.close()
+    }
+  }
+  it('a missing table, and a store that is not there, are one line', async () => {
+    await expect(ensure(db.url(), false)).rejects.toThrow(
+      /^there is no DynamoDB table "t\d+_state": signalbox migrate makes it$/,
+    )
+    await expect(ensure('http://127.0.0.1:1', true)).rejects.toThrow(/^DynamoDB does not do it: .*ECONNREFUSED.*$/)
+  })
+  it('a table with other keys is named with both schemas; one without an index is given it, or named', async () => {
+    const client = await db.client()
+    const tables = db.tables()
+    const create = (TableName: string, keys: readonly string[]) =>
+      client.once((d, o) =>
+        d.send(
+          new CreateTableCommand({
+            TableName,
+            BillingMode: 'PAY_PER_REQUEST',
+            AttributeDefinitions: keys.map((AttributeName) => ({ AttributeName, AttributeType: 'S' })),
+            KeySchema: keys.map((AttributeName, i) => ({ AttributeName, KeyType: i === 0 ? 'HASH' : 'RANGE' })),
+          }),
+          o,
+        ),
+      )
+    const make = (on: boolean) => ensureTables(client, tables, on, (ms) => db.wall.sleep(ms))
+    await create(tables.state, ['id'])
+    await expect(make(true)).rejects.toThrow(
+      `the DynamoDB table "${tables.state}" has the keys (id S HASH); signalbox needs (pk S HASH, sk S RANGE)`,
+    )
+    // As the guide's own set-up makes it: our keys, and no index.
+    const guide = db.tables()
+    Object.assign(tables, guide)
+    await create(guide.state, ['pk', 'sk'])
+    await expect(make(false)).rejects.toThrow(
+      /has no index "due" \(dk S HASH, due N RANGE\): signalbox migrate makes it/,
+    )
+    await make(true)
+    await make(false)
+    client.close()
+  })
+
+  describe('a store that says no', () => {
+    let server: Server
+    let answers: string[] = []
+    let asked = 0
+    beforeAll(async () => {
+      // Says what it is told to, then no more than that it is throttled.
+      server = createServer((request, response) => {
+        asked++
+        request.resume().on('end', () => {
+          const __type = answers.shift() ?? 'ProvisionedThroughputExceededException'
+          response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' })
+          response.end(
+            JSON.stringify({ __type: `com.amazonaws.dynamodb.v20120810#${__type}`, message: 'says the store' }),
+          )
+        })
+      })
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    })
+    afterAll(() => new Promise((done) => server.close(done)))
+    const at = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+    it('wrong credentials are one line', async () => {
+      answers = ['UnrecognizedClientException']
+      await expect(ensure(at(), true)).rejects.toThrow(
+        /^DynamoDB does not do it: UnrecognizedClientException: says the store$/,
+      )
+    })
+    it('a throttled table is asked again with growing waits, until the deadline', async () => {
+      const client = await db.client(at(), IMPATIENT)
+      asked = 0
+      const get = new GetItemCommand({ TableName: 't', Key: {} })
+      await expect(client.read((d, o) => d.send(get, o))).rejects.toThrow(/Throughput/)
+      expect(asked).toBeGreaterThan(3)
+      expect(asked).toBeLessThan(30)
+      expect(client.trouble).toMatch(/Throughput/)
+      client.close()
+    })
+  })
+})

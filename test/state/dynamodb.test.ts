@@ -1,0 +1,15 @@
+import { vi } from 'vitest'
+import { auditStore } from '../../src/audit/scan.ts'
+import { auditContract } from '../contract/audit.contract.ts'
+import { stateContract } from '../contract/state.contract.ts'
+import { dynamo } from './dynamodb-open.ts'
+
+// Each commit is some requests, and the server they go to lives in this very thread.
+vi.setConfig({ testTimeout: 120_000 })
+const db = dynamo()
+
+stateContract('dynamodb', async ({ clock }) => (await db.stores(clock)).state)
+auditContract('dynamodb', async ({ clock }) => {
+  const { state, audit } = await db.stores(clock)
+  return { state, audit: auditStore(audit), close: () => state.close() }
+})
