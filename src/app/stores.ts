@@ -2,7 +2,7 @@ import { drainOutbox } from '../audit/outbox.ts'
 import { auditStore } from '../audit/scan.ts'
 import type { AuditStore } from '../core/audit.ts'
 import { stateBackends } from '../state/index.ts'
-import type { Opened, OpenTools } from '../state/opened.ts'
+import type { Opened, OpenTools, StoreSettings } from '../state/opened.ts'
 import type { AuditConfig, Config, StateConfig } from './config/config.ts'
 
 /** The store and the audit of a configuration, open. */
@@ -21,7 +21,11 @@ export async function openStores(
   tools: Omit<OpenTools, 'auditElsewhere'>,
 ): Promise<Stores> {
   const auditElsewhere = !isOne(settings, wanted)
-  const here = await open(settings.backend, settings, { ...tools, auditElsewhere })
+  const here = await open(
+    settings.backend,
+    { ...settings, ...(!auditElsewhere && { auditTableName: wanted.tableName }) },
+    { ...tools, auditElsewhere },
+  )
   const { state, clock, clockOffsetMs } = here
   if (!auditElsewhere && here.audit) {
     const rows = here.audit
@@ -53,7 +57,7 @@ export async function openStores(
   }
 }
 
-const open = (backend: string, settings: StateConfig, tools: OpenTools): Promise<Opened> =>
+const open = (backend: string, settings: StoreSettings, tools: OpenTools): Promise<Opened> =>
   stateBackends[backend]!(settings, tools)
 
 /** The audit is kept in the transactions of the state. */

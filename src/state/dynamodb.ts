@@ -74,12 +74,18 @@ export const openDynamo: OpenStore = async (settings, tools) => {
 }
 
 /** One name says the other: an audit by itself is named by its own table. */
-export function tablesOf({ tableName, prefix }: Pick<StoreSettings, 'tableName' | 'prefix'>): Tables {
-  const name = tableName ?? `${prefix ?? PREFIX}${STATE}`
-  const base = [STATE, AUDIT].find((end) => name.endsWith(end))
-  if (base === undefined) return { state: name, audit: name + AUDIT }
-  const start = name.slice(0, -base.length)
-  return { state: start + STATE, audit: start + AUDIT }
+export function tablesOf({ tableName, auditTableName, prefix }: Partial<StoreSettings>): Tables {
+  const audit = auditTableName ?? (tableName?.endsWith(AUDIT) ? tableName : undefined)
+  const start = baseOf(tableName, STATE) ?? baseOf(audit, AUDIT) ?? prefix ?? PREFIX
+  return {
+    state: tableName !== undefined && tableName !== audit ? tableName : start + STATE,
+    audit: audit ?? start + AUDIT,
+  }
+}
+/** A name without what it ends in, whole where it ends in something else. */
+function baseOf(name: string | undefined, end: string): string | undefined {
+  if (name === undefined || (end === STATE && name.endsWith(AUDIT))) return undefined
+  return name.endsWith(end) ? name.slice(0, -end.length) : name
 }
 
 /** The smallest question, for its answer's date, and for whether there is one. */

@@ -15,6 +15,8 @@ export interface StoreSettings {
   readonly listenUrl: string | undefined
   readonly region: string | undefined
   readonly tableName: string | undefined
+  /** DynamoDB: the audit's own, where it has a name of its own. */
+  readonly auditTableName?: string | undefined
   readonly prefix: string | undefined
   readonly durability: 'always' | 'everysec' | 'none' | 'managed' | undefined
 }

@@ -28,7 +28,6 @@ test('an arrow in a comment does not make what stands beside it wide', () => {
   const { config } = loadConfig({
     cwd: '/',
     env: {},
-    serving: true,
     set: [],
     readFile(path) {
       if (path.endsWith('gateway.toml')) return '# a → b\n[[providers]]\nname = "a-long-provider-name"\ntype = "log"\n'

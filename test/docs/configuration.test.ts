@@ -57,12 +57,12 @@ describe('docs/configuration.md', () => {
   it('calls built what is built, and names every backend that is known', () => {
     const said = table(page, '`[state]`', 'Key', 'Default').find(([key]) => key === '`backend`')?.[2] ?? ''
     expect(codes(said).filter((c) => backendNames.some((b) => b === c))).toEqual([...backendNames])
-    expect(Object.keys(stateBackends).toSorted()).toEqual(['postgres', 'redis', 'sqlite'])
+    expect(Object.keys(stateBackends).toSorted()).toEqual(['dynamodb', 'postgres', 'redis', 'sqlite'])
   })
 
   it.each(['auth', 'encryption'])('refuses [%s], as it says', (name) => {
     expect(section(page, undefined)).toMatch(/`\[auth\]` and `\[encryption\]` are \*\*refused\*\*/)
-    const { findings } = loadConfig({ cwd: '/', env: {}, serving: false, readFile: () => `[${name}]\n` })
+    const { findings } = loadConfig({ cwd: '/', env: {}, readFile: () => `[${name}]\n` })
     expect(findings.map((f) => f.message).join()).toContain(`[${name}] is refused`)
   })
 

@@ -54,7 +54,7 @@ describe.each(pages)('%s', (page) => {
 
   it('shows configuration that loads', () => {
     for (const text of blocks(page, 'toml')) {
-      const { findings } = loadConfig({ cwd: root, env: {}, serving: true, readFile: () => text })
+      const { findings } = loadConfig({ cwd: root, env: {}, readFile: () => text })
       expect(findings, text).toEqual([])
     }
   })

@@ -13,7 +13,7 @@ import { backgroundLoops } from '../../src/loops/index.ts'
 import { type Loops, startLoops } from '../../src/loops/loop.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 
-const { config } = loadConfig({ cwd: process.cwd(), env: {}, serving: true, port: '0' })
+const { config } = loadConfig({ cwd: process.cwd(), env: {}, port: '0' })
 if (!config) throw new Error('the configuration of this test is wrong')
 const clock = systemClock()
 const random = systemRandom()

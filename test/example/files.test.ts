@@ -41,7 +41,7 @@ describe('the scripts', () => {
 })
 
 describe('the configuration', () => {
-  const load = (env: Record<string, string>) => loadConfig({ file: 'gateway.toml', cwd: example, env, serving: true })
+  const load = (env: Record<string, string>) => loadConfig({ file: 'gateway.toml', cwd: example, env })
 
   test('loads without a word, rules included', async () => {
     const said: string[] = []

@@ -60,7 +60,7 @@ describe('the recipes', () => {
 
   it('take days where no variable says otherwise', () => {
     const chain = (name: string) => {
-      const read = loadConfig({ file: 'gateway.toml', cwd: join(RECIPES, name), env: {}, serving: true })
+      const read = loadConfig({ file: 'gateway.toml', cwd: join(RECIPES, name), env: {} })
       return JSON.stringify(read.config?.chains.definitions)
     }
     expect(chain('onboarding')).toMatch(/"wait":\{"seconds":"?300"?\}.*"wait":\{"seconds":"?86400"?\}/)

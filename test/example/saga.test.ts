@@ -13,8 +13,7 @@ import { action, context, NOON, ruleset } from '../rules/build.ts'
 const read = (file: string) => readFileSync(join(EXAMPLE, file), 'utf8')
 const scripts = readdirSync(join(EXAMPLE, 'scripts'))
 const readme = read('README.md')
-const load = (env: Record<string, string> = {}) =>
-  loadConfig({ file: 'gateway.toml', cwd: EXAMPLE, env, serving: true }).config!
+const load = (env: Record<string, string> = {}) => loadConfig({ file: 'gateway.toml', cwd: EXAMPLE, env }).config!
 const order = load().chains.definitions[0] as { readonly name: string; readonly steps: readonly StepDefinition[] }
 const all = order.steps.flatMap((s) => [s, ...innerSteps(s).map((i) => i.step)])
 

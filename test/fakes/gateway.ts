@@ -178,7 +178,6 @@ function configOf(given: GatewayGiven, names: readonly string[], directory: stri
   const loaded = loadConfig({
     cwd: directory,
     env: {},
-    serving: true,
     set: [`rules.directory=${directory}`, ...(given.set ?? [])],
     readFile(path) {
       if (path.endsWith('gateway.toml')) return `${given.toml ?? ''}\n${sections}`

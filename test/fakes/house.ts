@@ -71,7 +71,7 @@ export async function testHouse(options: HouseOptions = {}): Promise<House> {
     ...(options.providers ?? []),
   ]
   writeFileSync(join(dir, 'gateway.toml'), toml(options, providers))
-  const { config, findings } = loadConfig({ file: 'gateway.toml', cwd: dir, env: {}, serving: true })
+  const { config, findings } = loadConfig({ file: 'gateway.toml', cwd: dir, env: {} })
   if (!config) throw new Error(findings.map(showFinding).join('\n'))
 
   const memory = options.memory ?? (await memoryState(env))

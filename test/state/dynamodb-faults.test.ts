@@ -8,6 +8,7 @@ import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op } from '../../src/core/state.ts'
 import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
 import { ensureTables } from '../../src/state/dynamodb/tables.ts'
+import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
 import { lossesContract } from '../contract/state/losses.ts'
 import { testEnv } from '../fakes/env.ts'
@@ -293,6 +294,16 @@ describe('round trips and limits', () => {
 })
 
 describe('at the start', () => {
+  it.each([
+    [{}, 'signalbox_state', 'signalbox_audit'],
+    [{ prefix: 'p' }, 'p_state', 'p_audit'],
+    [{ tableName: 'acteon_state' }, 'acteon_state', 'acteon_audit'],
+    [{ auditTableName: 'acteon_audit' }, 'acteon_state', 'acteon_audit'],
+    [{ tableName: 'acteon_audit' }, 'acteon_state', 'acteon_audit'],
+    [{ tableName: 'mine', auditTableName: 'log' }, 'mine', 'log'],
+    [{ tableName: 'mine' }, 'mine', 'mine_audit'],
+  ])('tables by %j', (settings, state, audit) => expect(tablesOf(settings)).toEqual({ state, audit }))
+
   const ensure = async (endpoint: string, make: boolean, patience = IMPATIENT) => {
     const client = await db.client(endpoint, patience)
     try {

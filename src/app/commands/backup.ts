@@ -50,7 +50,7 @@ export const partOf = (file: string): string => `${file}.${uuidv7Source(systemCl
 
 /** The SQLite file of the configuration. Undefined: it has none, which has been said. */
 export function storePath(command: string, given: Given, terminal: Terminal): string | undefined {
-  const { config, findings } = loadConfig(requestOf(given, terminal, true))
+  const { config, findings } = loadConfig(requestOf(given, terminal))
   printFindings(findings, terminal.err)
   if (!config) return undefined
   const { backend, path } = config.state

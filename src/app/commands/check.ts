@@ -19,7 +19,7 @@ export const check: Command = {
     strict: { type: 'boolean', about: 'warnings fail too' },
   },
   async run(given, terminal) {
-    const { config, findings: found } = loadConfig(requestOf(given, terminal, false))
+    const { config, findings: found } = loadConfig(requestOf(given, terminal))
     const rules = config ? await checkRules(config, terminal.env) : { count: 0, findings: [] }
     const findings = [...found, ...rules.findings]
     printFindings(findings, terminal.out)

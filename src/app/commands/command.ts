@@ -45,14 +45,13 @@ export const configOptions: Options = {
 }
 
 /** What the options of a command that takes `configOptions` ask of the loader. */
-export const requestOf = (given: Given, terminal: Terminal, serving: boolean): ConfigRequest => ({
+export const requestOf = (given: Given, terminal: Terminal): ConfigRequest => ({
   file: given.config?.[0],
   set: given.set ?? [],
   host: given.host?.[0],
   port: given.port?.[0],
   cwd: terminal.cwd,
   env: terminal.env,
-  serving,
 })
 
 type Reading = Pick<Command, 'options' | 'operand'>

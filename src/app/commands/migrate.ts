@@ -17,7 +17,7 @@ export const migrate: Command = {
   about: "create the store or bring it to this version's schema",
   options: configOptions,
   async run(given, terminal) {
-    const { config, findings } = loadConfig(requestOf(given, terminal, true))
+    const { config, findings } = loadConfig(requestOf(given, terminal))
     printFindings(findings, terminal.err)
     if (!config) return 1
     try {

@@ -13,7 +13,7 @@ export const serve: Command = {
     port: { type: 'string', value: 'PORT', about: 'over server.port' },
   },
   async run(given, terminal) {
-    const request = requestOf(given, terminal, true)
+    const request = requestOf(given, terminal)
     const loaded = loadConfig(request)
     printFindings(loaded.findings, terminal.err)
     if (!loaded.config) return 1

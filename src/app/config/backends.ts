@@ -7,15 +7,10 @@ import type { Path } from './places.ts'
 type Section = 'state' | 'audit'
 
 const isName = (name: string): name is BackendName => backendNames.some((b) => b === name)
-/** What this version can open. */
-const builtBackends: { readonly [s in Section]: readonly BackendName[] } = {
+/** What a section can be kept in. */
+const backends: { readonly [s in Section]: readonly BackendName[] } = {
   state: Object.keys(stateBackends).filter(isName),
   audit: Object.keys(auditBackends).filter(isName),
-}
-/** Those the contract names for a section, built or not. */
-const knownBackends: { readonly [s in Section]: readonly BackendName[] } = {
-  state: backendNames,
-  audit: ['sqlite', 'postgres', 'dynamodb'],
 }
 /** Which backends read a key; one that is not listed belongs to the section itself. */
 const readers: { readonly [key: string]: readonly BackendName[] } = {
@@ -42,10 +37,9 @@ const backendPath = (draft: Draft, section: Section): Path =>
     ? ['state', 'backend']
     : [section, 'backend']
 
-/** @param serving refuses a backend that is not built, which a check only warns of: the file may be for another version. */
-export function checkBackends(draft: Draft, serving: boolean): void {
+export function checkBackends(draft: Draft): void {
   for (const section of ['state', 'audit'] as const) {
-    checkBuilt(draft, section, serving)
+    checkKept(draft, section)
     checkKeys(draft, section)
   }
   const [region, path, statePath] = [
@@ -68,19 +62,11 @@ export function checkBackends(draft: Draft, serving: boolean): void {
   }
 }
 
-function checkBuilt(draft: Draft, section: Section, serving: boolean): void {
+function checkKept(draft: Draft, section: Section): void {
   const backend = backendOf(draft, section)
-  const inherited = backendPath(draft, section)[0] !== section
-  const at = backendPath(draft, section)
-  if (!knownBackends[section].includes(backend)) {
-    if (inherited && !builtBackends.state.includes(backend)) return // said of the state already
-    const message = `${section}.backend: ${backend} keeps no ${section}; expected one of ${knownBackends[section].join(', ')}`
-    report(draft, 'error', at, message, 'value')
-  } else if (!builtBackends[section].includes(backend) && !inherited) {
-    const has = builtBackends[section].join(', ')
-    const message = `${section}.backend: ${backend} is not built into this version, which has ${has}`
-    report(draft, serving ? 'error' : 'warning', at, message, 'value')
-  }
+  if (backends[section].includes(backend)) return
+  const message = `${section}.backend: ${backend} keeps no ${section}; expected one of ${backends[section].join(', ')}`
+  report(draft, 'error', backendPath(draft, section), message, 'value')
 }
 
 /** Keys of another backend: a mistake, unless a flag or variable has moved a file written for that one. Then one warning. */

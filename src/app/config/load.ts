@@ -25,8 +25,6 @@ export interface ConfigRequest {
   readonly set?: readonly string[]
   readonly host?: string | undefined
   readonly port?: string | undefined
-  /** To serve with it: a backend that is not built is then an error instead of a warning. */
-  readonly serving: boolean
   readonly types?: readonly ProviderType[]
   readonly readFile?: (path: string) => string
 }
@@ -78,7 +76,7 @@ export function loadConfig(request: ConfigRequest): LoadedConfig {
   })
   if (!('root' in draft)) return failed([draft])
   applyOverrides(draft, request)
-  const config = finish(draft, source === undefined ? undefined : path, request.serving)
+  const config = finish(draft, source === undefined ? undefined : path)
   const findings = inOrder(draft.findings)
   return { config: findings.some((f) => f.severity === 'error') ? undefined : config, findings }
 }
@@ -95,11 +93,11 @@ function applyOverrides(draft: Draft, request: ConfigRequest): void {
   for (const o of [...flag('host', request.host), ...flag('port', request.port)]) applyOverride(draft, o)
 }
 
-function finish(draft: Draft, file: string | undefined, serving: boolean): Config | undefined {
+function finish(draft: Draft, file: string | undefined): Config | undefined {
   expandDraft(draft)
   const parsed = sections.safeParse(draft.root)
   if (!parsed.success) reportIssues(draft, [], parsed.error.issues)
-  checkBackends(draft, serving)
+  checkBackends(draft)
   checkNames(draft)
   checkChains(draft)
   checkMeanings(draft)

@@ -16,7 +16,7 @@ describe('every bad configuration', () => {
       .split('\n')
       .filter((line) => line.startsWith('#! '))
       .map((line) => `${file}:${line.slice(3)}`)
-    const { config, findings } = loadConfig({ file, cwd: directory, env: {}, serving: false })
+    const { config, findings } = loadConfig({ file, cwd: directory, env: {} })
     expect(findings.map(showFinding)).toEqual(expected)
     expect(config).toBeUndefined()
   })

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { requestAgain } from '../../../src/app/config/load.ts'
-import { stateBackends } from '../../../src/state/index.ts'
 import { CONSOLE, readText } from './read.ts'
 
 describe('without a file', () => {
@@ -28,7 +27,7 @@ describe('without a file', () => {
 })
 
 test('PITFALLS 1: a file that is gone at a reload is an error, not the built-in configuration', () => {
-  const request = { cwd: '/etc/signalbox', env: {}, serving: true }
+  const request = { cwd: '/etc/signalbox', env: {} }
   const { config } = readText(CONSOLE, request)
   const again = readText(undefined, requestAgain(request, config!))
   expect(again.config).toBeUndefined()
@@ -167,16 +166,6 @@ describe('what is accepted with a word', () => {
 
 describe('backends', () => {
   const redis = `[state]\nbackend = "redis"\nurl = "redis://localhost"\n${CONSOLE}`
-  test('one that is known and not built: a check warns, serving is refused, both name what there is', () => {
-    const dynamodb = redis.replace('backend = "redis"', 'backend = "dynamodb"')
-    const message = `state.backend: dynamodb is not built into this version, which has ${Object.keys(stateBackends).join(', ')}`
-    const checked = readText(dynamodb, { serving: false })
-    expect(checked.shown).toEqual([`gateway.toml:2:11: warning: ${message}`])
-    expect(checked.config?.state).toMatchObject({ backend: 'dynamodb', url: 'redis://localhost' })
-    const served = readText(dynamodb)
-    expect(served.shown).toEqual([`gateway.toml:2:11: error: ${message}`])
-    expect(served.config).toBeUndefined()
-  })
   test("another backend's keys are one warning once a flag has moved the file to sqlite", () => {
     const file = redis.replace(CONSOLE, `prefix = "p"\n${CONSOLE}`)
     const { config, shown } = readText(file, { set: ['state.backend=sqlite'] })
@@ -194,7 +183,7 @@ describe('backends', () => {
   })
   test('aws_region is another word for region', () => {
     const text = `[state]\nbackend = "dynamodb"\naws_region = "eu-west-1"\n${CONSOLE}`
-    expect(readText(text, { serving: false }).config?.state.region).toBe('eu-west-1')
+    expect(readText(text).config?.state.region).toBe('eu-west-1')
   })
 })
 

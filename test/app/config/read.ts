@@ -13,7 +13,6 @@ export function readText(
   const loaded = loadConfig({
     cwd: '/etc/signalbox',
     env: {},
-    serving: true,
     readFile(path) {
       const found = Object.hasOwn(all, path) ? all[path] : undefined
       if (found === undefined) throw Object.assign(new Error('absent'), { code: 'ENOENT' })
