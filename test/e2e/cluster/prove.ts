@@ -1,7 +1,17 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { seededRandom } from '../../../src/core/ids.ts'
+import type { JsonObject } from '../../../src/core/json.ts'
 import { effectsOf, misses, strayLetters, unanswerable } from '../accounts.ts'
 import { files, startLoad } from '../crash-load.ts'
+import {
+  answerAsking,
+  type Begun,
+  definitionsToml,
+  executionKinds,
+  executionRules,
+  misdone,
+  PROVIDER,
+} from '../execution-kinds.ts'
 import { receiver } from '../receiver.ts'
 import { sleep, until } from '../run.ts'
 import { type Node, node, trouble } from './faults.ts'
@@ -34,8 +44,8 @@ export function prove(name: string, open: OpenShared): void {
     const own = files(hook.url)
     const all = {
       ...own,
-      'gateway.toml': `${own['gateway.toml']}\n${provider('limited')}${provider('ticks')}`,
-      'rules/rules.yaml': `${own['rules/rules.yaml']}${limitRules}`,
+      'gateway.toml': `[background]\nrecurring_check_interval_seconds = 1\n\n${own['gateway.toml']}\n${provider('limited')}${provider('ticks')}${provider(PROVIDER)}\n${definitionsToml()}`,
+      'rules/rules.yaml': `${own['rules/rules.yaml']}${limitRules}${executionRules()}`,
     }
     const nodes: Node[] = []
     for (let i = 0; i < NODES; i++) nodes.push(await node(store, all, onTestFinished))
@@ -55,10 +65,15 @@ export function prove(name: string, open: OpenShared): void {
       limits.up(bases)
     }
     changed()
+    const begun: Begun[] = []
+    let over = false
+    const starting = startExecutions(nodes, begun, () => over)
     const done = await trouble(nodes, random, seconds, changed)
     changed()
     const healed = performance.now()
     await sleep(500)
+    over = true
+    await starting
     await limits.end()
     await load.end()
 
@@ -70,6 +85,7 @@ export function prove(name: string, open: OpenShared): void {
     let left: { readonly [kind: string]: number } = {}
     await until(
       async () => {
+        await answerAsking(gateway)
         left = await gateway.waiting()
         return Object.keys(left).length === 0
       },
@@ -78,16 +94,34 @@ export function prove(name: string, open: OpenShared): void {
     )
     const answered = load.sent.filter((s) => s.answer)
     console.log(
-      `${name}: ${done.join(', ')}; ${load.sent.length} requests, ${load.sent.length - answered.length} cut off, ${hook.effects.size} effects of ${hook.requests} sendings, all done ${Math.round(performance.now() - healed)} ms after the last fault; limits ${limits.told}`,
+      `${name}: ${done.join(', ')}; ${load.sent.length} requests, ${load.sent.length - answered.length} cut off, ${hook.effects.size} effects of ${hook.requests} sendings, ${begun.length} executions, all done ${Math.round(performance.now() - healed)} ms after the last fault; limits ${limits.told}`,
     )
     expect(hook.wrong).toEqual([])
     const wrong = [...misses(load.sent, effectsOf(hook.bodies), true), ...limits.wrong(hook), ...twice(hook)]
     // The first tell enough: one fault may show in thousands of answers.
     expect(wrong.slice(0, 20)).toEqual([])
+    const effects = hook.bodies(`/${PROVIDER}`).map((b) => b['payload'] as JsonObject)
+    expect(await misdone(gateway, begun, effects)).toEqual([])
+    expect(new Set(begun.map((b) => b.kind))).toEqual(new Set(executionKinds))
     const gateways = nodes.map((n) => n.gateway!)
     expect(await unanswerable(gateways, load.sent)).toEqual([])
     expect(await strayLetters(gateway, load.sent)).toEqual([])
     expect(new Set(answered.map((s) => s.kind)).size).toBe(8)
     expect(await Promise.all(gateways.map((g) => g.stop()))).toEqual([0, 0, 0])
   })
+}
+
+/** Executions of every kind, some each second, on whichever gateway is up; those that were acknowledged are added. */
+async function startExecutions(nodes: readonly Node[], begun: Begun[], over: () => boolean): Promise<void> {
+  for (let i = 0; !over(); i++) {
+    const up = nodes.flatMap((n) => n.gateway ?? [])
+    const kind = executionKinds[i % executionKinds.length]!
+    const [n, device] = [`${kind}-${i}`, `d${i % 2}`]
+    const gateway = up[i % Math.max(1, up.length)]
+    const told = await gateway
+      ?.ask('POST', '/v1/dispatch', { action_type: kind, provider: PROVIDER, payload: { n, device } })
+      .catch(() => undefined)
+    if (told?.status === 202) begun.push({ id: told.body['chain_id'] as string, kind, n, device })
+    await sleep(100)
+  }
 }
