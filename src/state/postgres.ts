@@ -1,5 +1,5 @@
 import type { AuditRows } from '../core/audit.ts'
-import type { Clock } from '../core/clock.ts'
+import { type Clock, monotonicClock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
 import type { Claimed, Committed, Control, Refused, StateStore } from '../core/state.ts'
@@ -14,7 +14,7 @@ import { type Hints, listenForHints } from './postgres/hints.ts'
 import { readsOver } from './postgres/reads.ts'
 import { migrate } from './postgres/schema.ts'
 import { checkServer } from './postgres/server.ts'
-import { toPg } from './postgres/text.ts'
+import { toPg, whole } from './postgres/text.ts'
 import { type EntryRow, entryIn } from './postgres/wire.ts'
 import { scopeText } from './scope.ts'
 import { type StoreClock, storeClock } from './store-clock.ts'
@@ -126,7 +126,15 @@ async function openOver(
       const at = now()
       const [row] = await write<{ taken: readonly EntryRow[] }>(
         `SELECT ${s}.take_due($1, $2, $3, $4, $5, $6, $7) AS taken`,
-        [toPg(kind), toPg(owner), leaseMs, limit, Math.min(perScope ?? limit, limit), served.get(kind) ?? '', at],
+        [
+          toPg(kind),
+          toPg(owner),
+          whole(leaseMs),
+          limit,
+          Math.min(perScope ?? limit, limit),
+          served.get(kind) ?? '',
+          at,
+        ],
       )
       const taken = row?.taken ?? []
       const last = taken.at(-1)
@@ -167,13 +175,16 @@ async function openOver(
 }
 
 const measure = ({ read }: Connections, { clock, log }: OpenTools): Promise<StoreClock> =>
-  storeClock(clock, {
-    ask: async () => {
-      const [row] = await read<{ ms: number }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms')
-      return Number(row?.ms)
+  storeClock(
+    { ...clock, now: monotonicClock().now },
+    {
+      ask: async () => {
+        const [row] = await read<{ ms: number }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms')
+        return Number(row?.ms)
+      },
+      onJump: (offMs) => log.warn({ off_ms: offMs }, "this machine's clock has jumped against PostgreSQL's"),
     },
-    onJump: (offMs) => log.warn({ off_ms: offMs }, "this machine's clock has jumped against PostgreSQL's"),
-  })
+  )
 
 function readSettings({ url, prefix }: StoreSettings): { url: string; schema: string; where: string } {
   if (url === undefined)

@@ -3,14 +3,19 @@ import type { Op } from '../../core/state.ts'
 import type { Answer, Carrier } from '../batching.ts'
 import type { Ask } from './connections.ts'
 import { isRetryable, say } from './failure.ts'
-import { inOrder, locksOf } from './locks.ts'
-import { answerIn, type Call, callOf } from './wire.ts'
+import { inOrder, lockOf } from './locks.ts'
+import { type Done, pack, plainAnswers, type Ready } from './plain.ts'
+import { answerIn, callOf } from './wire.ts'
 
 export type Commit = readonly [scope: string, ops: readonly Op[], dry: boolean]
 
-interface Ready {
+interface Placed extends Ready {
+  /** Among the calls it came with. */
   readonly place: number
-  readonly call: Call
+}
+interface Answered {
+  readonly plain: Done | null
+  readonly answers: readonly (readonly [place: number, kind: number, value: unknown])[]
 }
 
 /** Locks of one transaction: all of a server's transactions share a table of some thousands. One commit may need more. */
@@ -20,18 +25,36 @@ const TRIES = 5
 
 /** Batches of commits: each one round trip and one transaction, its answer that of the server once it is durable. */
 export function commitsOver(write: Ask, s: string, now: () => number, between: () => void): Carrier<Commit> {
+  const sql = `SELECT ${s}.run_batch($1::bigint[], $2::jsonb, $3::jsonb, $4::jsonb, $5::jsonb, $6::jsonb, $7::jsonb,
+    $8::int, $9::int[], $10::bigint) AS answered`
+
   async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
     const at = now()
-    const values = [`{${inOrder(locks).join(',')}}`, JSON.stringify(batch.map(({ call }) => call)), at]
+    const packed = pack(batch)
+    const list = (all: readonly object[]): string | null => (all.length === 0 ? null : JSON.stringify(all))
+    const { put, delete: deletes, count, admit, record } = packed.lists
+    const values = [
+      `{${inOrder(locks).join(',')}}`,
+      JSON.stringify(packed.calls),
+      list(put),
+      list(deletes),
+      list(count),
+      list(admit),
+      list(record),
+      packed.tickets,
+      `{${packed.slow.join(',')}}`,
+      at,
+    ]
     for (let attempt = 1; ; attempt++) {
       try {
-        const [row] = await write<{ answers: readonly (readonly [number, unknown])[] }>(
-          `SELECT ${s}.run_batch($1::bigint[], $2::jsonb, $3::bigint) AS answers`,
-          values,
-        )
-        return (row?.answers ?? []).map(
-          ([kind, value]): Answer => (kind === 0 ? [0, answerIn(value, at)] : [1, `PostgreSQL: ${value}`]),
-        )
+        const [row] = await write<{ answered: Answered }>(sql, values)
+        const { plain, answers } = row!.answered
+        const all: (Answer | undefined)[] = plain
+          ? plainAnswers(batch, packed, plain).map((a): Answer | undefined => a && [0, a])
+          : []
+        for (const [place, kind, value] of answers)
+          all[place] = kind === 0 ? [0, answerIn(value, at)] : [1, `PostgreSQL: ${value}`]
+        return batch.map((_, place) => all[place] ?? [2, 'PostgreSQL did not answer for it'])
       } catch (e) {
         if (attempt < TRIES && e instanceof StateUnavailable && isRetryable(e.cause)) continue
         return batch.map(() => [e instanceof StateUnavailable ? 1 : 2, say(e)])
@@ -41,23 +64,22 @@ export function commitsOver(write: Ask, s: string, now: () => number, between: (
   return {
     async run(calls) {
       const answers: Answer[] = []
-      let batch: Ready[] = []
+      let batch: Placed[] = []
       let locks = new Set<number>()
       const flush = async (): Promise<void> => {
         if (batch.length === 0) return
         const sent = await send(batch, locks)
         batch.forEach(({ place }, i) => {
-          answers[place] = sent[i] ?? [2, 'PostgreSQL did not answer for it']
+          answers[place] = sent[i]!
         })
         batch = []
         locks = new Set()
       }
       for (const [place, [scope, ops, dry]] of calls.entries()) {
-        const its = new Set<number>()
         try {
-          locksOf(scope, ops, its)
-          const ready = { place, call: callOf(scope, ops, dry) }
-          if (locks.size + its.size > MOST_LOCKS) await flush()
+          const its = ops.map((op) => lockOf(scope, op))
+          const ready = { place, scope, ops, call: callOf(scope, ops, dry) }
+          if (locks.size + its.length > MOST_LOCKS) await flush()
           batch.push(ready)
           for (const lock of its) locks.add(lock)
         } catch (e) {

@@ -21,12 +21,10 @@ function lockName(scope: string, op: Op): string {
 }
 
 /**
- * The advisory locks of a commit. They order batches of all nodes key by key: rows alone cannot, as one that is not there yet cannot be
+ * The advisory lock of an op. They order batches of all nodes key by key: rows alone cannot, as one that is not there yet cannot be
  * locked. Two names that give one number wait for each other without need, and nothing else.
  */
-export function locksOf(scope: string, ops: readonly Op[], into: Set<number>): void {
-  for (const op of ops) into.add(number53(lockName(scope, op)))
-}
+export const lockOf = (scope: string, op: Op): number => number53(lockName(scope, op))
 /** In one order on every node: so no two batches wait for each other. */
 export const inOrder = (locks: ReadonlySet<number>): number[] => [...locks].sort((a, b) => a - b)
 

@@ -6,6 +6,7 @@ import { BUFFERS } from './sql/buffers.ts'
 import { claims } from './sql/claims.ts'
 import { ENTRIES } from './sql/entries.ts'
 import { GUARDS } from './sql/guards.ts'
+import { plain } from './sql/plain.ts'
 import { tables } from './sql/tables.ts'
 import { trail } from './sql/trail.ts'
 
@@ -13,7 +14,7 @@ import { trail } from './sql/trail.ts'
 const VERSION = 1
 
 const functionsOf = (schema: string): string =>
-  ENTRIES + GUARDS + BUFFERS + batch(schema) + claims(schema) + trail(schema)
+  ENTRIES + GUARDS + BUFFERS + plain(schema) + batch(schema) + claims(schema) + trail(schema)
 
 /** Two who start at once make it one after the other. */
 const MIGRATION_LOCK = 7_316_290_114

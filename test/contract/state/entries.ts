@@ -152,6 +152,49 @@ export function entriesContract(open: OpenState): void {
       await Promise.all(Array.from({ length: 40 }, (_, i) => s.ok(s.put('a', { value: String(i) }))))
       expect((await s.get('a'))?.value).toBe('39')
     })
+    it('commits made together are answered each for itself: those refused among them have counted nothing', async () => {
+      const until = s.clock.now() + 500
+      const commit = (id: string) =>
+        s.state.commit(s.scope, [
+          s.put(`once ${id}`, { ifVersion: null, version: `first ${id}`, expiresAt: s.clock.now() + 1000 }),
+          { op: 'admit', id: 'w', max: 1000, windowMs: 1000 },
+          { op: 'count', id: 'n', by: 2, limit: 1000, expiresAt: 1e15 },
+          s.put(`born ${id}`, { ifVersion: null, claim: { owner: 'me', until }, tags: ['t'] }),
+        ])
+      await commit('0')
+      const all = await Promise.all(Array.from({ length: 40 }, (_, i) => commit(String(i % 30))))
+      const done = all.flatMap((d) => (d.ok ? [d.results] : []))
+      expect(done).toHaveLength(29)
+      expect(all.flatMap((d) => (d.ok ? [] : [[d.at, d.saw?.version]])).sort()).toEqual(
+        [0, 0, ...Array.from({ length: 9 }, (_, i) => i + 1)].map((i) => [0, `first ${i}`]).sort(),
+      )
+      const sorted = (numbers: readonly (number | undefined)[]) => numbers.map(Number).sort((a, b) => a - b)
+      expect(sorted(done.map((r) => r[1]?.n))).toEqual(Array.from({ length: 29 }, (_, i) => i + 2))
+      expect(sorted(done.map((r) => r[2]?.n))).toEqual(Array.from({ length: 29 }, (_, i) => 2 * (i + 2)))
+      expect(new Set(done.map((r) => r[3]?.claimNumber)).size).toBe(29)
+      const born = (await s.state.list(s.kind, s.scope, { limit: 99, tag: 't' })).entries
+      expect(born).toHaveLength(30)
+      const ends = await Promise.all(
+        born.map((e) =>
+          s.state.commit(s.scope, [
+            {
+              op: 'delete',
+              kind: s.kind,
+              id: e.key.id,
+              ifClaim: e.key.id === 'born 7' ? { owner: 'x', number: 1 } : e.claim!,
+            },
+            { op: 'count', id: 'ended', by: 1, expiresAt: 1e15 },
+          ]),
+        ),
+      )
+      expect(ends.filter((d) => d.ok)).toHaveLength(29)
+      expect((await s.state.list(s.kind, s.scope, { limit: 99, tag: 't' })).entries.map((e) => e.key.id)).toEqual([
+        'born 7',
+      ])
+      expect((await s.state.peek('count', s.scope, ['ended', 'n'])).map((p) => p?.n)).toEqual([29, 60])
+      await s.clock.advance(1000)
+      expect((await commit('31')).ok).toBe(true)
+    })
     it('refuses nothing of an empty commit', async () => {
       expect(await s.ok()).toEqual([])
     })
