@@ -20,7 +20,14 @@ export const stores: { readonly [name: string]: (aws: string) => Promise<Store> 
     stop: async () => {},
   }),
   dynamodb: async (aws) => ({
-    settings: (name) => [`state.url=${aws}`, `audit.url=${aws}`, `state.prefix=${name}`, `audit.prefix=${name}`],
+    settings: (name) => [
+      'state.backend=dynamodb',
+      `state.url=${aws}`,
+      `state.prefix=${name}`,
+      'audit.backend=dynamodb',
+      `audit.url=${aws}`,
+      `audit.prefix=${name}`,
+    ],
     stop: async () => {},
   }),
   async postgres() {
