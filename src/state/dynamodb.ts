@@ -7,7 +7,7 @@ import { openStores } from './dynamodb/store.ts'
 import { ensureTables, type Tables } from './dynamodb/tables.ts'
 import type { OpenStore, StoreSettings } from './opened.ts'
 import { toOutbox } from './outbox.ts'
-import { storeClock } from './store-clock.ts'
+import { type StoreClock, storeClock } from './store-clock.ts'
 
 /** Largest value of an entry, in bytes: limits on what is stored are lowered to it. */
 export { LARGEST_ITEM as LARGEST_ENTRY_BYTES } from './dynamodb/items.ts'
@@ -35,39 +35,42 @@ export const openDynamo: OpenStore = async (settings, tools) => {
     random: tools.random,
     onDate: dates.seen,
   })
+  let clock: StoreClock | undefined
   const make = tools.migrate === true || endpoint !== undefined
   try {
     await ensureTables(client, tables, make, (ms) => local.sleep(ms))
-    const clock = await storeClock(local, {
+    const time = await storeClock(local, {
       ask: async () => {
         await look(client, tables)
         return local.now() + (dates.offset() ?? 0)
       },
       onJump: (offMs) => tools.log.warn({ off_ms: offMs }, 'this machine and DynamoDB disagree about the time'),
     })
+    clock = time
     const { state, audit } = await openStores({
       client,
       tables,
-      clock,
-      newId: uuidv7Source(clock.now, tools.random),
-      prepare: tools.auditElsewhere ? toOutbox(clock.now) : undefined,
+      clock: time,
+      newId: uuidv7Source(time.now, tools.random),
+      prepare: tools.auditElsewhere ? toOutbox(time.now) : undefined,
     })
     return {
       state: {
         ...state,
         close: () => {
-          clock.stop()
+          time.stop()
           return state.close()
         },
       },
       audit: tools.auditElsewhere ? undefined : audit,
       spills: true,
-      clock,
-      clockOffsetMs: () => clock.offsetMs,
-      trouble: () => client.trouble ?? clock.unsteady(),
+      clock: time,
+      clockOffsetMs: () => time.offsetMs,
+      trouble: () => client.trouble ?? time.unsteady(),
       where: `DynamoDB tables ${tables.state} and ${tables.audit} ${endpoint === undefined ? `in ${region}` : `at ${shown(endpoint)}`}`,
     }
   } catch (e) {
+    clock?.stop()
     client.close()
     throw e instanceof Failed ? unavailable(e) : e
   }

@@ -193,6 +193,21 @@ describe('two gateways on one table', () => {
     expect(all.map((c) => c.key.id).sort()).toEqual(Array.from({ length: 12 }, (_, i) => `due ${i}`).sort())
     expect(new Set(all.map((c) => c.claim.number)).size).toBe(12)
   })
+  it('a scope with much due hides no other, though it fills a page of the index', async () => {
+    const kind = 'much'
+    for (let n = 0; n < 12; n++)
+      await one.state.commit(
+        scope,
+        Array.from({ length: 50 }, (_, i) => put(`${n}/${i}`, { kind, dueAt: n })),
+      )
+    await one.state.commit(['faults', 'small'], [put('late', { kind, dueAt: 99 })])
+    const claimed = await two.state.claim(kind, { owner: 'w', leaseMs: 1000, limit: 8, perScope: 4 })
+    expect(
+      claimed.map((c) => [c.key.scope[1], c.dueAt !== undefined]).filter(([tenant]) => tenant === 'small'),
+    ).toHaveLength(1)
+    expect(claimed).toHaveLength(5)
+    expect(claimed.filter((c) => c.key.scope[1] === scope[1]).every((c) => c.key.id.startsWith('0/'))).toBe(true)
+  })
   it('guards hold across them, and what is written by both is there once', async () => {
     const both = (ops: (i: number) => Op[]) =>
       Promise.all(Array.from({ length: 16 }, (_, i) => (i % 2 ? one : two).state.commit(scope, ops(i))))

@@ -56,15 +56,18 @@ const MOST_READS = 20
 export function openEngine(parts: EngineParts): Engine {
   const { client, table, now, stamp } = parts
 
+  /** Undefined: what was read does not fit together, as others change it meanwhile. */
   async function decided(scope: string, calls: readonly Call[], read: Read, known: ReadonlySet<string>, mark: string) {
-    for (let n = 0; ; n++) {
+    for (let n = 0; n < MOST_READS; n++) {
       try {
         return decideAll({ scope, calls, read, table, stamp: mark, now: now(), number: parts.number, known })
       } catch (e) {
-        if (!(e instanceof Unread) || n === MOST_READS) throw e
+        if (!(e instanceof Unread)) throw e
+        if (e.buffers.some((pk) => read.buffers.has(pk))) return undefined
         await readInto(client, table, read, e)
       }
     }
+    return undefined
   }
   function countsOf({ view, room }: Decided, mark: string): Count[] {
     const at = now()
@@ -84,6 +87,10 @@ export function openEngine(parts: EngineParts): Engine {
       const read: Read = { items: new Map(), buffers: new Map() }
       await Promise.all([readInto(client, table, read, wanted), announced])
       const d = await decided(scope, calls, read, known, mark)
+      if (d === undefined) {
+        if (await wait.again()) continue
+        return calls.map(() => [1, why])
+      }
       const all = (kind: 1 | 2, text: string): Answer[] => d.answers.map(() => [kind, text])
 
       const counts = countsOf(d, mark)

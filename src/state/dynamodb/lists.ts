@@ -1,3 +1,4 @@
+import { StateUnavailable } from '../../core/errors.ts'
 import type { Depth, Entry, Key, Page, Peeked, StateStore } from '../../core/state.ts'
 import { scopeParts, scopeText } from '../scope.ts'
 import { entryOf } from '../sqlite/entries.ts'
@@ -102,6 +103,7 @@ export function openReads({ client, table, now, registry }: ListParts): Reads {
     },
     async buffer(scope, id) {
       const names = [cellName('buffer', scope, id), entryName(BUFFER, scope, id)]
+      const wait = client.patience()
       for (;;) {
         const [found, items] = await Promise.all([
           getItems(client, table, names),
@@ -112,7 +114,10 @@ export function openReads({ client, table, now, registry }: ListParts): Reads {
         if (b === undefined || b.n === 0) return undefined
         const rows = rowsOfItems(items, head?.['g']?.S)
         // Head and items are read beside each other: as many as the head says, or both are read again.
-        if (rows.length !== b.n) continue
+        if (rows.length !== b.n) {
+          if (await wait.again()) continue
+          throw new StateUnavailable('others change the buffer all the time')
+        }
         const entry = found.get(nameText(names[1]!))
         return {
           n: b.n,

@@ -48,11 +48,9 @@ export async function readInto(
   wanted: Pick<Unread, 'names' | 'buffers'>,
 ): Promise<void> {
   const names = new Map(wanted.names.map((n) => [nameText(n), n]))
-  const items = getItems(client, table, [...names.values()])
   const buffers = [...new Set(wanted.buffers)].map(async (pk) => read.buffers.set(pk, await itemsOf(client, table, pk)))
-  const found = await items
+  const [found] = await Promise.all([getItems(client, table, [...names.values()]), ...buffers])
   for (const key of names.keys()) read.items.set(key, found.get(key) ?? null)
-  await Promise.all(buffers)
 }
 
 /** Items by name, as they are now. */
