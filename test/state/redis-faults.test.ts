@@ -196,6 +196,16 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
     expect(await value('old')).toBeUndefined()
   })
 
+  it('is given what is no number: that commit is refused, and the others with it are done', async () => {
+    const both = await Promise.allSettled([
+      state.commit(scope, [put('a'), put('b', { dueAt: Number.NaN })]),
+      state.commit(scope, [put('c'), { op: 'count', id: 'n', by: 1, expiresAt: Number.POSITIVE_INFINITY }]),
+    ])
+    expect(both.map((r) => r.status)).toEqual(['rejected', 'fulfilled'])
+    expect((await state.list('work', scope, { limit: 9 })).entries.map((e) => e.key.id)).toEqual(['c'])
+    expect(await state.peek('count', scope, ['n'])).toMatchObject([{ n: 1 }])
+  })
+
   it('is slow to take a connection back: calls never wait for it', async () => {
     proxy.down()
     await vi.waitUntil(() => link.trouble() !== undefined)

@@ -100,7 +100,7 @@ describe.skipIf(withoutRedis())('a Redis that may not keep state says why, in on
   })
   it('a replica', async () => {
     const password = new URL(server.url).password
-    const settings = ['--replicaof', `127.0.0.1 ${server.port}`, '--masterauth', password]
+    const settings = ['--replicaof', '127.0.0.1', String(server.port), '--masterauth', password]
     const replica = await startRedis({ settings })
     expect(await refusal(replica.url)).toBe(
       `cannot use Redis at 127.0.0.1:${replica.port}: it is a replica: name its primary`,

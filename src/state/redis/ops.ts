@@ -30,6 +30,11 @@ function pushConditions(to: string[], { ifVersion, ifClaim }: Extract<Op, { op: 
   if (ifVersion != null) to.push(toLine(ifVersion))
   if (ifClaim !== undefined) to.push(toLine(ifClaim.owner), String(ifClaim.number))
 }
+/** What is no number would be noticed by the server's commands only, when half is written. */
+function number(n: number | undefined): string {
+  if (Number.isNaN(n)) throw new TypeError('a time or a count is no number')
+  return n === undefined ? '' : String(n)
+}
 const tagLine = (tags: readonly string[] | undefined): string => (tags ?? []).map((t) => `${toLine(t)}\t`).join('')
 const quoted = (text: string): string => toText(JSON.stringify(text))
 const pushInto = (to: string[], { kind, idPrefix, tags }: SealInto): void =>
@@ -47,15 +52,15 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
     to.push('p', toLine(op.kind), toLine(op.id), toText(op.value), toLine(op.version), String(mask))
     pushConditions(to, op)
     if (mask & BIT.tags) to.push(tagLine(tags))
-    if (claim !== undefined) to.push(toLine(claim.owner), String(claim.until))
-    if (dueAt !== undefined) to.push(String(dueAt))
-    if (expiresAt !== undefined) to.push(String(expiresAt))
-    if (attempts !== undefined) to.push(String(attempts))
+    if (claim !== undefined) to.push(toLine(claim.owner), number(claim.until))
+    if (dueAt !== undefined) to.push(number(dueAt))
+    if (expiresAt !== undefined) to.push(number(expiresAt))
+    if (attempts !== undefined) to.push(number(attempts))
   },
   touch(to, { kind, id, ifClaim, until, dueAt }) {
     const mode = dueAt !== undefined ? 'd' : until !== undefined ? 'u' : '-'
-    to.push('t', toLine(kind), toLine(id), toLine(ifClaim.owner), String(ifClaim.number), mode)
-    to.push(String(dueAt ?? until ?? ''))
+    to.push('t', toLine(kind), toLine(id), toLine(ifClaim.owner), number(ifClaim.number), mode)
+    to.push(number(dueAt ?? until))
   },
   delete(to, op) {
     to.push('d', toLine(op.kind), toLine(op.id), String(conditionBits(op)))
@@ -63,15 +68,15 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
   },
   wake: (to, { kind, id }) => void to.push('w', toLine(kind), toLine(id)),
   count: (to, { id, by, limit, expiresAt }) =>
-    void to.push('c', toLine(id), String(by), String(limit ?? ''), String(expiresAt)),
-  admit: (to, { id, max, windowMs }) => void to.push('a', toLine(id), String(max), String(windowMs)),
-  slot: (to, { id, holder, max, until }) => void to.push('o', toLine(id), toText(holder), String(max), String(until)),
+    void to.push('c', toLine(id), number(by), number(limit), number(expiresAt)),
+  admit: (to, { id, max, windowMs }) => void to.push('a', toLine(id), number(max), number(windowMs)),
+  slot: (to, { id, holder, max, until }) => void to.push('o', toLine(id), toText(holder), number(max), number(until)),
   append(to, op, now) {
     const { id, itemId, item, value } = op
     const piece = `{"itemId":${JSON.stringify(itemId)},"item":${JSON.stringify(item)},"at":${now}}`
     to.push('b', toLine(id), quoted(id), toText(itemId), toText(piece), String(Buffer.byteLength(item)))
-    to.push(toText(value), quoted(value), String(op.maxItems), String(op.maxBytes))
-    to.push(String(op.waitMs), String(op.intervalMs))
+    to.push(toText(value), quoted(value), number(op.maxItems), number(op.maxBytes))
+    to.push(number(op.waitMs), number(op.intervalMs))
     pushInto(to, op.into)
   },
   seal(to, { id, ifDue, into }) {

@@ -107,10 +107,12 @@ local function retag(adds, drops, s, before, after)
   end
 end
 
-local LATE = 60000
+local LATE, LONGEST = 60000, 1e15
 -- Outlives what it says by a minute: who decides that it is over is the reader, by the caller's clock.
 local function keep(key, value, over)
-  call('SET', key, value, 'PX', fmt('%.0f', math.max(over - now, 0) + LATE))
+  local ms = math.max(over - now, 0) + LATE
+  if not (ms < LONGEST) then ms = LONGEST end
+  call('SET', key, value, 'PX', fmt('%.0f', ms))
 end
 
 local function flushEntries()
