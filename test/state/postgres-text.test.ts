@@ -52,11 +52,12 @@ test('locks are in one order, each once, and the same for one key', () => {
 
 test('plain is what only adds; an entry, or a key of a commit that is not plain, that another had first is taken in its turn', () => {
   expect(slowOf(ready([put('a'), count]), ready([put('b'), count]))).toEqual([])
+  expect(slowOf(ready([put('x', { ifVersion: 'v', orSkip: true }), count]), ready([put('a'), count]))).toEqual([])
   expect(slowOf(ready([put('a')]), ready([put('a')]), ready([put('b')]))).toEqual([1])
   expect(slowOf(ready([put('a'), put('a')]))).toEqual([0])
-  expect(slowOf(ready([put('x', { ifVersion: 'v' }), count]), ready([put('a'), count]), ready([put('b')]))).toEqual([
-    0, 1,
-  ])
+  expect(
+    slowOf(ready([put('x', { ifVersion: 'v', tags: ['t'] }), count]), ready([put('a'), count]), ready([put('b')])),
+  ).toEqual([0, 1])
   expect(slowOf(ready([put('a')], { dry: true }), ready([{ ...put('d'), kind: 'control:t' } as Op]))).toEqual([0, 1])
   expect(slowOf(ready([{ ...count, by: 0 } as Op]), ready([{ op: 'delete', kind: 'k', id: 'a' }]), ready([]))).toEqual([
     0, 1, 2,

@@ -26,17 +26,18 @@ const TRIES = 5
 /** Batches of commits: each one round trip and one transaction, its answer that of the server once it is durable. */
 export function commitsOver(write: Ask, s: string, now: () => number, between: () => void): Carrier<Commit> {
   const sql = `SELECT ${s}.run_batch($1::bigint[], $2::jsonb, $3::jsonb, $4::jsonb, $5::jsonb, $6::jsonb, $7::jsonb,
-    $8::int, $9::int[], $10::bigint) AS answered`
+    $8::jsonb, $9::int, $10::int[], $11::bigint) AS answered`
 
   async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
     const at = now()
     const packed = pack(batch)
     const list = (all: readonly object[]): string | null => (all.length === 0 ? null : JSON.stringify(all))
-    const { put, delete: deletes, count, admit, record } = packed.lists
+    const { put, replace, delete: deletes, count, admit, record } = packed.lists
     const values = [
       `{${inOrder(locks).join(',')}}`,
       JSON.stringify(packed.calls),
       list(put),
+      list(replace),
       list(deletes),
       list(count),
       list(admit),

@@ -2,10 +2,8 @@ import type { Committed, Op, OpResult } from '../../core/state.ts'
 import { lockOf } from './locks.ts'
 import type { Call } from './wire.ts'
 
-/** Ops of plain commits by their kind, as `run_plain` takes them. */
-const lists = { put: 'puts', delete: 'deletes', count: 'counts', admit: 'admits', record: 'records' } as const
-type PlainKind = keyof typeof lists
-type PlainOp = Extract<Op, { op: PlainKind }>
+/** Ops of plain commits by their kind, as `run_plain` takes them; a put of what must be there with a version replaces it. */
+type PlainKind = 'put' | 'replace' | 'delete' | 'count' | 'admit' | 'record'
 
 /** A commit of a batch, and what it becomes on its way. */
 export interface Ready {
@@ -31,28 +29,37 @@ export interface Packed {
 }
 
 /**
- * Plain is a commit whose every op only adds, or deletes what it has claimed, if nobody before it in the batch has to do with what it
+ * Plain is a commit whose every op only adds, replaces a version, or deletes what it has claimed, if nobody before it in the batch has to do with what it
  * reads: so all of them can be decided at once, and before the others.
  */
-function isPlainOp(op: Op): op is PlainOp {
+function plainKind(op: Op): PlainKind | undefined {
   switch (op.op) {
     case 'put':
-      return op.ifVersion === null && op.ifClaim === undefined && !op.orSkip
+      if (op.ifClaim !== undefined || op.ifVersion === undefined) return undefined
+      if (op.ifVersion === null) return op.orSkip ? undefined : 'put'
+      return op.claim === undefined && (op.tags?.length ?? 0) === 0 ? 'replace' : undefined
     case 'delete':
-      return op.ifClaim !== undefined && op.ifVersion === undefined && !op.ifUnclaimed && !op.orSkip
+      return op.ifClaim && op.ifVersion === undefined && !op.ifUnclaimed && !op.orSkip ? 'delete' : undefined
     case 'count':
-      return op.by > 0
+      return op.by > 0 ? 'count' : undefined
     case 'admit':
     case 'record':
-      return true
+      return op.op
     default:
-      return false
+      return undefined
   }
 }
 const ofEntry = (op: Op): boolean => op.op === 'put' || op.op === 'delete'
 
 export function pack(batch: readonly Ready[]): Packed {
-  const by: { readonly [K in PlainKind]: object[] } = { put: [], delete: [], count: [], admit: [], record: [] }
+  const by: { readonly [K in PlainKind]: object[] } = {
+    put: [],
+    replace: [],
+    delete: [],
+    count: [],
+    admit: [],
+    record: [],
+  }
   const taken = new Set<number>()
   const entries = new Set<number>()
   const calls: Packed['calls'][number][] = []
@@ -61,12 +68,13 @@ export function pack(batch: readonly Ready[]): Packed {
   let tickets = 0
   for (const [c, { scope, ops, call }] of batch.entries()) {
     const locks = ops.map((op) => lockOf(scope, op))
+    const plainKinds = ops.map(plainKind)
     const own = locks.filter((_, i) => ofEntry(ops[i]!))
     const free =
       ops.length > 0 &&
       call.dry === undefined &&
       call.topic === undefined &&
-      ops.every(isPlainOp) &&
+      plainKinds.every((k) => k !== undefined) &&
       new Set(own).size === own.length &&
       !locks.some((l) => taken.has(l)) &&
       !own.some((l) => entries.has(l))
@@ -79,7 +87,7 @@ export function pack(batch: readonly Ready[]): Packed {
     }
     for (const l of own) entries.add(l)
     const refs = ops.map((op, i): Ref => {
-      const kind = (op as PlainOp).op
+      const kind = plainKinds[i]!
       const ticket = op.op === 'put' && op.claim !== undefined ? { ticket: ++tickets } : {}
       return [kind, by[kind].push({ ...call.ops[i], c, s: call.scope, ...ticket }) - 1]
     })

@@ -192,7 +192,25 @@ export function entriesContract(open: OpenState): void {
         'born 7',
       ])
       expect((await s.state.peek('count', s.scope, ['ended', 'n'])).map((p) => p?.n)).toEqual([29, 60])
+      const replace = (i: number, orSkip: boolean) =>
+        s.state.commit(s.scope, [
+          s.put(`once ${i}`, {
+            value: 'replaced',
+            ifVersion: i % 3 === 0 ? 'another' : `first ${i}`,
+            ...(orSkip && { orSkip }),
+            expiresAt: s.clock.now() + 2000,
+          }),
+          { op: 'count', id: 'replaced', by: 1, expiresAt: 1e15 },
+        ])
+      const replaced = await Promise.all(Array.from({ length: 30 }, (_, i) => replace(i, i % 2 === 0)))
+      expect(replaced.map((d) => (d.ok ? (d.results[0]?.skipped ?? false) : d.saw?.version))).toEqual(
+        replaced.map((_, i) => (i % 3 !== 0 ? false : i % 2 === 0 ? true : `first ${i}`)),
+      )
+      expect(await s.state.peek('count', s.scope, ['replaced'])).toMatchObject([{ n: 25 }])
       await s.clock.advance(1000)
+      expect((await s.get('once 1'))?.value).toBe('replaced')
+      expect(await s.get('once 3')).toBeUndefined()
+      expect((await commit('3')).ok).toBe(true)
       expect((await commit('31')).ok).toBe(true)
     })
     it('refuses nothing of an empty commit', async () => {

@@ -28,8 +28,8 @@ BEGIN
   RAISE EXCEPTION 'no such op: %', op;
 END $$;
 
-CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, puts jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb,
-  tickets int, slow int[], now_ms bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
+CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb,
+  records jsonb, tickets int, slow int[], now_ms bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
   c jsonb; o jsonb; ref jsonb; s text; done jsonb; results jsonb[]; answers jsonb[] := '{}'; plain jsonb; place int; i int; last int;
 BEGIN
@@ -38,7 +38,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock(k) FROM unnest(locks) AS k;
   IF cardinality(slow) < jsonb_array_length(calls) THEN
     BEGIN
-      plain := run_plain(puts, deletes, counts, admits, records,
+      plain := run_plain(puts, replaces, deletes, counts, admits, records,
         ARRAY(SELECT nextval('claim_number') FROM generate_series(1, tickets)), now_ms);
       slow := ARRAY(SELECT x FROM unnest(slow || ARRAY(SELECT jsonb_array_elements(plain -> 'bad')::int)) AS x GROUP BY x ORDER BY x);
     EXCEPTION
@@ -61,7 +61,7 @@ BEGIN
           o := c -> 'ops' -> i;
         ELSE
           ref := c -> 'refs' -> i;
-          o := CASE ref ->> 0 WHEN 'put' THEN puts WHEN 'delete' THEN deletes WHEN 'count' THEN counts WHEN 'admit' THEN admits
+          o := CASE ref ->> 0 WHEN 'put' THEN puts WHEN 'replace' THEN replaces WHEN 'delete' THEN deletes WHEN 'count' THEN counts WHEN 'admit' THEN admits
             ELSE records END -> (ref -> 1)::int;
         END IF;
         done := apply_op(s, o, now_ms);
@@ -88,28 +88,27 @@ END $$;
 -- Up to \`most\` expired rows of each table; those somebody has in hand are left for another time. Answers the most of one table.
 CREATE OR REPLACE FUNCTION sweep(now_ms bigint, most bigint) RETURNS bigint LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
-  n bigint; highest bigint := 0;
+  e entry; n bigint; highest bigint := 0;
 BEGIN
-  WITH old AS (SELECT kind, scope, id, rest FROM entry WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED),
-    gone AS (DELETE FROM entry e USING old o WHERE e.kind = o.kind AND e.scope = o.scope AND e.id = o.id AND e.rest = o.rest RETURNING e.*),
-    untagged AS (DELETE FROM tag t USING gone g, jsonb_array_elements_text(g.tags) AS x
-      WHERE t.kind = g.kind AND t.scope = g.scope AND t.tag = tight(x) AND t.id = g.id AND t.rest = g.rest)
-    SELECT count(*) INTO n FROM gone;
-  highest := greatest(highest, n);
-  WITH old AS (SELECT scope, id FROM counter WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)
-    DELETE FROM counter x USING old o WHERE x.scope = o.scope AND x.id = o.id;
+  FOR e IN DELETE FROM entry x WHERE x.ctid = ANY (ARRAY(
+      SELECT ctid FROM entry WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING x.* LOOP
+    highest := highest + 1;
+    IF e.tags IS NOT NULL THEN PERFORM untag(e.kind, e.scope, coalesce(e.long_id, e.id), e.tags); END IF;
+  END LOOP;
+  DELETE FROM counter WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM counter WHERE expires_at <= now_ms ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS n = ROW_COUNT;
   highest := greatest(highest, n);
-  WITH old AS (SELECT scope, id, at FROM stamp WHERE leaves_at <= now_ms ORDER BY leaves_at LIMIT most FOR UPDATE SKIP LOCKED)
-    DELETE FROM stamp x USING old o WHERE x.scope = o.scope AND x.id = o.id AND x.at = o.at;
+  DELETE FROM stamp WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM stamp WHERE leaves_at <= now_ms ORDER BY leaves_at LIMIT most FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS n = ROW_COUNT;
   highest := greatest(highest, n);
-  WITH old AS (SELECT scope, id, holder FROM holder WHERE until <= now_ms ORDER BY until LIMIT most FOR UPDATE SKIP LOCKED)
-    DELETE FROM holder x USING old o WHERE x.scope = o.scope AND x.id = o.id AND x.holder = o.holder;
+  DELETE FROM holder WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM holder WHERE until <= now_ms ORDER BY until LIMIT most FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS n = ROW_COUNT;
   highest := greatest(highest, n);
-  WITH old AS (SELECT scope, id FROM buffer WHERE forget_at <= now_ms ORDER BY forget_at LIMIT most FOR UPDATE SKIP LOCKED)
-    DELETE FROM buffer x USING old o WHERE x.scope = o.scope AND x.id = o.id;
+  DELETE FROM buffer WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM buffer WHERE forget_at <= now_ms ORDER BY forget_at LIMIT most FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS n = ROW_COUNT;
   RETURN greatest(highest, n);
 END $$;

@@ -32,24 +32,22 @@ END $$;
 CREATE OR REPLACE FUNCTION take_due(k text, who text, lease_ms bigint, most bigint, per_scope bigint, served text, now_ms bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
-  scopes text[] := due_scopes(k, served, most, now_ms); taken jsonb;
+  scopes text[] := due_scopes(k, served, most, now_ms); turn record; e entry; taken jsonb[] := '{}';
 BEGIN
-  IF cardinality(scopes) = 0 THEN RETURN '[]'; END IF;
-  WITH turns AS MATERIALIZED (
-    SELECT t.scope, t.place, d.id, d.rest, d.turn FROM unnest(scopes) WITH ORDINALITY AS t (scope, place) CROSS JOIN LATERAL (
-      SELECT x.id, x.rest, row_number() OVER () AS turn FROM (SELECT e.id, e.rest FROM entry e
-        WHERE e.kind = k AND e.scope = t.scope AND e.due_at <= now_ms ORDER BY e.due_at, e.id LIMIT per_scope) x) d
-    ORDER BY d.turn, t.place LIMIT most),
-  held AS MATERIALIZED (
-    SELECT e.scope, e.id, e.rest, t.turn, t.place FROM turns t
-      JOIN entry e ON e.kind = k AND e.scope = t.scope AND e.id = t.id AND e.rest = t.rest
-      WHERE e.due_at <= now_ms FOR UPDATE OF e SKIP LOCKED),
-  claimed AS (
-    UPDATE entry e SET owner = who, number = nextval('claim_number'), until = now_ms + lease_ms, due_at = now_ms + lease_ms,
-      woken = false, attempts = e.attempts + 1
-    FROM held h WHERE e.kind = k AND e.scope = h.scope AND e.id = h.id AND e.rest = h.rest
-    RETURNING h.turn, h.place, to_jsonb(e) AS row)
-  SELECT jsonb_agg(c.row ORDER BY c.turn, c.place) INTO taken FROM claimed c;
-  RETURN coalesce(taken, '[]');
+  FOR turn IN
+    SELECT t.scope, d.id, d.rest FROM unnest(scopes) WITH ORDINALITY AS t (scope, place) CROSS JOIN LATERAL (
+      SELECT x.id, x.rest, row_number() OVER () AS turn FROM (SELECT i.id, i.rest FROM entry i
+        WHERE i.kind = k AND i.scope = t.scope AND i.due_at <= now_ms ORDER BY i.due_at, i.id LIMIT per_scope) x) d
+    ORDER BY d.turn, t.place LIMIT most
+  LOOP
+    SELECT * INTO e FROM entry x WHERE x.kind = k AND x.scope = turn.scope AND x.id = turn.id AND x.rest = turn.rest
+      AND x.due_at <= now_ms FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    UPDATE entry x SET owner = who, number = nextval('claim_number'), until = now_ms + lease_ms, due_at = now_ms + lease_ms,
+      woken = false, attempts = x.attempts + 1
+      WHERE x.kind = k AND x.scope = turn.scope AND x.id = turn.id AND x.rest = turn.rest RETURNING x.* INTO e;
+    taken := taken || to_jsonb(e);
+  END LOOP;
+  RETURN to_jsonb(taken);
 END $$;
 `

@@ -26,10 +26,15 @@ BEGIN
   RETURN NOT (o ? 'ifUnclaimed' AND was.number IS NOT NULL AND was.until > now_ms);
 END $$;
 
-CREATE OR REPLACE FUNCTION untag(k text, s text, i text, t jsonb) RETURNS void LANGUAGE sql AS $$
-  DELETE FROM tag WHERE kind = k AND scope = s AND id = head(i) AND rest = tail(i)
-    AND tag.tag IN (SELECT tight(x) FROM jsonb_array_elements_text(t) AS x)
-$$;
+CREATE OR REPLACE FUNCTION untag(k text, s text, i text, t jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  x text;
+BEGIN
+  -- One by one, as the index has the tag before the id.
+  FOR x IN SELECT * FROM jsonb_array_elements_text(t) LOOP
+    DELETE FROM tag WHERE kind = k AND scope = s AND tag.tag = tight(x) AND id = head(i) AND rest = tail(i);
+  END LOOP;
+END $$;
 CREATE OR REPLACE FUNCTION tag_with(k text, s text, i text, t jsonb) RETURNS void LANGUAGE sql AS $$
   INSERT INTO tag (kind, scope, tag, id, rest)
     SELECT DISTINCT k, s, tight(x), head(i), tail(i) FROM jsonb_array_elements_text(t) AS x ON CONFLICT DO NOTHING

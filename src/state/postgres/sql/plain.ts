@@ -1,24 +1,32 @@
 import { settings } from './settings.ts'
 
 /**
- * The plain commits of a batch, all at once: those that only put what is not there, delete what they have claimed, count, admit and record,
+ * The plain commits of a batch, all at once: those that only put what is not there, replace what nobody has claimed, delete what they have claimed,
+ * count, admit and record,
  * and of whose entries no other has one. Each kind of op is one statement for all of them, and a key that all of them count is written once.
  * Looks first who cannot be done so: what he wants is there, or a limit may be passed. He is left for the way that takes op by op, and
  * nothing of him is written here. Everybody's locks are held, so what was seen still stands; claims alone take no lock, and what they took
  * meanwhile undoes the whole.
  */
 export const plain = (schema: string): string => `
-CREATE OR REPLACE FUNCTION run_plain(puts jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint)
+CREATE OR REPLACE FUNCTION run_plain(puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-  bad int[] := '{}'; over_limit int[]; counted bigint[]; admitted bigint[]; n bigint;
+  bad int[] := '{}'; over_limit int[]; counted bigint[]; admitted bigint[]; one jsonb; had jsonb;
 BEGIN
   IF puts IS NOT NULL THEN
-    bad := ARRAY(SELECT (o ->> 'c')::int FROM jsonb_array_elements(puts) AS o WHERE EXISTS (SELECT FROM entry e
+    bad := ARRAY(SELECT (o ->> 'c')::int FROM jsonb_array_elements(puts) AS o WHERE 1 = (SELECT 1 FROM entry e
       WHERE e.kind = o ->> 'kind' AND e.scope = o ->> 's' AND e.id = head(o ->> 'id') AND e.rest = tail(o ->> 'id')));
   END IF;
+  -- Neither claimed nor woken, and without tags: then nothing but the row changes.
+  IF replaces IS NOT NULL THEN
+    bad := bad || ARRAY(SELECT (o ->> 'c')::int FROM jsonb_array_elements(replaces) AS o WHERE 1 IS DISTINCT FROM (SELECT 1 FROM entry e
+      WHERE e.kind = o ->> 'kind' AND e.scope = o ->> 's' AND e.id = head(o ->> 'id') AND e.rest = tail(o ->> 'id')
+        AND e.version = o ->> 'ifVersion' AND e.number IS NULL AND NOT e.woken AND e.tags IS NULL
+        AND (e.expires_at IS NULL OR e.expires_at > now_ms)));
+  END IF;
   IF deletes IS NOT NULL THEN
-    bad := bad || ARRAY(SELECT (o ->> 'c')::int FROM jsonb_array_elements(deletes) AS o WHERE NOT EXISTS (SELECT FROM entry e
+    bad := bad || ARRAY(SELECT (o ->> 'c')::int FROM jsonb_array_elements(deletes) AS o WHERE 1 IS DISTINCT FROM (SELECT 1 FROM entry e
       WHERE e.kind = o ->> 'kind' AND e.scope = o ->> 's' AND e.id = head(o ->> 'id') AND e.rest = tail(o ->> 'id')
         AND e.number = (o #>> '{ifClaim,number}')::bigint AND e.owner = o #>> '{ifClaim,owner}'));
   END IF;
@@ -43,16 +51,21 @@ BEGIN
     bad := bad || coalesce(over_limit, '{}');
   END IF;
 
-  IF deletes IS NOT NULL THEN
-    WITH o AS MATERIALIZED (SELECT o FROM jsonb_array_elements(deletes) AS o WHERE (o ->> 'c')::int <> ALL (bad)),
-      gone AS (DELETE FROM entry e USING o WHERE e.kind = o.o ->> 'kind' AND e.scope = o.o ->> 's' AND e.id = head(o.o ->> 'id')
-        AND e.rest = tail(o.o ->> 'id') AND e.number = (o.o #>> '{ifClaim,number}')::bigint AND e.owner = o.o #>> '{ifClaim,owner}'
-        RETURNING e.kind, e.scope, e.id, e.rest, e.tags),
-      untagged AS (DELETE FROM tag t USING gone g, jsonb_array_elements_text(g.tags) AS x
-        WHERE t.kind = g.kind AND t.scope = g.scope AND t.tag = tight(x) AND t.id = g.id AND t.rest = g.rest)
-      SELECT (SELECT count(*) FROM o) - (SELECT count(*) FROM gone) INTO n;
-    IF n <> 0 THEN RAISE EXCEPTION 'claimed meanwhile'; END IF;
-  END IF;
+  -- One by one: joined, a plan made while the table was small would go through all of it once it is not.
+  FOR one IN SELECT x FROM jsonb_array_elements(deletes) AS x WHERE (x ->> 'c')::int <> ALL (bad) LOOP
+    DELETE FROM entry e WHERE e.kind = one ->> 'kind' AND e.scope = one ->> 's' AND e.id = head(one ->> 'id') AND e.rest = tail(one ->> 'id')
+      AND e.number = (one #>> '{ifClaim,number}')::bigint AND e.owner = one #>> '{ifClaim,owner}' RETURNING e.tags INTO had;
+    IF NOT FOUND THEN RAISE EXCEPTION 'claimed meanwhile'; END IF;
+    IF had IS NOT NULL THEN PERFORM untag(one ->> 'kind', one ->> 's', one ->> 'id', had); END IF;
+  END LOOP;
+  FOR one IN SELECT x FROM jsonb_array_elements(replaces) AS x WHERE (x ->> 'c')::int <> ALL (bad) LOOP
+    UPDATE entry e SET version = one ->> 'version', value = one ->> 'value', due_at = (one ->> 'dueAt')::bigint,
+        expires_at = CASE WHEN NOT (one ? 'dueAt') THEN (one ->> 'expiresAt')::bigint END,
+        attempts = coalesce((one ->> 'attempts')::bigint, e.attempts)
+      WHERE e.kind = one ->> 'kind' AND e.scope = one ->> 's' AND e.id = head(one ->> 'id') AND e.rest = tail(one ->> 'id')
+        AND e.version = one ->> 'ifVersion' AND e.number IS NULL AND NOT e.woken;
+    IF NOT FOUND THEN RAISE EXCEPTION 'claimed meanwhile'; END IF;
+  END LOOP;
   IF puts IS NOT NULL THEN
     INSERT INTO entry (kind, scope, id, rest, long_id, version, value, tags, due_at, expires_at, owner, number, until, woken, attempts)
       SELECT o ->> 'kind', o ->> 's', head(o ->> 'id'), tail(o ->> 'id'), CASE WHEN length(o ->> 'id') > 200 THEN o ->> 'id' END,
