@@ -7,6 +7,7 @@ export const pages = [
   'CHANGELOG.md',
   'docs/api.md',
   'docs/architecture.md',
+  'docs/backends.md',
   'docs/chains.md',
   'docs/configuration.md',
   'docs/delivery.md',
