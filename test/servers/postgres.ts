@@ -74,6 +74,8 @@ export interface PostgresOptions {
   readonly core?: number
   /** It stands by for a primary that is not there, and only reads. */
   readonly standby?: boolean
+  /** More settings, `name=value`; for a server that is to be refused. */
+  readonly settings?: readonly string[]
 }
 /** Ready within a second. */
 export async function startPostgres(opts: PostgresOptions = {}): Promise<Postgres> {
@@ -87,7 +89,7 @@ export async function startPostgres(opts: PostgresOptions = {}): Promise<Postgre
   }
 }
 
-async function startOnce({ core, standby }: PostgresOptions): Promise<Postgres> {
+async function startOnce({ core, standby, settings = [] }: PostgresOptions): Promise<Postgres> {
   if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   try {
@@ -96,7 +98,7 @@ async function startOnce({ core, standby }: PostgresOptions): Promise<Postgres> 
     prepare(packageFolder, folder, password, as)
     if (standby) writeFileSync(join(folder, 'data/standby.signal'), '')
     const port = await freePort()
-    const stop = await serve(folder, port, as, core)
+    const stop = await serve(folder, port, as, core, settings)
     return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
   } catch (e) {
     rmSync(folder, { recursive: true, force: true })
@@ -135,9 +137,18 @@ function give(path: string, to: NonNullable<As>): void {
 }
 
 /** Resolves, once connections are taken, to what stops it. */
-function serve(folder: string, port: number, as: As, core: number | undefined): Promise<() => Promise<void>> {
+function serve(
+  folder: string,
+  port: number,
+  as: As,
+  core: number | undefined,
+  more: readonly string[],
+): Promise<() => Promise<void>> {
   const pinned = core === undefined ? [] : ['taskset', '-c', String(core)]
-  const settings = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=on']
+  const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=on', ...more].flatMap((x) => [
+    '-c',
+    x,
+  ])
   const server = [join(folder, 'native/bin/postgres'), '-D', join(folder, 'data'), '-p', String(port), ...settings]
   const keeper = spawn('sh', ['-c', KEEPER, 'postgres', ...pinned, ...server], {
     ...as,
