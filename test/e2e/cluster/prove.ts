@@ -98,7 +98,11 @@ export function prove(name: string, open: OpenShared): void {
     )
     expect(hook.wrong).toEqual([])
     const wrong = [...misses(load.sent, effectsOf(hook.bodies), true), ...limits.wrong(hook), ...twice(hook)]
-    // The first tell enough: one fault may show in thousands of answers.
+    // The first tell enough: one fault may show in thousands of answers. What the gateway knows of them says where they went.
+    for (const one of wrong.slice(0, 3)) {
+      const id = one.slice(0, one.indexOf(':'))
+      console.log(`${one}\n${(await gateway.ask('GET', `/v1/actions/${id}`)).text}`)
+    }
     expect(wrong.slice(0, 20)).toEqual([])
     const effects = hook.bodies(`/${PROVIDER}`).map((b) => b['payload'] as JsonObject)
     expect(await misdone(gateway, begun, effects)).toEqual([])
