@@ -11,6 +11,8 @@ export interface Node {
   /** Undefined while it is down. */
   gateway: Gateway | undefined
   start(): Promise<void>
+  /** Lines of its logs, those of processes that were killed included. */
+  log(): readonly string[]
 }
 
 export async function node(
@@ -21,12 +23,15 @@ export async function node(
   const proxy = await startProxy({ port: store.port })
   atEnd(() => proxy.close())
   const at = place({ ...files, 'gateway.toml': `${store.settings(proxy.port)}\n${files['gateway.toml']}` }, atEnd)
+  const all: Gateway[] = []
   const one: Node = {
     proxy,
     gateway: undefined,
     async start() {
       one.gateway = await serve(at, ['--port', '0'], { atEnd })
+      all.push(one.gateway)
     },
+    log: () => all.flatMap((g) => g.stderr.split('\n')),
   }
   return one
 }

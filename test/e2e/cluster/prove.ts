@@ -12,6 +12,7 @@ import {
   misdone,
   PROVIDER,
 } from '../execution-kinds.ts'
+import type { Gateway } from '../gateway.ts'
 import { receiver } from '../receiver.ts'
 import { sleep, until } from '../run.ts'
 import { type Node, node, trouble } from './faults.ts'
@@ -101,7 +102,9 @@ export function prove(name: string, open: OpenShared): void {
     // The first tell enough: one fault may show in thousands of answers. What the gateway knows of them says where they went.
     for (const one of wrong.slice(0, 3)) {
       const id = one.slice(0, one.indexOf(':'))
-      console.log(`${one}\n${(await gateway.ask('GET', `/v1/actions/${id}`)).text}`)
+      const { text } = await gateway.ask('GET', `/v1/actions/${id}`)
+      const lines = nodes.flatMap((n, i) => n.log().flatMap((l) => (l.includes(id) ? [`${i}: ${l}`] : [])))
+      console.log([one, text, ...lines].join('\n'))
     }
     expect(wrong.slice(0, 20)).toEqual([])
     const effects = hook.bodies(`/${PROVIDER}`).map((b) => b['payload'] as JsonObject)
@@ -117,15 +120,17 @@ export function prove(name: string, open: OpenShared): void {
 
 /** Executions of every kind, some each second, on whichever gateway is up; those that were acknowledged are added. */
 async function startExecutions(nodes: readonly Node[], begun: Begun[], over: () => boolean): Promise<void> {
+  const starting: Promise<void>[] = []
+  const one = async (gateway: Gateway, kind: string, n: string, device: string): Promise<void> => {
+    const action = { action_type: kind, provider: PROVIDER, payload: { n, device } }
+    const told = await gateway.ask('POST', '/v1/dispatch', action).catch(() => undefined)
+    if (told?.status === 202) begun.push({ id: told.body['chain_id'] as string, kind, n, device })
+  }
   for (let i = 0; !over(); i++) {
     const up = nodes.flatMap((n) => n.gateway ?? [])
     const kind = executionKinds[i % executionKinds.length]!
-    const [n, device] = [`${kind}-${i}`, `d${i % 2}`]
-    const gateway = up[i % Math.max(1, up.length)]
-    const told = await gateway
-      ?.ask('POST', '/v1/dispatch', { action_type: kind, provider: PROVIDER, payload: { n, device } })
-      .catch(() => undefined)
-    if (told?.status === 202) begun.push({ id: told.body['chain_id'] as string, kind, n, device })
-    await sleep(100)
+    if (up.length > 0) starting.push(one(up[i % up.length]!, kind, `${kind}-${i}`, `d${i % 2}`))
+    await sleep(200)
   }
+  await Promise.all(starting)
 }
