@@ -10,7 +10,10 @@ import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
 import { ensureTables } from '../../src/state/dynamodb/tables.ts'
 import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
+import { buffersContract } from '../contract/state/buffers.ts'
+import { entriesContract } from '../contract/state/entries.ts'
 import { lossesContract } from '../contract/state/losses.ts'
+import type { OpenState } from '../contract/state/subject.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { dynamo } from './dynamodb-open.ts'
@@ -165,14 +168,17 @@ describe('every third answer is lost', () => {
     losing = false
     await proxy.close()
   })
-  lossesContract(async ({ clock }) => {
+  const open: OpenState = async ({ clock }) => {
     const opened = await db.stores(clock, { endpoint: `http://127.0.0.1:${proxy.port}` })
     let seen = 0
     const third = { request: () => ++seen % 3 === 0 }
     const again = (): void => void proxy.loseReply(third).then(() => losing && again())
     again()
     return opened.state
-  })
+  }
+  entriesContract(open)
+  buffersContract(open)
+  lossesContract(open)
 })
 
 describe('two gateways on one table', () => {

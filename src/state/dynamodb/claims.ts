@@ -1,3 +1,4 @@
+import { StateUnavailable } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
 import { entryOf } from '../sqlite/entries.ts'
 import { type Client, Failed, unavailable, unknown } from './client.ts'
@@ -137,20 +138,20 @@ export function openClaims({ client, table, now, stamp, number }: ClaimParts): C
         if (!(e instanceof Failed)) throw e
         // Somebody else has it, or is changing it: the next round will see.
         if (e.fate === 'condition' || e.fate === 'conflict') return undefined
-        if (e.fate === 'ambiguous') return (await tell(Key, mark, claim, at)) ?? e
+        if (e.fate === 'ambiguous') return tell(e, Key, mark, claim, at)
         if (e.fate !== 'throttled' || !(await wait.again())) return e
       }
     }
   }
-  /** After a lost answer one read tells: the entry has our stamp, or it is not ours. Undefined: it cannot be read either. */
-  async function tell(Key: Item, mark: string, claim: Claimed['claim'], at: number): Promise<Claimed | undefined> {
+  /** After a lost answer one read tells: the entry has our stamp, or it is not ours. Where it cannot be read either, nobody knows. */
+  async function tell(lost: Failed, Key: Item, mark: string, claim: Claimed['claim'], at: number) {
     try {
-      const { Item } = await client.once((db, o) =>
+      const { Item } = await client.read((db, o) =>
         db.send(new client.sdk.GetItemCommand({ TableName: table, Key, ConsistentRead: true }), o),
       )
       return Item?.['r']?.S === mark ? claimedOf(Item, claim, at) : undefined
     } catch (e) {
-      if (e instanceof Failed) return undefined
+      if (e instanceof StateUnavailable) return lost
       throw e
     }
   }

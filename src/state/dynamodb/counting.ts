@@ -1,3 +1,4 @@
+import { StateUnavailable } from '../../core/errors.ts'
 import { type Client, Failed } from './client.ts'
 import { keyOf, nameText } from './items.ts'
 import type { Count } from './plan.ts'
@@ -53,13 +54,13 @@ export async function countAll(client: Client, table: string, counts: readonly C
   /** After a lost answer: the counter shows who changed it last. Undefined: it may have been us, before another. */
   async function tell(count: Count): Promise<number | undefined> {
     try {
-      const { Item } = await client.once((db, o) =>
+      const { Item } = await client.read((db, o) =>
         db.send(new client.sdk.GetItemCommand({ TableName: table, Key: count.Key, ConsistentRead: true }), o),
       )
       const mine = Item?.['tok']?.S === count.ExpressionAttributeValues[':t']?.S
       return mine ? Number(Item?.['n']?.N) - (count.cell.value?.n ?? 0) : undefined
     } catch (e) {
-      if (e instanceof Failed) return undefined
+      if (e instanceof StateUnavailable) return undefined
       throw e
     }
   }
