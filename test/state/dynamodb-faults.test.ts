@@ -2,9 +2,11 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { CreateTableCommand, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { auditRow } from '../../src/core/audit.ts'
+import { drainOutbox } from '../../src/audit/outbox.ts'
+import { type AuditRow, auditRow } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { kinds } from '../../src/core/hold.ts'
 import type { Op } from '../../src/core/state.ts'
 import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
 import { ensureTables } from '../../src/state/dynamodb/tables.ts'
@@ -300,6 +302,29 @@ describe('round trips and limits', () => {
       opened.state.commit(scope, [put('right')]),
     ])
     expect(ends.map((e) => e.status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  })
+  it('more records than a transaction takes are there when their commit is answered; those of a node that died are carried over', async () => {
+    const at = ['faults', 'many records'] as const
+    const rows = Array.from({ length: 150 }, () => ({ ...(record() as { row: AuditRow }).row, scope: at }))
+    const [left, ...most] = rows
+    expect(
+      await opened.state.commit(
+        at,
+        most.map((row) => ({ op: 'record', row })),
+      ),
+    ).toMatchObject({ ok: true })
+    const kept = async () => (await opened.audit.scan({ scope: at, match: {}, limit: 500, looks: 1000 })).rows.length
+    expect(await kept()).toBe(149)
+    const outbox = await opened.state.list(kinds.auditOutbox, ['', ''], { limit: 9 })
+    expect(outbox.entries).toEqual([])
+    // As such a commit leaves it, when its node dies before it has carried them over.
+    await opened.state.commit(
+      ['', ''],
+      [put('left', { kind: kinds.auditOutbox, value: JSON.stringify([left, most[0]]), dueAt: 0 })],
+    )
+    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(1)
+    expect(await kept()).toBe(150)
+    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(0)
   })
   it('what expires has its second for the sweeper, later than its own; work has none', async () => {
     const expiresAt = env.clock.now() + 5000
