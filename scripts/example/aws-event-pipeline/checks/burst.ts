@@ -6,6 +6,14 @@ import { answersIn } from './sent.ts'
 export const BURST = 31
 const LIMIT = 30
 
+/** Its records: those that were not there before. */
+function burstOf(before: readonly Data[], audit: readonly Data[]): readonly Data[] {
+  const known = new Set(before.map((r) => r['id']))
+  return audit.filter((r) => r['action_type'] === 'status_report' && !known.has(r['id']))
+}
+export const deliveredOf = (before: readonly Data[], audit: readonly Data[]): number =>
+  burstOf(before, audit).filter((r) => r['outcome'] === 'executed').length
+
 export function burstRows(
   out: string,
   before: readonly Data[],
@@ -14,9 +22,9 @@ export function burstRows(
 ): readonly Row[] {
   const [first = [], again = []] = [answersIn(out).slice(0, BURST), answersIn(out).slice(BURST)]
   const throttled = first.filter((a) => a === '429 throttled').length
-  const known = new Set(before.map((r) => r['id']))
-  const mine = audit.filter((r) => r['action_type'] === 'status_report' && !known.has(r['id']))
-  const refusal = mine.filter((r) => r['outcome'] === 'throttled').at(-1)
+  const refusal = burstOf(before, audit)
+    .filter((r) => r['outcome'] === 'throttled')
+    .at(-1)
   const told = Number(/throttled .*\(Retry-After: (\d+)\)/.exec(out)?.[1])
   const due = dueSeconds(refusal, audit, windowSeconds)
   return [
@@ -35,7 +43,7 @@ export function burstRows(
       `${again.filter((a) => a === '200 executed').length} × 200 executed`,
     ),
     same('Burst: the first to come again passes', '200 executed', again[0] ?? 'none came'),
-    same('Burst: delivered in the end', BURST, mine.filter((r) => r['outcome'] === 'executed').length),
+    same('Burst: delivered in the end', BURST, deliveredOf(before, audit)),
   ]
 }
 
