@@ -12,7 +12,7 @@ export interface Gateway extends Running {
   dispatch(action: object, headers?: Record<string, string>): Promise<Told>
   /** The value of one line of /metrics, 0 where there is none. */
   metric(line: string): Promise<number>
-  /** Entries that wait with a due time, by kind; dead letters and occurrence definitions left out. */
+  /** Entries that wait with a due time, by kind; dead letters and occurrence definitions left out. Waits for a store that answers. */
   waiting(): Promise<{ readonly [kind: string]: number }>
   /** Ends it and gives its exit code. */
   stop(): Promise<number | null>
@@ -24,6 +24,9 @@ export interface Told {
   /** The body, where it is JSON. */
   readonly body: JsonObject
 }
+
+/** Looks that must all find nothing. The longest way is of two moves: from an open group to its flush, and from there to a delivery. */
+const LOOKS = 3
 
 /** Starts a gateway in its place, on a port of the system's choice, and waits for its line. */
 export async function serve(
@@ -70,6 +73,21 @@ export async function listening(running: Running, began = performance.now()): Pr
       body: isJson ? (JSON.parse(text) as JsonObject) : {},
     }
   }
+  async function look(): Promise<{ readonly [kind: string]: number }> {
+    // A store that has not answered in time has no figures, which must not be taken for nothing that waits.
+    const text = await until(
+      async () => {
+        const told = (await ask('GET', '/metrics')).text
+        return /^signalbox_state_up 1$/m.test(told) ? told : undefined
+      },
+      'an answer of the store to /metrics',
+      60_000,
+    )
+    const depths = [...text.matchAll(/^signalbox_queue_depth\{kind="(\w+)"\} (\d+)$/gm)]
+    return Object.fromEntries(
+      depths.flatMap(([, kind, n]) => (Number(n) > 0 && kind !== 'dead_letter' ? [[kind!, Number(n)]] : [])),
+    )
+  }
   return {
     ...running,
     get stdout() {
@@ -89,11 +107,11 @@ export async function listening(running: Running, began = performance.now()): Pr
       return found === undefined ? 0 : Number(found.slice(line.length + 1))
     },
     async waiting() {
-      const { text } = await ask('GET', '/metrics')
-      const depths = [...text.matchAll(/^signalbox_queue_depth\{kind="(\w+)"\} (\d+)$/gm)]
-      return Object.fromEntries(
-        depths.flatMap(([, kind, n]) => (Number(n) > 0 && kind !== 'dead_letter' ? [[kind!, Number(n)]] : [])),
-      )
+      // Not every store counts all kinds at one moment: work that moves on meanwhile may be in none of them. The next look finds it.
+      for (let looks = 1; ; looks++) {
+        const depths = await look()
+        if (Object.keys(depths).length > 0 || looks === LOOKS) return depths
+      }
     },
     async stop() {
       running.signal('SIGTERM')
