@@ -40,7 +40,7 @@ describe.skipIf(withoutRedis())('a Redis of its own', () => {
   it('comes back on its port with what it has answered, killed or not', async () => {
     await ask(server.url, 'set', 'a', '1')
     await server.kill()
-    await expect(ask(server.url, 'get', 'a')).rejects.toThrow('ECONNREFUSED')
+    await expect(ask(server.url, 'get', 'a')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
     await server.again()
     expect(await ask(server.url, 'get', 'a')).toBe('1')
   })
@@ -49,7 +49,7 @@ describe.skipIf(withoutRedis())('a Redis of its own', () => {
     expect(await ask(other.url, 'get', 'a')).toBeNull()
     await other.stop()
     expect(existsSync(other.folder)).toBe(false)
-    await expect(ask(other.url, 'get', 'a')).rejects.toThrow('ECONNREFUSED')
+    await expect(ask(other.url, 'get', 'a')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
   })
   it('goes with whoever started it, killed or not', async () => {
     const script = `const { startRedis } = await import(${JSON.stringify(join(import.meta.dirname, 'redis.ts'))})
@@ -64,7 +64,7 @@ describe.skipIf(withoutRedis())('a Redis of its own', () => {
     const removed = gone(folder)
     starter.kill('SIGKILL')
     await removed
-    await expect(ask(url, 'ping')).rejects.toThrow('ECONNREFUSED')
+    await expect(ask(url, 'ping')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
   })
 })
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Scope } from '../../../src/core/action.ts'
 import type { Claimed, ClaimRef } from '../../../src/core/state.ts'
-import { type OpenState, subject } from './subject.ts'
+import { type OpenState, runs, subject } from './subject.ts'
 
 export function claimsContract(open: OpenState): void {
   describe('claims', () => {
@@ -189,7 +189,7 @@ export function claimsContract(open: OpenState): void {
             for (const ids of taken.values()) expect(ids).toEqual([...ids].sort())
           },
         ),
-        { numRuns: 25, seed: 4 },
+        { numRuns: runs(open, 25), seed: 4 },
       )
     })
     it('turns go on where the last claim stopped: no scope is always first', async () => {

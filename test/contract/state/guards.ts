@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Committed, Refused } from '../../../src/core/state.ts'
-import { type OpenState, subject } from './subject.ts'
+import { type OpenState, runs, subject } from './subject.ts'
 
 export function guardsContract(open: OpenState): void {
   describe('guards', () => {
@@ -117,7 +117,7 @@ export function guardsContract(open: OpenState): void {
             expect(r.retryAt).toBe(inside[0]! + windowMs)
           }
         }),
-        { numRuns: 15, seed: 11 },
+        { numRuns: runs(open, 15), seed: 11 },
       )
     })
     it('never over max in any span, and a source under 99 % is never refused (property, above 100)', async () => {
@@ -137,7 +137,7 @@ export function guardsContract(open: OpenState): void {
             expect(r.retryAt!).toBeLessThanOrEqual(at + windowMs * 1.01)
           }
         }),
-        { numRuns: 4, seed: 99 },
+        { numRuns: runs(open, 4), seed: 99 },
       )
     })
     it('above 100: asked again at retry_at, it is admitted; a moment before, it is not', async () => {

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Scope } from '../../../src/core/action.ts'
 import type { Key } from '../../../src/core/state.ts'
-import { type OpenState, type Subject, subject } from './subject.ts'
+import { type OpenState, runs, type Subject, subject } from './subject.ts'
 
 type ListOptions = Parameters<Subject['state']['list']>[2]
 
@@ -137,7 +137,7 @@ export function listsContract(open: OpenState): void {
           const found = await s.state.get([k(a), k(b)])
           expect(found.map((e) => e?.value)).toEqual([JSON.stringify(a), JSON.stringify(b)])
         }),
-        { numRuns: 60, seed: 16 },
+        { numRuns: runs(open, 60), seed: 16 },
       )
     })
     it('long ids are kept whole', async () => {

@@ -5,7 +5,12 @@ import type { FakeClock } from '../../fakes/clock.ts'
 import { type TestEnv, testEnv } from '../../fakes/env.ts'
 import { replyLost } from '../../fakes/store.ts'
 
-export type OpenState = (env: TestEnv) => Promise<StateStore | Wired>
+export interface OpenState {
+  (env: TestEnv): Promise<StateStore | Wired>
+  /** Of the runs of a property, for a store where each is slow; the laws are the same code, and the whole number is run on a fast one. */
+  readonly share?: number
+}
+export const runs = ({ share = 1 }: OpenState, n: number): number => Math.max(2, Math.ceil(n * share))
 /** A store with a wire to its server on which answers can be lost. */
 export interface Wired {
   readonly state: StateStore
