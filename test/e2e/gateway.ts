@@ -27,6 +27,8 @@ export interface Told {
 
 /** Looks that must all find nothing. The longest way is of two moves: from an open group to its flush, and from there to a delivery. */
 const LOOKS = 3
+/** For a store's answer: within the patience of whoever waits for the work to end, so that this is what it is told. */
+const PATIENCE_MS = 30_000
 
 /** Starts a gateway in its place, on a port of the system's choice, and waits for its line. */
 export async function serve(
@@ -81,7 +83,7 @@ export async function listening(running: Running, began = performance.now()): Pr
         return /^signalbox_state_up 1$/m.test(told) ? told : undefined
       },
       'an answer of the store to /metrics',
-      60_000,
+      PATIENCE_MS,
     )
     const depths = [...text.matchAll(/^signalbox_queue_depth\{kind="(\w+)"\} (\d+)$/gm)]
     return Object.fromEntries(
