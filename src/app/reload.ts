@@ -1,17 +1,25 @@
-import { stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
 import type { Env } from '../core/env.ts'
 
 const LOOK_MS = 500
 
-/** Calls `changed` after each edit of the configuration file, one at a time. A look each half second also sees renames and symlink swaps. */
-export function watchConfig(file: string | undefined, env: Env, changed: () => Promise<void>): { stop(): void } {
+/**
+ * Calls `changed` after each edit of the configuration file, one at a time. A look each half second also sees renames and symlink swaps.
+ * `loaded`: its fingerprint when it was loaded, so that an edit while the gateway was starting is one too.
+ */
+export function watchConfig(
+  file: string | undefined,
+  loaded: string,
+  env: Env,
+  changed: () => Promise<void>,
+): { stop(): void } {
   const { clock, log } = env
   let stopped = false
-  let seen: string | undefined
+  let seen = loaded
   async function look(): Promise<void> {
     if (file === undefined || stopped) return
-    const print = await fingerprint(file)
-    if (seen !== undefined && print !== seen) {
+    const print = fingerprint(file)
+    if (print !== seen) {
       try {
         await changed()
       } catch (error) {
@@ -29,9 +37,10 @@ export function watchConfig(file: string | undefined, env: Env, changed: () => P
   }
 }
 
-async function fingerprint(file: string): Promise<string> {
+/** Of a file as it is now: another after every edit. */
+export function fingerprint(file: string): string {
   try {
-    const s = await stat(file, { bigint: true })
+    const s = statSync(file, { bigint: true })
     return `${s.ino}:${s.size}:${s.mtimeNs}`
   } catch {
     return 'not there' // between the two halves of a rename, or gone: the load then says so

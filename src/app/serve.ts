@@ -32,7 +32,7 @@ const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 /** Under npm one Ctrl-C comes twice: from the terminal, and from npm, which passes on its own. */
 const SAME_KEY_MS = 400
 
-export const serve: Serve = async (first, again) => {
+export const serve: Serve = async (first, again, loaded) => {
   const local = systemClock()
   const { log, close: closeLog } = openLog(local)
   const random = systemRandom()
@@ -133,7 +133,7 @@ export const serve: Serve = async (first, again) => {
   loops = begin()
   // What a process that was killed had in hand is due at once: its claims ended with it.
   for (const name of ['intents', 'chain-wakeups', 'presence']) loops.nudge(name)
-  const watching = watchConfig(config.file, env, async () => {
+  const watching = watchConfig(config.file, loaded, env, async () => {
     const loaded = again()
     const errors = loaded.findings.filter((f) => f.severity === 'error')
     if (!loaded.config) {

@@ -1,4 +1,5 @@
 import { loadConfig, requestAgain } from '../config/load.ts'
+import { fingerprint } from '../reload.ts'
 import { type Command, configOptions, requestOf, type Serve } from './command.ts'
 import { printFindings } from './findings.ts'
 
@@ -17,8 +18,10 @@ export const serve: Command = {
     const loaded = loadConfig(request)
     printFindings(loaded.findings, terminal.err)
     if (!loaded.config) return 1
+    const { file } = loaded.config
+    const print = file === undefined ? '' : fingerprint(file)
     const entry: { readonly serve: Serve } = await import('../serve.ts')
     const again = requestAgain(request, loaded.config)
-    return entry.serve(loaded.config, () => loadConfig(again))
+    return entry.serve(loaded.config, () => loadConfig(again), print)
   },
 }

@@ -23,7 +23,8 @@ export async function startWorker<C, M extends string | object>(
   const worker = new Worker(WORKER, { workerData: data })
   // Listened for from the start: a thread that ends at once emits its last message and its end in one go.
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-  const [hello] = (await once(worker, 'message')) as [Hello]
+  const silent = exited.then((): [Hello] => [{ failed: `the ${data.role} ended before it said a word` }])
+  const [hello] = (await Promise.race([once(worker, 'message'), silent])) as [Hello]
   if (!('ready' in hello)) {
     await exited
     if ('refused' in hello) throw new StateUnavailable(hello.refused)

@@ -1,0 +1,47 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { fingerprint, watchConfig } from '../../src/app/reload.ts'
+import { testEnv } from '../fakes/env.ts'
+import { folder } from '../state/folder.ts'
+
+const path = folder()
+
+function watched(loaded: (file: string) => string) {
+  const env = testEnv()
+  const file = path('gateway.toml')
+  writeFileSync(file, 'as it was loaded')
+  const print = loaded(file)
+  let told = 0
+  const start = () =>
+    watchConfig(file, print, env, async () => {
+      told++
+    })
+  return { env, file, start, told: () => told }
+}
+
+it('an edit between the load and the first look is one', async () => {
+  const { env, file, start, told } = watched(fingerprint)
+  writeFileSync(file, 'edited while the gateway was starting')
+  const watching = start()
+  await env.clock.advance(0)
+  expect(told()).toBe(1)
+  await env.clock.advance(2000)
+  expect(told()).toBe(1)
+  watching.stop()
+})
+
+it('tells of each edit once, of a file that is gone too, and of none after it was stopped', async () => {
+  const { env, file, start, told } = watched(fingerprint)
+  const watching = start()
+  await env.clock.advance(2000)
+  expect(told()).toBe(0)
+  writeFileSync(file, 'another')
+  await env.clock.advance(500)
+  rmSync(file)
+  await env.clock.advance(1000)
+  expect(told()).toBe(2)
+  watching.stop()
+  writeFileSync(file, 'there again')
+  await env.clock.advance(2000)
+  expect(told()).toBe(2)
+})
