@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts'
+import { ABORTED, type Clock } from './clock.ts'
 
 /** A bell beside a sleep: rung while nobody sleeps, it ends the next sleep at once. */
 export class Bell {
@@ -15,7 +15,7 @@ export class Bell {
   async sleep(clock: Clock, ms: number, stop: AbortSignal): Promise<void> {
     if (this.#rung || ms <= 0) return
     const woken = new AbortController()
-    const wake = () => woken.abort()
+    const wake = () => woken.abort(ABORTED)
     this.#wake = wake
     stop.addEventListener('abort', wake, { once: true })
     await clock.sleep(ms, woken.signal)

@@ -1,5 +1,6 @@
 import { GLOBAL } from '../core/action.ts'
-import { ABORTED, type Clock } from '../core/clock.ts'
+import { Bell } from '../core/bell.ts'
+import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { Control, ControlDoc, ControlWrite, Op, StateStore } from '../core/state.ts'
 
@@ -19,6 +20,26 @@ export interface ControlTools {
    * late, twice or never. Left out, every change passes through here.
    */
   readonly shared?: { hint(topic: string, ring: () => void): void }
+}
+
+/** Nothing rings: the look every so often is soon enough. */
+export const POLLED: NonNullable<ControlTools['shared']> = { hint: () => {} }
+
+/** A store's topics, each opened when it is first asked for. One that could not be is tried again by the next to ask. */
+export function controls(
+  state: Pick<StateStore, 'get' | 'list' | 'commit'>,
+  tools: ControlTools,
+): (topic: string) => Promise<Control> {
+  const topics = new Map<string, Promise<Control>>()
+  return (topic) => {
+    let control = topics.get(topic)
+    if (control === undefined) {
+      control = openControl(state, topic, tools)
+      control.catch(() => topics.delete(topic)) // this one is told
+      topics.set(topic, control)
+    }
+    return control
+  }
 }
 
 /** The documents of a topic, held in memory; over any store. */
@@ -51,20 +72,12 @@ export async function openControl(
   }
   /** Looks at all documents again and again: one look at a time, and one more where somebody rang meanwhile. */
   function follow(): void {
-    let rung = false
-    let wake = (): void => {}
-    const ring = (): void => {
-      rung = true
-      wake()
-    }
-    closed.addEventListener('abort', ring, { once: true })
-    shared!.hint(topic, ring)
+    const bell = new Bell()
+    shared!.hint(topic, () => bell.ring())
     const looks = async (): Promise<void> => {
       while (!closed.aborted) {
-        const waiting = new AbortController()
-        wake = () => waiting.abort(ABORTED)
-        if (!rung) await clock.sleep(FOLLOW_MS, waiting.signal)
-        rung = false
+        await bell.sleep(clock, FOLLOW_MS, closed)
+        bell.answer()
         if (!closed.aborted) await look()
       }
     }

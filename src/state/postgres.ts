@@ -2,9 +2,9 @@ import type { AuditRows } from '../core/audit.ts'
 import { type Clock, monotonicClock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
-import type { Claimed, Committed, Control, Refused, StateStore } from '../core/state.ts'
+import type { Claimed, Committed, Refused, StateStore } from '../core/state.ts'
 import { type Arming, batching } from './batching.ts'
-import { openControl } from './control.ts'
+import { controls } from './control.ts'
 import type { Opened, OpenTools, StoreSettings } from './opened.ts'
 import { toOutbox } from './outbox.ts'
 import { auditRowsOver } from './postgres/audit.ts'
@@ -100,7 +100,6 @@ async function openOver(
   const commit = (...call: Commit): Promise<Committed | Refused> => commits.call(call) as Promise<Committed | Refused>
   let hints: Hints | undefined
   if (settings.listenUrl !== undefined) hints = listenForHints(settings.listenUrl, `${s}_control`, tools)
-  const topics = new Map<string, Promise<Control>>()
   /** The scope served last, by kind: turns go on behind it. */
   const served = new Map<string, string>()
 
@@ -142,18 +141,15 @@ async function openOver(
       tidy()
       return taken.map((r) => entryIn(r, at) as Claimed)
     },
-    control(topic) {
-      let control = topics.get(topic)
-      if (control === undefined) {
-        const shared = { hint: (t: string, ring: () => void) => hints?.on(t, ring) }
-        control = openControl(state, topic, { clock, newId, closed: closing.signal, shared })
-        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
-        topics.set(topic, control)
-      }
-      return control
-    },
+    control: (topic) => control(topic),
     close,
   }
+  const control = controls(state, {
+    clock,
+    newId,
+    closed: closing.signal,
+    shared: { hint: (topic, ring) => hints?.on(topic, ring) },
+  })
   const audit = auditRowsOver(read, write, s, began, {
     append: async (rows) =>
       void (await commit(

@@ -1,8 +1,8 @@
 import type { AuditRow, AuditRows } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
 import { kinds } from '../../core/hold.ts'
-import type { Control, Op, StateStore } from '../../core/state.ts'
-import { openControl } from '../control.ts'
+import type { Op, StateStore } from '../../core/state.ts'
+import { controls, POLLED } from '../control.ts'
 import { scopeText } from '../scope.ts'
 import { NO_TAGS } from '../sqlite/entries.ts'
 import { openAudit } from './audit/store.ts'
@@ -129,7 +129,6 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
   const engine = openEngine({ client, table, now, stamp, number, announce, carry: audit.carry, spill, tidy })
   const lanes = openLanes(engine)
   const reads = openReads({ client, table, now, registry })
-  const topics = new Map<string, Promise<Control>>()
   const closing = new AbortController()
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
@@ -146,17 +145,9 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
     commit: (scope, ops, opts) =>
       lanes.commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
     claim: openClaims({ client, table, now, stamp, number }),
-    control(topic) {
-      let control = topics.get(topic)
-      if (control === undefined) {
-        // No one rings: what others write is looked for.
-        control = openControl(state, topic, { clock, newId, closed: closing.signal, shared: { hint: () => {} } })
-        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
-        topics.set(topic, control)
-      }
-      return control
-    },
+    control: (topic) => control(topic),
     close,
   }
+  const control = controls(state, { clock, newId, closed: closing.signal, shared: POLLED })
   return { state, audit: { ...audit.rows, close } }
 }

@@ -1,7 +1,7 @@
 import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import type { Control, StateStore } from '../../core/state.ts'
-import { openControl } from '../control.ts'
+import type { StateStore } from '../../core/state.ts'
+import { controls, POLLED } from '../control.ts'
 import { toOutbox } from '../outbox.ts'
 import { claims } from './claims.ts'
 import { commits } from './commits.ts'
@@ -30,7 +30,6 @@ export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions)
   const written = commits(tags)
   const claim = claims(tags)
   const prepare = toOutbox(clock.now)
-  const topics = new Map<string, Promise<Control>>()
   const closing = new AbortController()
   let nextSweep = 0
 
@@ -56,22 +55,13 @@ export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions)
       void sweep()
       return claim(kind, opts)
     },
-    control(topic) {
-      let control = topics.get(topic)
-      if (control === undefined) {
-        // The look every so often is soon enough: nothing rings.
-        const shared = { hint: () => {} }
-        control = openControl(state, topic, { clock, newId, closed: closing.signal, shared })
-        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
-        topics.set(topic, control)
-      }
-      return control
-    },
+    control: (topic) => control(topic),
     async close() {
       closing.abort(ABORTED)
       await written.close()
       link.close()
     },
   }
+  const control = controls(state, { clock, newId, closed: closing.signal, shared: POLLED })
   return state
 }

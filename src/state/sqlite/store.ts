@@ -1,8 +1,8 @@
 import type { AuditFollowed, AuditRows, AuditScanned } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
-import type { Control, Op, StateStore } from '../../core/state.ts'
+import type { Op, StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
-import { openControl } from '../control.ts'
+import { controls } from '../control.ts'
 import { scopeText } from '../scope.ts'
 import type { Write } from './engine.ts'
 import type { Read } from './reads.ts'
@@ -25,7 +25,6 @@ const BITE = 500
 
 /** The ports over the two channels: commits and claims to the writer, everything that is only looked at to the reader. */
 export function storeOver({ writer, reader, clock, newId, prepare }: Channels): Opened {
-  const topics = new Map<string, Promise<Control>>()
   const read = <T>(call: Read): Promise<T> => reader.call(call) as Promise<T>
   const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
   let closed: Promise<void> | undefined
@@ -51,21 +50,14 @@ export function storeOver({ writer, reader, clock, newId, prepare }: Channels): 
       const found = await read<(object | null)[]>(['peek', what, scopeText(scope), ids])
       return found.map((p) => p ?? undefined) as Awaited<ReturnType<StateStore['peek']>>
     },
-    control(topic) {
-      let control = topics.get(topic)
-      if (control === undefined) {
-        control = openControl(state, topic, { clock, newId, closed: closing.signal })
-        control.catch(() => topics.delete(topic)) // the next one to ask tries again; this one is told
-        topics.set(topic, control)
-      }
-      return control
-    },
+    control: (topic) => control(topic),
     async nextDue(kind) {
       return (await write<number | null>(['nextDue', kind])) ?? undefined
     },
     depths: () => read(['depths']),
     close,
   }
+  const control = controls(state, { clock, newId, closed: closing.signal })
   const audit: AuditRows = {
     append: async (rows) => {
       await write(['append', rows])
