@@ -4,8 +4,6 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
-    // Real processes on a machine that others may load: what fails once there is tried once more, and the report says so.
-    retry: process.env['CI'] ? 1 : 0,
     hookTimeout: 60_000,
     pool: 'threads',
     // A module graph a worker, not a file: loading the sources two hundred times took longer than the tests. No module keeps state.

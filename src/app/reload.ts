@@ -3,6 +3,11 @@ import type { Env } from '../core/env.ts'
 
 const LOOK_MS = 500
 
+export interface Watching {
+  /** Looks no more; resolves when an edit that is being taken over has been. */
+  stop(): Promise<void>
+}
+
 /**
  * Calls `changed` after each edit of the configuration file, one at a time. A look each half second also sees renames and symlink swaps.
  * `loaded`: its fingerprint when it was loaded, so that an edit while the gateway was starting is one too.
@@ -12,7 +17,7 @@ export function watchConfig(
   loaded: string,
   env: Env,
   changed: () => Promise<void>,
-): { stop(): void } {
+): Watching {
   const { clock, log } = env
   let stopped = false
   let seen = loaded
@@ -27,12 +32,17 @@ export function watchConfig(
       }
     }
     seen = print
-    if (!stopped) clock.timer(LOOK_MS, () => void look())
+    if (!stopped) clock.timer(LOOK_MS, lookAgain)
   }
-  void look()
+  let looking: Promise<void>
+  const lookAgain = (): void => {
+    looking = look()
+  }
+  lookAgain()
   return {
     stop() {
       stopped = true
+      return looking
     },
   }
 }

@@ -205,9 +205,9 @@ export const serve: Serve = async (first, again, loaded) => {
     // Nor may a log that nobody reads hold the process up.
     clock.timer(1000, () => process.exit(1))
   })
-  watching.stop()
   parts.rules.stop()
-  await Promise.all([streams.close(), server.close()])
+  // An edit in hand first: what it puts in the place of routes and loops is what has to be stopped.
+  await Promise.all([watching.stop(), streams.close(), server.close()])
   await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
   parts.breakers.close()
   await closeRoutes(routes)

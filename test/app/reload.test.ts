@@ -6,7 +6,7 @@ import { folder } from '../state/folder.ts'
 
 const path = folder()
 
-function watched(loaded: (file: string) => string) {
+function watched(loaded: (file: string) => string, taking?: Promise<void>) {
   const env = testEnv()
   const file = path('gateway.toml')
   writeFileSync(file, 'as it was loaded')
@@ -15,6 +15,7 @@ function watched(loaded: (file: string) => string) {
   const start = () =>
     watchConfig(file, print, env, async () => {
       told++
+      await taking
     })
   return { env, file, start, told: () => told }
 }
@@ -27,7 +28,7 @@ it('an edit between the load and the first look is one', async () => {
   expect(told()).toBe(1)
   await env.clock.advance(2000)
   expect(told()).toBe(1)
-  watching.stop()
+  await watching.stop()
 })
 
 it('tells of each edit once, of a file that is gone too, and of none after it was stopped', async () => {
@@ -40,8 +41,25 @@ it('tells of each edit once, of a file that is gone too, and of none after it wa
   rmSync(file)
   await env.clock.advance(1000)
   expect(told()).toBe(2)
-  watching.stop()
+  await watching.stop()
   writeFileSync(file, 'there again')
   await env.clock.advance(2000)
   expect(told()).toBe(2)
+})
+
+it('stops only when the edit in hand has been taken over: what that begins would be stopped by nobody', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { env, file, start } = watched(fingerprint, promise)
+  const watching = start()
+  writeFileSync(file, 'another')
+  await env.clock.advance(500)
+  let stopped = false
+  const stopping = watching.stop().then(() => {
+    stopped = true
+  })
+  await env.clock.advance(1000)
+  expect(stopped).toBe(false)
+  resolve()
+  await stopping
+  expect(env.clock.pending).toBe(0)
 })
