@@ -1,4 +1,3 @@
-import { monotonicClock } from '../core/clock.ts'
 import { StateUnavailable } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
 import { type Client, Failed, openClient, unavailable } from './dynamodb/client.ts'
@@ -7,10 +6,7 @@ import { openStores } from './dynamodb/store.ts'
 import { ensureTables, type Tables } from './dynamodb/tables.ts'
 import type { OpenStore, StoreSettings } from './opened.ts'
 import { toOutbox } from './outbox.ts'
-import { type StoreClock, storeClock } from './store-clock.ts'
-
-/** Largest value of an entry, in bytes: limits on what is stored are lowered to it. */
-export { LARGEST_ITEM as LARGEST_ENTRY_BYTES } from './dynamodb/items.ts'
+import { type StoreClock, serverClock } from './store-clock.ts'
 
 const PREFIX = 'signalbox'
 const STATE = '_state'
@@ -26,7 +22,6 @@ export const openDynamo: OpenStore = async (settings, tools) => {
   if (region === undefined && endpoint === undefined)
     throw new StateUnavailable('state.region is missing: DynamoDB needs one, there or in AWS_REGION')
   const tables = tablesOf(settings)
-  const local = monotonicClock()
   const dates = openDates()
   const client = await openClient({
     endpoint,
@@ -38,13 +33,10 @@ export const openDynamo: OpenStore = async (settings, tools) => {
   let clock: StoreClock | undefined
   const make = tools.migrate === true || endpoint !== undefined
   try {
-    await ensureTables(client, tables, make, (ms) => local.sleep(ms))
-    const time = await storeClock(local, {
-      ask: async () => {
-        await look(client, tables)
-        return local.now() + (dates.offset() ?? 0)
-      },
-      onJump: (offMs) => tools.log.warn({ off_ms: offMs }, 'this machine and DynamoDB disagree about the time'),
+    await ensureTables(client, tables, make, (ms) => tools.clock.sleep(ms))
+    const time = await serverClock('DynamoDB', tools, async (local) => {
+      await look(client, tables)
+      return local.now() + (dates.offset() ?? 0)
     })
     clock = time
     const { state, audit } = await openStores({

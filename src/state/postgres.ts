@@ -1,5 +1,5 @@
 import type { AuditRows } from '../core/audit.ts'
-import { type Clock, monotonicClock } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
 import type { Claimed, Committed, Refused, StateStore } from '../core/state.ts'
@@ -17,7 +17,7 @@ import { checkServer } from './postgres/server.ts'
 import { toPg, whole } from './postgres/text.ts'
 import { type EntryRow, entryIn } from './postgres/wire.ts'
 import { scopeText } from './scope.ts'
-import { type StoreClock, storeClock } from './store-clock.ts'
+import { type StoreClock, serverClock } from './store-clock.ts'
 
 export interface PostgresTools extends OpenTools {
   /** The store's time, where a test owns it. Left out, the difference to the server's is measured. */
@@ -170,17 +170,11 @@ async function openOver(
   }
 }
 
-const measure = ({ read }: Connections, { clock, log }: OpenTools): Promise<StoreClock> =>
-  storeClock(
-    { ...clock, now: monotonicClock().now },
-    {
-      ask: async () => {
-        const [row] = await read<{ ms: number }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms')
-        return Number(row?.ms)
-      },
-      onJump: (offMs) => log.warn({ off_ms: offMs }, "this machine's clock has jumped against PostgreSQL's"),
-    },
-  )
+const measure = ({ read }: Connections, tools: OpenTools): Promise<StoreClock> =>
+  serverClock('PostgreSQL', tools, async () => {
+    const [row] = await read<{ ms: number }>('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms')
+    return Number(row?.ms)
+  })
 
 function readSettings({ url, prefix }: StoreSettings): { url: string; schema: string; where: string } {
   if (url === undefined)

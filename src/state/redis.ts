@@ -3,24 +3,22 @@ import { uuidv7Source } from '../core/ids.ts'
 import type { OpenStore } from './opened.ts'
 import { openLink } from './redis/link.ts'
 import { storeOver } from './redis/store.ts'
-import { storeClock } from './store-clock.ts'
+import { serverClock } from './store-clock.ts'
 
 const PREFIX = 'signalbox'
 
 /** State on a Redis (6.2 or later) or a Redis Cluster, shared by several gateways. It keeps no audit. */
-export const openRedis: OpenStore = async (settings, { clock: local, random, log }) => {
+export const openRedis: OpenStore = async (settings, tools) => {
+  const { random } = tools
   if (settings.url === undefined) throw new StateUnavailable('[state].url is missing: redis://host:port')
   const link = await openLink({
     url: settings.url,
     durability: settings.durability ?? 'everysec',
-    clock: local,
+    clock: tools.clock,
     random,
   })
   try {
-    const clock = await storeClock(local, {
-      ask: () => link.time(),
-      onJump: (offMs) => log.warn({ offMs }, "the clock has jumped against the store's"),
-    })
+    const clock = await serverClock('Redis', tools, () => link.time())
     const newId = uuidv7Source(clock.now, random)
     const state = storeOver({ link, clock, servers: true, newId, prefix: settings.prefix ?? PREFIX })
     const close = async (): Promise<void> => {

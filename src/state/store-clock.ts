@@ -1,4 +1,5 @@
-import type { Clock, Timer } from '../core/clock.ts'
+import { type Clock, monotonicClock, type Timer } from '../core/clock.ts'
+import type { Env } from '../core/env.ts'
 
 /** How far a clock may be found off before its node is no longer trusted to say what is due, and for whom. */
 const JUMP_MS = 500
@@ -103,4 +104,17 @@ export async function storeClock(local: Clock, opts: StoreClockOptions): Promise
       timer.cancel()
     },
   }
+}
+
+/** The clock of a server's store, over this machine's as it was at the start: what that is set to afterwards is not taken for the server's. */
+export function serverClock(
+  server: string,
+  { clock, log }: Pick<Env, 'clock' | 'log'>,
+  ask: (local: Clock) => Promise<number>,
+): Promise<StoreClock> {
+  const local = { ...clock, now: monotonicClock().now }
+  return storeClock(local, {
+    ask: () => ask(local),
+    onJump: (offMs) => log.warn({ off_ms: offMs }, `this machine's clock has jumped against that of ${server}`),
+  })
 }

@@ -1,5 +1,6 @@
 import type { RedactConfig } from '../../core/redact.ts'
 import type { HotRules } from '../../rules/limits.ts'
+import type { StoreSettings } from '../../state/opened.ts'
 
 /**
  * The gateway's configuration after parsing: defaults filled in, references expanded, paths absolute, names checked. Times carry
@@ -39,17 +40,9 @@ export interface ServerConfig {
 export const backendNames = ['sqlite', 'redis', 'postgres', 'dynamodb'] as const
 export type BackendName = (typeof backendNames)[number]
 
-export interface StateConfig {
+/** The path is absolute. */
+export interface StateConfig extends StoreSettings {
   readonly backend: BackendName
-  /** The SQLite file, absolute. */
-  readonly path: string
-  readonly synchronous: 'full' | 'normal'
-  readonly url: string | undefined
-  readonly listenUrl: string | undefined
-  readonly region: string | undefined
-  readonly tableName: string | undefined
-  readonly prefix: string | undefined
-  readonly durability: 'always' | 'everysec' | 'none' | 'managed' | undefined
 }
 
 export interface AuditConfig {
