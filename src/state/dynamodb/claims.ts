@@ -1,6 +1,6 @@
 import { StateUnavailable } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
-import { entryOf } from '../sqlite/entries.ts'
+import { entryOf } from '../decide/row.ts'
 import { type Client, Failed, unavailable, unknown } from './client.ts'
 import { dueKey, entryOfItem, type Item, keyOf, type Name, nameOfItem, SHARDS } from './items.ts'
 import { DUE_INDEX } from './tables.ts'

@@ -1,8 +1,8 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { Key } from '../../core/state.ts'
+import { NO_TAGS, type Row } from '../decide/row.ts'
+import type { Shape } from '../decide/shapes.ts'
 import { scopeParts, scopeText } from '../scope.ts'
-import type { Shape } from '../sqlite/cells.ts'
-import { NO_TAGS, type Row } from '../sqlite/entries.ts'
 import { TTL } from './tables.ts'
 import { ALONE, fromValue, type Partition, partitionKey, partsOf, sortedId, sortKey, toValue } from './text.ts'
 

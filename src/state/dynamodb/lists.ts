@@ -1,10 +1,10 @@
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Depth, Entry, Key, Page, Peeked, StateStore } from '../../core/state.ts'
+import { BUFFER } from '../decide/ops/buffers.ts'
+import { entryOf } from '../decide/row.ts'
+import { bufferShape, windowShape } from '../decide/shapes.ts'
+import { prune } from '../decide/window.ts'
 import { scopeParts, scopeText } from '../scope.ts'
-import { entryOf } from '../sqlite/entries.ts'
-import { BUFFER } from '../sqlite/ops/buffers.ts'
-import { bufferShape, windowShape } from '../sqlite/shapes.ts'
-import { prune } from '../sqlite/window.ts'
 import type { Client } from './client.ts'
 import {
   cellName,

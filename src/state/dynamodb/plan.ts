@@ -1,7 +1,7 @@
 import type { AttributeValue, TransactWriteItem } from '@aws-sdk/client-dynamodb'
 import { StateUnavailable } from '../../core/errors.ts'
-import { NO_TAGS } from '../sqlite/entries.ts'
-import { bufferShape, type Counter } from '../sqlite/shapes.ts'
+import { NO_TAGS } from '../decide/row.ts'
+import { bufferShape, type Counter } from '../decide/shapes.ts'
 import {
   bufferItem,
   cellItem,

@@ -1,6 +1,6 @@
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Op } from '../../core/state.ts'
-import { BUFFER } from '../sqlite/ops/buffers.ts'
+import { BUFFER } from '../decide/ops/buffers.ts'
 import type { Client } from './client.ts'
 import { cellName, entryName, type Item, keyOf, type Name, nameOfItem, nameText, rowName } from './items.ts'
 import type { Read, Unread } from './view.ts'

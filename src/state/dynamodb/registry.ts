@@ -1,5 +1,5 @@
 import type { Op } from '../../core/state.ts'
-import { BUFFER } from '../sqlite/ops/buffers.ts'
+import { BUFFER } from '../decide/ops/buffers.ts'
 import type { Client } from './client.ts'
 import { type Item, idOfItem, noteItem } from './items.ts'
 import { partitionKey, sortKey } from './text.ts'

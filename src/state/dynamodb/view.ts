@@ -1,9 +1,9 @@
 import type { AuditRow } from '../../core/audit.ts'
-import type { Shape } from '../sqlite/cells.ts'
-import type { Row } from '../sqlite/entries.ts'
-import { type BufferHead, bufferShape, type Counter, semaphoreShape, windowShape } from '../sqlite/shapes.ts'
-import type { Tx } from '../sqlite/tx.ts'
-import { Undo } from '../sqlite/undo.ts'
+import type { Row } from '../decide/row.ts'
+import type { Shape } from '../decide/shapes.ts'
+import { type BufferHead, bufferShape, type Counter, semaphoreShape, windowShape } from '../decide/shapes.ts'
+import type { Tx } from '../decide/tx.ts'
+import { Undo } from '../decide/undo.ts'
 import {
   type BufferRow,
   cellName,

@@ -1,7 +1,7 @@
 import type { Committed, OpResult } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
+import { DONE } from '../decide/tx.ts'
 import { type Packed, Packer, Unpacker } from './packing.ts'
-import { DONE } from './tx.ts'
 
 /** How an answer travels: a commit that stands, and that is nearly every one, as numbers; every other one as JSON. */
 const COMMITTED = 0

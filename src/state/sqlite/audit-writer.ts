@@ -1,8 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditRow } from '../../core/audit.ts'
+import type { Undo } from '../decide/undo.ts'
 import { scopeText } from '../scope.ts'
 import { toSql } from './text.ts'
-import type { Undo } from './undo.ts'
 
 const orNull = (text: string | undefined | null) => (text == null ? null : toSql(text))
 

@@ -1,15 +1,8 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { owned, toSql } from './text.ts'
-import type { Undo } from './undo.ts'
-
-/** How a small counted thing is kept: counters, windows, semaphores, heads of buffers. */
-export interface Shape<T> {
-  readonly no: number
-  encode(value: T): SQLInputValue
-  decode(state: SQLOutputValue): T
-  /** When the row may be swept; undefined = never. */
-  expiresAt(value: T): number | undefined
-}
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Shape } from '../decide/shapes.ts'
+import { owned } from '../decide/text.ts'
+import type { Undo } from '../decide/undo.ts'
+import { toSql } from './text.ts'
 
 interface Cell<T> {
   readonly scope: string

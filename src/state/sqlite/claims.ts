@@ -1,8 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Claimed } from '../../core/state.ts'
-import { entryOf } from './entries.ts'
-import { fromSql, owned, toSql } from './text.ts'
-import type { Tx } from './tx.ts'
+import { entryOf } from '../decide/row.ts'
+import { owned } from '../decide/text.ts'
+import type { Tx } from '../decide/tx.ts'
+import { fromSql, toSql } from './text.ts'
 
 export interface ClaimCall {
   readonly kind: string

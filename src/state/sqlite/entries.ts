@@ -1,22 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
-import type { Entry } from '../../core/state.ts'
-import { scopeParts } from '../scope.ts'
+import { NO_TAGS, type Row } from '../decide/row.ts'
+import type { Undo } from '../decide/undo.ts'
 import { fromSql, toSql } from './text.ts'
-import type { Undo } from './undo.ts'
-
-/** An entry as it is kept. Never changed: a change is another row, so that undoing is putting the old one back. */
-export interface Row {
-  readonly version: string
-  readonly value: string
-  readonly tags: readonly string[]
-  readonly dueAt: number | undefined
-  readonly expiresAt: number | undefined
-  /** The last claim, in force while `until` is ahead; current until another is made. */
-  readonly claim: { readonly owner: string; readonly number: number; readonly until: number } | undefined
-  /** Woken while claimed: due at once when the claim ends. */
-  readonly woken: boolean
-  readonly attempts: number
-}
 
 interface Slot {
   readonly kind: string
@@ -143,7 +128,6 @@ export class Entries {
 const isNote = (r: Row): boolean =>
   r.dueAt === undefined && r.claim === undefined && r.tags.length === 0 && !r.woken && r.attempts === 0
 
-export const NO_TAGS: readonly string[] = []
 type Found = Record<string, SQLOutputValue>
 const time = (v: SQLOutputValue | undefined): number | undefined => (v == null ? undefined : Number(v))
 
@@ -158,19 +142,5 @@ export function rowOf(r: Found): Row {
     claim: number === undefined ? undefined : { owner: fromSql(r.owner), number, until: time(r.until) ?? 0 },
     woken: r.woken === 1,
     attempts: Number(r.attempts),
-  }
-}
-
-/** The entry as callers see it: a claim that has run out is not shown. */
-export function entryOf(kind: string, scope: string, id: string, row: Row, now: number): Entry {
-  return {
-    key: { kind, scope: scopeParts(scope), id },
-    value: row.value,
-    version: row.version,
-    tags: row.tags,
-    attempts: row.attempts,
-    ...(row.dueAt === undefined ? {} : { dueAt: row.dueAt }),
-    ...(row.expiresAt === undefined ? {} : { expiresAt: row.expiresAt }),
-    ...(row.claim !== undefined && row.claim.until > now ? { claim: row.claim } : {}),
   }
 }

@@ -1,12 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Item } from '../decide/tx.ts'
+import type { Undo } from '../decide/undo.ts'
 import { fromSql, toSql } from './text.ts'
-import type { Undo } from './undo.ts'
 
-export interface Item {
-  readonly itemId: string
-  readonly item: string
-  readonly at: number
-}
 /** What the running transaction has done to a buffer's items. */
 interface Pending {
   readonly scope: string

@@ -1,15 +1,16 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
+import { BUFFER } from '../decide/ops/buffers.ts'
+import { entryOf } from '../decide/row.ts'
+import { bufferShape, counterShape, windowShape } from '../decide/shapes.ts'
+import { prune } from '../decide/window.ts'
 import { AuditReads, type ScanCall, seekScopes } from './audit-reads.ts'
-import { entryOf, rowOf } from './entries.ts'
+import { rowOf } from './entries.ts'
 import { say } from './failure.ts'
 import { itemOf, SELECT_ITEMS } from './items.ts'
-import { BUFFER } from './ops/buffers.ts'
-import { bufferShape, counterShape, windowShape } from './shapes.ts'
 import { fromSql, toSql } from './text.ts'
 import { type FollowCall, Trail } from './trail.ts'
-import { prune } from './window.ts'
 
 export interface ListCall {
   readonly kind: string

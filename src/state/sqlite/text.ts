@@ -7,6 +7,3 @@ import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 export const toSql = (text: string): SQLInputValue => (text.isWellFormed() ? text : Buffer.from(text, 'utf16le'))
 export const fromSql = (v: SQLOutputValue | undefined): string =>
   v instanceof Uint8Array ? Buffer.from(v.buffer, v.byteOffset, v.byteLength).toString('utf16le') : String(v)
-
-/** A text of its own, not a slice of a batch: for whoever keeps it beyond that batch. */
-export const owned = (text: string): string => ` ${text}`.slice(1)

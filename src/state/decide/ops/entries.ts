@@ -1,5 +1,5 @@
 import type { ClaimRef, Op } from '../../../core/state.ts'
-import { entryOf, NO_TAGS, type Row } from '../entries.ts'
+import { entryOf, NO_TAGS, type Row } from '../row.ts'
 import { DONE, type OpAnswer, type Refusal, SKIPPED, type Tx } from '../tx.ts'
 
 type OpOf<K extends Op['op']> = Extract<Op, { op: K }>

@@ -1,5 +1,5 @@
 import type { Op, OpResult, SealInto } from '../../../core/state.ts'
-import { NO_TAGS } from '../entries.ts'
+import { NO_TAGS } from '../row.ts'
 import type { BufferHead } from '../shapes.ts'
 import { type OpAnswer, SKIPPED, type Tx } from '../tx.ts'
 

@@ -1,5 +1,14 @@
-import type { Shape } from './cells.ts'
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import { decodeWindow, encodeWindow, type Window, windowEnd } from './window.ts'
+
+/** How a small counted thing is kept: counters, windows, semaphores, heads of buffers. */
+export interface Shape<T> {
+  readonly no: number
+  encode(value: T): SQLInputValue
+  decode(state: SQLOutputValue): T
+  /** When the row may be swept; undefined = never. */
+  expiresAt(value: T): number | undefined
+}
 
 export interface Counter {
   readonly n: number
