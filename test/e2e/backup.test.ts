@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/core/ids.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { files, type Sent, startLoad } from './crash-load.ts'
-import { type Gateway, serve } from './gateway.ts'
+import { drained, type Gateway, serve } from './gateway.ts'
 import { place } from './place.ts'
 import { receiver } from './receiver.ts'
 import { run, sleep, until } from './run.ts'
@@ -56,15 +56,7 @@ test(`a backup under load, kill -9, restore: all that was accepted before it beg
   expect(restored.stdout).toMatch(/signalbox\.db is now this backup; the store of before is \S+\.before-\d{8}T/)
 
   const gateway = await serve(at)
-  let left: { readonly [kind: string]: number } = {}
-  await until(
-    async () => {
-      left = await gateway.waiting()
-      return Object.keys(left).length === 0
-    },
-    () => `no work left; there is ${JSON.stringify(left)}`,
-    GRACE_MS,
-  )
+  await drained(gateway, GRACE_MS)
   expect(await missing(gateway, before)).toEqual([])
   const arrived = new Set(hook.bodies().flatMap(names))
   expect(before.filter((s) => !arrived.has(s.n))).toEqual([])

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { seededRandom } from '../../src/core/ids.ts'
 import { effectsOf, misses, strayLetters, unanswerable } from './accounts.ts'
 import { files, startLoad } from './crash-load.ts'
-import { listening, serve } from './gateway.ts'
+import { drained, listening, serve } from './gateway.ts'
 import { place } from './place.ts'
 import { receiver } from './receiver.ts'
-import { sleep, start, until } from './run.ts'
+import { sleep, start } from './run.ts'
 
 const KILLS = 5
 const CLIENTS = 64
@@ -49,15 +49,7 @@ test(`kill -9 again and again: all that was accepted has one effect, and nothing
   await sleep(300)
   await load.end()
 
-  let left: { readonly [kind: string]: number } = {}
-  await until(
-    async () => {
-      left = await gateway.waiting()
-      return Object.keys(left).length === 0
-    },
-    () => `no work left; there is ${JSON.stringify(left)}`,
-    GRACE_MS,
-  )
+  await drained(gateway, GRACE_MS)
   const drainedMs = performance.now() - began
   expect(drainedMs).toBeLessThan(GRACE_MS)
 

@@ -10,10 +10,10 @@ import {
   misdone,
   PROVIDER,
 } from './execution-kinds.ts'
-import { serve } from './gateway.ts'
+import { drained, serve } from './gateway.ts'
 import { place } from './place.ts'
 import { receiver } from './receiver.ts'
-import { sleep, until } from './run.ts'
+import { sleep } from './run.ts'
 
 const EACH = 12
 const KILLS = 3
@@ -61,16 +61,7 @@ test(`kill -9: executions that wait, run, stand in line and have groups open com
   for (const { id, kind } of begun)
     if (kind === 'asks')
       expect((await gateway.ask('POST', `/v1/chains/${id}/signal`, { signal: 'go' })).status, id).toBe(202)
-  let left: { readonly [kind: string]: number } = {}
-  await until(
-    async () => {
-      await answerAsking(gateway)
-      left = await gateway.waiting()
-      return Object.keys(left).length === 0
-    },
-    () => `no work left; there is ${JSON.stringify(left)}`,
-    GRACE_MS,
-  )
+  await drained(gateway, GRACE_MS, () => answerAsking(gateway))
   console.log(
     `${begun.length} executions, ${hook.requests} sendings, all done in ${Math.round(performance.now() - began)} ms`,
   )

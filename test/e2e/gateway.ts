@@ -121,3 +121,17 @@ export async function listening(running: Running, began = performance.now()): Pr
     },
   }
 }
+
+/** Until nothing is left that waits, on a gateway or its store; `first` is done before each look. Fails with what is left after `ms`. */
+export async function drained(gateway: Gateway, ms: number, first?: () => Promise<void>): Promise<void> {
+  let left: Awaited<ReturnType<Gateway['waiting']>> = {}
+  await until(
+    async () => {
+      await first?.()
+      left = await gateway.waiting()
+      return Object.keys(left).length === 0
+    },
+    () => `no work left; there is ${JSON.stringify(left)}`,
+    ms,
+  )
+}

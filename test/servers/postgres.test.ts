@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, watch } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { goesWithItsStarter } from './kept.ts'
 import { type Postgres, startPostgres, withoutPostgres } from './postgres.ts'
 
 describe.skipIf(withoutPostgres())('a PostgreSQL of its own', () => {
@@ -46,29 +44,8 @@ describe.skipIf(withoutPostgres())('a PostgreSQL of its own', () => {
     expect(await ask(server.url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
   })
 
-  it('goes with whoever started it, killed or not', async () => {
-    const script = `const { startPostgres } = await import(${JSON.stringify(join(import.meta.dirname, 'postgres.ts'))})
-      process.stdout.write(JSON.stringify(await startPostgres()))
-      setInterval(() => {}, 1000)`
-    const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const [out] = (await once(starter.stdout, 'data')) as [Buffer]
-    const { url, folder } = JSON.parse(out.toString()) as Postgres
-    expect(await ask(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }])
-    const removed = gone(folder)
-    starter.kill('SIGKILL')
-    await removed
-    await expect(ask(url, 'SELECT 1')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
-  })
+  it('goes with whoever started it, killed or not', () =>
+    goesWithItsStarter('postgres.ts', 'startPostgres', async (url) =>
+      expect(await ask(url, 'SELECT 1 AS n')).toEqual([{ n: 1 }]),
+    ))
 })
-
-function gone(folder: string): Promise<void> {
-  return new Promise((resolve) => {
-    const watcher = watch(dirname(folder), () => {
-      if (existsSync(folder)) return
-      watcher.close()
-      resolve()
-    })
-  })
-}

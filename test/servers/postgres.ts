@@ -13,9 +13,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { onFreePort } from './ports.ts'
 
 /**
  * A PostgreSQL of its own, as durable as it comes: fsync and synchronous_commit stay on, because tests and figures of a store that
@@ -50,7 +50,6 @@ export function withoutPostgres(): boolean {
 
 /** It refuses to run as root. */
 const NOBODY = 65534
-const STARTS = 3
 const READY_MS = 30_000
 
 /**
@@ -78,18 +77,10 @@ export interface PostgresOptions {
   readonly settings?: readonly string[]
 }
 /** Ready within a second. */
-export async function startPostgres(opts: PostgresOptions = {}): Promise<Postgres> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await startOnce(opts)
-    } catch (e) {
-      // Somebody else was given the port between our look and its start.
-      if (attempt === STARTS || !String(e).includes('Address already in use')) throw e
-    }
-  }
-}
+export const startPostgres = (opts: PostgresOptions = {}): Promise<Postgres> =>
+  onFreePort((port) => startOn(port, opts))
 
-async function startOnce({ core, standby, settings = [] }: PostgresOptions): Promise<Postgres> {
+async function startOn(port: number, { core, standby, settings = [] }: PostgresOptions): Promise<Postgres> {
   if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   try {
@@ -97,7 +88,6 @@ async function startOnce({ core, standby, settings = [] }: PostgresOptions): Pro
     const as = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined
     prepare(packageFolder, folder, password, as)
     if (standby) writeFileSync(join(folder, 'data/standby.signal'), '')
-    const port = await freePort()
     const stop = await serve(folder, port, as, core, settings)
     return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
   } catch (e) {
@@ -178,16 +168,6 @@ function serve(
       if (!/ready to accept (read-only )?connections/.test(said)) return
       clearTimeout(late)
       resolve(stop)
-    })
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
     })
   })
 }

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, watch } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync } from 'node:fs'
 import { Redis as Client } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { goesWithItsStarter } from './kept.ts'
 import { type Redis, startRedis, withoutRedis } from './redis.ts'
 
 describe.skipIf(withoutRedis())('a Redis of its own', () => {
@@ -51,29 +49,6 @@ describe.skipIf(withoutRedis())('a Redis of its own', () => {
     expect(existsSync(other.folder)).toBe(false)
     await expect(ask(other.url, 'get', 'a')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
   })
-  it('goes with whoever started it, killed or not', async () => {
-    const script = `const { startRedis } = await import(${JSON.stringify(join(import.meta.dirname, 'redis.ts'))})
-      process.stdout.write(JSON.stringify(await startRedis()))
-      setInterval(() => {}, 1000)`
-    const starter = spawn(process.execPath, ['--input-type=module', '-e', script], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const [out] = (await once(starter.stdout, 'data')) as [Buffer]
-    const { url, folder } = JSON.parse(out.toString()) as Redis
-    expect(await ask(url, 'ping')).toBe('PONG')
-    const removed = gone(folder)
-    starter.kill('SIGKILL')
-    await removed
-    await expect(ask(url, 'ping')).rejects.toThrow(/ECONN(REFUSED|RESET)/)
-  })
+  it('goes with whoever started it, killed or not', () =>
+    goesWithItsStarter('redis.ts', 'startRedis', async (url) => expect(await ask(url, 'ping')).toBe('PONG')))
 })
-
-function gone(folder: string): Promise<void> {
-  return new Promise((resolve) => {
-    const watcher = watch(dirname(folder), () => {
-      if (existsSync(folder)) return
-      watcher.close()
-      resolve()
-    })
-  })
-}

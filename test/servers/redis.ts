@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { onFreePort } from './ports.ts'
 
 /**
  * A Redis of its own, as durable as asked for: tests and figures of a store that may forget say nothing. Taken from the PATH, or
@@ -109,7 +109,6 @@ export function withoutRedis(): boolean {
   return true
 }
 
-const STARTS = 3
 const READY_MS = 20_000
 
 /** Ends the server and removes its folder when its standard input ends: so both go also when whoever started them was killed. */
@@ -125,18 +124,9 @@ export async function someRedis(): Promise<Pick<Redis, 'url' | 'stop'>> {
 }
 
 /** Ready within a second. */
-export async function startRedis(opts: RedisOptions = {}): Promise<Redis> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await startOnce(opts)
-    } catch (e) {
-      // Somebody else was given the port between our look and its start.
-      if (attempt === STARTS || !String(e).includes('Address already in use')) throw e
-    }
-  }
-}
+export const startRedis = (opts: RedisOptions = {}): Promise<Redis> => onFreePort((port) => startOn(port, opts))
 
-async function startOnce(opts: RedisOptions): Promise<Redis> {
+async function startOn(port: number, opts: RedisOptions): Promise<Redis> {
   const binary = program()
   if (binary === undefined) throw new Error('there is no redis-server')
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-redis-'))
@@ -145,7 +135,6 @@ async function startOnce(opts: RedisOptions): Promise<Redis> {
     stdio: ['pipe', 'ignore', 'ignore'],
   })
   const left = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
-  const port = await freePort()
   const password = randomBytes(16).toString('hex')
   const args = [
     ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--pidfile', join(folder, 'pid')],
@@ -207,15 +196,5 @@ function ready(server: ChildProcess): Promise<void> {
         clearTimeout(late)
         resolve()
       })
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }

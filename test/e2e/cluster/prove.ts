@@ -12,7 +12,7 @@ import {
   misdone,
   PROVIDER,
 } from '../execution-kinds.ts'
-import type { Gateway } from '../gateway.ts'
+import { drained, type Gateway } from '../gateway.ts'
 import { receiver } from '../receiver.ts'
 import { sleep, until } from '../run.ts'
 import { type Node, node, trouble } from './faults.ts'
@@ -83,16 +83,7 @@ export function prove(name: string, open: OpenShared): void {
       async () => (await gateway.ask('DELETE', '/v1/recurring/tick?tenant=ticks')).status < 300,
       'the recurring action gone',
     )
-    let left: { readonly [kind: string]: number } = {}
-    await until(
-      async () => {
-        await answerAsking(gateway)
-        left = await gateway.waiting()
-        return Object.keys(left).length === 0
-      },
-      () => `no work left; there is ${JSON.stringify(left)}`,
-      GRACE_MS,
-    )
+    await drained(gateway, GRACE_MS, () => answerAsking(gateway))
     const answered = load.sent.filter((s) => s.answer)
     console.log(
       `${name}: ${done.join(', ')}; ${load.sent.length} requests, ${load.sent.length - answered.length} cut off, ${hook.effects.size} effects of ${hook.requests} sendings, ${begun.length} executions, all done ${Math.round(performance.now() - healed)} ms after the last fault; limits ${limits.told}`,
