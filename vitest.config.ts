@@ -1,4 +1,19 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** Files that mostly wait, for leases to run out and servers to come up. */
+const waiting = ['/test/e2e/cluster/', '/test/e2e/', '-faults.test.ts']
+const place = (file: TestSpecification): number => {
+  const at = waiting.findIndex((w) => file.moduleId.includes(w))
+  return at < 0 ? waiting.length : at
+}
+
+/** Those first, and the rest computes beside them: left to the end, they would be waited for by nobody but us. */
+class WaitingFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
+  }
+}
 
 export default defineConfig({
   test: {
@@ -10,6 +25,7 @@ export default defineConfig({
     isolate: false,
     // Real processes and servers are waited for more than computed with; the default leaves a core idle.
     maxWorkers: '150%',
+    sequence: { sequencer: WaitingFirst },
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-report.json' }]] : ['default'],
   },
 })
