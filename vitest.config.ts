@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that mostly wait, for leases to run out and servers to come up. */
-const waiting = ['/test/e2e/cluster/', '/test/e2e/', '-faults.test.ts']
+const waiting = ['/test/e2e/cluster/', '/test/e2e/', '-faults.test.ts', '-losses.test.ts']
 const place = (file: TestSpecification): number => {
   const at = waiting.findIndex((w) => file.moduleId.includes(w))
   return at < 0 ? waiting.length : at

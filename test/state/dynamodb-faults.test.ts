@@ -12,10 +12,6 @@ import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
 import { ensureTables } from '../../src/state/dynamodb/tables.ts'
 import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
-import { buffersContract } from '../contract/state/buffers.ts'
-import { entriesContract } from '../contract/state/entries.ts'
-import { lossesContract } from '../contract/state/losses.ts'
-import type { OpenState } from '../contract/state/subject.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { dynamo } from './dynamodb-open.ts'
@@ -158,29 +154,6 @@ describe('answers lost on their way', () => {
     proxy.up()
     expect(await opened.state.commit(scope, [put(id)])).toMatchObject({ ok: true })
   })
-})
-
-describe('every third answer is lost', () => {
-  let proxy: TcpProxy
-  let losing = true
-  beforeAll(async () => {
-    proxy = await startProxy({ port: Number(new URL(db.url()).port) })
-  })
-  afterAll(async () => {
-    losing = false
-    await proxy.close()
-  })
-  const open: OpenState = async ({ clock }) => {
-    const opened = await db.stores(clock, { endpoint: `http://127.0.0.1:${proxy.port}` })
-    let seen = 0
-    const third = { request: () => ++seen % 3 === 0 }
-    const again = (): void => void proxy.loseReply(third).then(() => losing && again())
-    again()
-    return opened.state
-  }
-  entriesContract(open)
-  buffersContract(open)
-  lossesContract(open)
 })
 
 describe('two gateways on one table', () => {

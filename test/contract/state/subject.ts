@@ -10,11 +10,11 @@ export interface OpenState {
   /** Of the runs of a property, for a store where each is slow; the laws are the same code, and the whole number is run on a fast one. */
   readonly share?: number
 }
-export const runs = ({ share = 1 }: OpenState, n: number): number => Math.max(2, Math.ceil(n * share))
+export const runs = ({ share = 1 }: OpenState, n: number): number => Math.ceil(n * share)
 /** A store with a wire to its server on which answers can be lost. */
 export interface Wired {
   readonly state: StateStore
-  /** The next call of the kind reaches the server, which acts; its answer is lost. Resolves when it is. */
+  /** The next call of the kind reaches the server, which acts; its answer is lost. Resolves when it is, and the server is reached again. */
   lose(call: Lost): Promise<void>
 }
 export type Lost = 'commit' | 'claim' | 'read'

@@ -1,4 +1,5 @@
-import { type Client, Failed, unavailable } from '../client.ts'
+import { StateUnavailable } from '../../../core/errors.ts'
+import { type Client, Failed } from '../client.ts'
 import { type Item, idOfItem, noteItem } from '../items.ts'
 import { itemsOf } from '../reading.ts'
 import { partitionKey, sortKey } from '../text.ts'
@@ -43,7 +44,8 @@ export async function notePurged(client: Client, table: string, scope: string, u
   for (const [node, place] of upTo) {
     const sets = ['#p = :p', ...Object.keys(rest).map((name) => `#k = :${name}`)]
     try {
-      await client.once((db, o) =>
+      // Said twice is said once, so that a lost answer is asked for again.
+      await client.read((db, o) =>
         db.send(
           new client.sdk.UpdateItemCommand({
             TableName: table,
@@ -61,8 +63,8 @@ export async function notePurged(client: Client, table: string, scope: string, u
         ),
       )
     } catch (e) {
-      if (!(e instanceof Failed)) throw e
-      if (e.fate !== 'condition') throw unavailable(e)
+      const further = e instanceof StateUnavailable && e.cause instanceof Failed && e.cause.fate === 'condition'
+      if (!further) throw e
     }
   }
 }
