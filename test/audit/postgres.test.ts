@@ -4,6 +4,7 @@ import { auditBackends } from '../../src/audit/index.ts'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import { type AuditScan, auditRow } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { auditRowsOver } from '../../src/state/postgres/audit.ts'
 import type { Ask } from '../../src/state/postgres/connections.ts'
 import { callOf } from '../../src/state/postgres/wire.ts'
@@ -11,7 +12,9 @@ import { openPostgres } from '../../src/state/postgres.ts'
 import { auditContract } from '../contract/audit.contract.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
+import { startProxy } from '../servers/proxy.ts'
 import { postgresSettings } from '../state/postgres-settings.ts'
+import { openSimulated, readyForQuery } from '../state/postgres-store.ts'
 
 describe.skipIf(withoutPostgres())('on a server of its own', () => {
   let server: Postgres
@@ -66,6 +69,52 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     expect(kept.flatMap((k) => k.rows).length).toBe(400)
     await one.state.close()
     await two.state.close()
+  })
+
+  it('answers lost on their way: what was written is there once, what only reads has done nothing and says so', async () => {
+    const env = testEnv()
+    const proxy = await startProxy({ port: Number(new URL(server.url).port) })
+    const { audit, state } = await openSimulated(proxy.url(server.url), 'lost', env)
+    const at = isoTime(env.clock.now())
+    const scope = ['a', 'b'] as const
+    const rows = Array.from({ length: 3 }, () =>
+      auditRow({
+        id: env.newId(),
+        kind: 'dispatch',
+        namespace: scope[0],
+        tenant: scope[1],
+        action_id: 'x',
+        run_id: 'r',
+        action_type: 't',
+        outcome: 'executed',
+        received_at: at,
+        completed_at: at,
+        duration_ms: 0,
+      }),
+    )
+    async function losing(ask: () => Promise<unknown>, error: new () => Error): Promise<void> {
+      const lost = proxy.loseReply({ answered: readyForQuery })
+      await Promise.all([lost, expect(ask()).rejects.toThrow(error)])
+    }
+    const scan = () => audit.scan({ scope, match: {}, limit: 9, looks: 99 })
+    await losing(() => audit.append(rows), StateUnknown)
+    expect((await scan()).rows).toHaveLength(3)
+    await audit.append(rows)
+    for (const read of [
+      scan,
+      () => audit.scopes(undefined, 9),
+      () => audit.follow({ after: undefined, limit: 9, maxChars: 1e6 }),
+    ]) {
+      await losing(read, StateUnavailable)
+      await read()
+    }
+    const { next } = await audit.follow({ after: undefined, limit: 9, maxChars: 1e6 })
+    await losing(() => audit.purge(scope, '~', 2), StateUnknown)
+    expect((await scan()).rows.map((r) => r.id)).toEqual([rows[2]!.id])
+    expect(await audit.purge(scope, '~', 2)).toBe(1)
+    expect((await audit.follow({ after: next, limit: 9, maxChars: 1e6 })).rows).toEqual([])
+    await state.close()
+    await proxy.close()
   })
 
   it('an action and a chain are sought, a scope is walked by time; nothing is sorted', async () => {

@@ -15,3 +15,6 @@ export const openReal = (url: string, more: Partial<StoreSettings> = {}): Promis
     { ...postgresSettings(url), ...more },
     { clock: monotonicClock(), random: systemRandom(), log: testEnv().log, auditElsewhere: false },
   )
+
+/** It has acted once it is ready for the next query: before that an answer may leave while the transaction still stands. */
+export const readyForQuery = (said: Buffer): boolean => said.subarray(-6, -1).equals(Buffer.from([0x5a, 0, 0, 0, 5]))

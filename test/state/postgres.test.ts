@@ -5,7 +5,7 @@ import type { TestEnv } from '../fakes/env.ts'
 import { type Pooler, startPooler } from '../servers/pooler.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
-import { openSimulated } from './postgres-store.ts'
+import { openSimulated, readyForQuery } from './postgres-store.ts'
 
 /** What a call looks like on the wire. */
 const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
@@ -13,8 +13,6 @@ const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
   claim: (data) => data.includes('take_due('),
   read: (data) => !/run_batch\(|take_due\(|sweep\(/.test(data.toString('latin1')),
 }
-/** It has acted once it is ready for the next query: before that an answer may leave while the transaction still stands. */
-const readyForQuery = (said: Buffer): boolean => said.subarray(-6, -1).equals(Buffer.from([0x5a, 0, 0, 0, 5]))
 
 // Thousands of commits one after the other, each durable before the next.
 describe.skipIf(withoutPostgres())('on a server of its own', { timeout: 60_000 }, () => {
