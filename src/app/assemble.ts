@@ -41,6 +41,7 @@ import { type AdminRow, adminRows, breakerRows } from './admin-row.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
+import { roomOf } from './room.ts'
 import { breakerTable } from './routes.ts'
 
 /** Everything below the edges, put together: the one place that knows who needs whom. */
@@ -124,7 +125,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   })
   const signer = await openSigner(config().lineage, await state.control(LINEAGE_TOPIC), env.random)
   const { backoffInitialMs, backoffMaxMs } = config().executor
+  const room = roomOf(config())
   const deliver = createDeliver({
+    mostResponseBytes: room.data,
     providers: input.routes,
     breakers,
     env,
@@ -150,6 +153,8 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
       const { chains: c, executor, deadLetters } = config()
       return {
         defaultTimeoutSeconds: c.defaultTimeoutSeconds,
+        mostStepBytes: room.data,
+        mostEntries: room.entries,
         maxConcurrentAdvances: c.maxConcurrentAdvances,
         ...(c.maxConcurrentPerScope !== undefined && { maxConcurrentPerScope: c.maxConcurrentPerScope }),
         stepDeadlineSeconds: executor.deadlineSeconds,
@@ -169,6 +174,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
         providers: providerNames(),
         chains: chains.names(),
         ...(r.defaultProvider !== undefined && { defaultProvider: r.defaultProvider }),
+        mostGroupBytes: room.held,
         loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
       }
     },

@@ -19,11 +19,13 @@ import { packageVersion } from './commands/version.ts'
 import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { logOutcomes } from './dispatch-log.ts'
+import { withRoomForHolds } from './held-room.ts'
 import { hostPort, listeningProblem } from './listening.ts'
 import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
 import { recording } from './recording.ts'
 import { watchConfig } from './reload.ts'
+import { roomOf } from './room.ts'
 import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -51,7 +53,9 @@ export const serve: Serve = async (first, again, loaded) => {
   const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   const stats = createStats(env)
   const streams = createStreams(audit, env)
-  const { state, carryAudit } = recording(stores, streams)
+  const room = roomOf(config)
+  const { carryAudit, ...recorded } = recording(stores, streams)
+  const state = withRoomForHolds(recorded.state, room.held)
   let loops: Loops | undefined
   let parts: Assembled
   let address: string | undefined
@@ -100,11 +104,17 @@ export const serve: Serve = async (first, again, loaded) => {
       env,
     )
 
+  const { bodyLimitBytes: configured } = config.server
+  if (configured > room.body)
+    log.info(
+      { body_limit_bytes: room.body, group_and_hold_bytes: room.held, response_and_step_bytes: room.data },
+      'limits are lowered to what the store keeps in one entry',
+    )
   const deps: HttpDeps = {
     ...parts,
     env,
     version: packageVersion(),
-    server: config.server,
+    server: { ...config.server, bodyLimitBytes: Math.min(configured, room.body), batchLimitBytes: configured },
     defaultProvider: () => config.rules.defaultProvider,
     state,
     audit,

@@ -21,6 +21,10 @@ import { createViews } from './views/views.ts'
 
 export interface ChainsConfig {
   readonly defaultTimeoutSeconds: number
+  /** Of what goes into a step, and of what it gives; any if left out. Bytes. */
+  readonly mostStepBytes?: number
+  /** Entries in one commit of an execution, about; any if left out. */
+  readonly mostEntries?: number
   /** Executions this node drives at once; more wait their turn in the store. */
   readonly maxConcurrentAdvances: number
   /** `[executor].deadline_seconds`: of one step. */
@@ -71,6 +75,8 @@ export function createChains(deps: ChainsDeps): Chains {
     chainOf,
     audit: deps.audit,
     defaultTimeoutMs: () => config().defaultTimeoutSeconds * 1000,
+    mostEntries: () => config().mostEntries ?? Number.POSITIVE_INFINITY,
+    mostStepBytes: () => config().mostStepBytes ?? Number.POSITIVE_INFINITY,
     stepDeadlineMs: () => config().stepDeadlineSeconds * 1000,
     deadLetterTtlMs: () => {
       const { deadLetterTtlSeconds } = config()
@@ -134,7 +140,7 @@ export function createChains(deps: ChainsDeps): Chains {
     stop: intake.stop,
     ...createViews(deps),
     ...createSummary(deps),
-    ...createOperations({ ...deps, poke: tools.poke, woke: tools.woke }),
+    ...createOperations({ ...deps, poke: tools.poke, woke: tools.woke, mostEntries: tools.mostEntries }),
     ...createReopening({
       ...deps,
       owner,

@@ -18,6 +18,8 @@ export interface OperationsDeps {
   /** Tells the driver of an execution, if it is here, that it has mail. */
   readonly poke: (id: string) => void
   readonly woke: () => void
+  /** As `Tools.mostEntries`. */
+  readonly mostEntries: () => number
 }
 
 /** What is said to executions from outside. None of it writes a claimed record: its owner acts on what was said. */
@@ -142,10 +144,12 @@ export function createOperations(
    */
   async function forget(scope: Scope, { key, version: first, value, tags, expiresAt }: Entry): Promise<boolean> {
     const { kind, id } = key
+    // An entry may have a tag, which is as much to write.
+    const bite = Math.min(BITE, Math.ceil(deps.mostEntries() / PARTS.length / 2))
     for (let version = first; ; ) {
-      const pages = await Promise.all(PARTS.map((part) => state.list(part, scope, { limit: BITE, after: `${id}/` })))
+      const pages = await Promise.all(PARTS.map((part) => state.list(part, scope, { limit: bite, after: `${id}/` })))
       const mine = pages.map((p) => p.entries.filter((e) => e.key.id.startsWith(`${id}/`)))
-      const isLast = mine.every((entries) => entries.length < BITE)
+      const isLast = mine.every((entries) => entries.length < bite)
       const next = env.newId()
       const untouched = { kind, id, ifVersion: version, ifUnclaimed: true } as const
       const kept = { value, version: next, tags, ...(expiresAt !== undefined && { expiresAt }) }

@@ -37,7 +37,11 @@ export const notFound = (what: string, hint = ''): Problem =>
 
 /** The store said no before doing anything: repeating is safe. */
 export class StateUnavailable extends Error {
-  override readonly name = 'StateUnavailable'
+  override readonly name: string = 'StateUnavailable'
+}
+/** The same of what the store never takes: an entry, or a commit, that is too large for it. Repeating it does not help. */
+export class StateTooLarge extends StateUnavailable {
+  override readonly name = 'StateTooLarge'
 }
 /** The store did not answer: it may be done. Only a read can tell. */
 export class StateUnknown extends Error {

@@ -14,7 +14,8 @@ import type { AuditRow } from './audit.ts'
  * 6 nothing is read destructively
  * 7 values are opaque text
  *
- * Every method rejects with StateUnavailable (nothing was done) or StateUnknown (it may be done), and nothing else.
+ * Every method rejects with StateUnavailable (nothing was done; StateTooLarge where nothing ever will be) or StateUnknown (it may be
+ * done), and nothing else.
  * All times are milliseconds since the epoch on the store's clock.
  */
 export interface StateStore {

@@ -8,6 +8,8 @@ import { asProviderError, attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
 import type { Deliver, Delivery, DeliveryEnd, DeliveryHooks } from './delivery.ts'
+import type { Health } from './health.ts'
+import { kept } from './kept.ts'
 import { createLanes } from './lane.ts'
 import { type AttemptSeen, attempted, type Leg, type LegDeps, runLeg } from './leg.ts'
 import { type Route, type Routes, targets } from './route.ts'
@@ -21,19 +23,12 @@ import { type Route, type Routes, targets } from './route.ts'
  */
 
 /** One row of `GET /v1/providers/health`, in wire names. */
-export interface ProviderHealth {
+export interface ProviderHealth extends ReturnType<Health['view']> {
   readonly provider: string
   readonly type: string
   /** Deliveries that hold a slot, and those that wait for one. */
   readonly in_flight: number
   readonly waiting: number
-  readonly attempts: number
-  readonly failures: number
-  readonly last_success_at?: string
-  readonly last_failure_at?: string
-  readonly last_error?: string
-  readonly latency_p50_ms: number
-  readonly latency_p99_ms: number
 }
 /** What `POST /v1/providers/{name}/test` answers, in wire names. */
 export interface ProviderTest {
@@ -59,6 +54,8 @@ export interface DeliverDeps {
   /** 200 and 10,000 ms if left out. */
   readonly backoff?: Backoff
   readonly onAttempt?: (attempt: AttemptSeen) => void
+  /** Of an answer, as JSON: the rest of it is left out, as it could not be stored. Any if left out. */
+  readonly mostResponseBytes?: number
 }
 
 /** The routes of one load, and who still uses them. */
@@ -71,7 +68,7 @@ interface Generation {
 const NEVER = new AbortController().signal
 
 export function createDeliver(deps: DeliverDeps): Delivering {
-  const { env } = deps
+  const { env, mostResponseBytes: most = Number.POSITIVE_INFINITY } = deps
   const legDeps: LegDeps = {
     env,
     breakers: deps.breakers,
@@ -114,7 +111,9 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         attempts,
         ...(sofar.firstAttemptAt === undefined ? {} : { firstAttemptAt: sofar.firstAttemptAt }),
         ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
-        ...(e.response === undefined ? {} : { response: { status: e.response.status, body: toJson(e.response.body) } }),
+        ...(e.response === undefined
+          ? {}
+          : { response: { status: e.response.status, body: kept(toJson(e.response.body), most) } }),
       }
     }
     if (order[0] !== d.provider)
@@ -180,7 +179,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
             provider,
             attempts: sofar.attempts,
             guarantee: inside && !unknownElsewhere ? 'exactly_once' : 'at_least_once',
-            response: end.receipt,
+            response: { ...end.receipt, body: kept(end.receipt.body, most) },
             fallback: i > 0,
           }
         }

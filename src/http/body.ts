@@ -13,7 +13,7 @@ const tooLarge = (limit: number): Problem =>
   new Problem(
     413,
     'body_too_large',
-    `the body is larger than ${limit} bytes, as many as server.body_limit_bytes allows`,
+    `the body is larger than ${limit} bytes, as many as server.body_limit_bytes and the state store allow`,
   )
 
 /** The raw body. The limit, in bytes, is kept while reading: a body that does not say its length stops there too. Throws Problem 413. */

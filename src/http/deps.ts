@@ -29,6 +29,8 @@ export interface HttpDeps {
     readonly host: string
     readonly allowedHosts: readonly string[] | undefined
     readonly bodyLimitBytes: number
+    /** Of a batch, whose actions are stored one by one. */
+    readonly batchLimitBytes: number
   }
   readonly defaultProvider: () => string | undefined
   readonly gateway: Gateway

@@ -1,5 +1,5 @@
 import type { Log } from '../core/env.ts'
-import { Problem, StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { Problem, StateTooLarge, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { Answered } from './answered.ts'
 
@@ -13,6 +13,10 @@ const STORE_RETRY_MS = 1000
 export function problemOf(error: unknown, tools: { readonly log: Log; readonly newId: () => string }): Problem {
   if (error instanceof Problem) return error
   const again = { retryAfterMs: STORE_RETRY_MS, cause: error }
+  if (error instanceof StateTooLarge)
+    return new Problem(413, 'too_large_to_store', 'this is more than the state store keeps; nothing was done', {
+      cause: error,
+    })
   if (error instanceof StateUnavailable)
     return new Problem(503, 'state_unavailable', 'the state store is not available; nothing was done', again)
   if (error instanceof StateUnknown)

@@ -228,6 +228,7 @@ function compiling(
     defaultProvider: names.defaultProvider,
     redact: context.redact,
     loops: names.loops,
+    mostGroupBytes: names.mostGroupBytes ?? Number.POSITIVE_INFINITY,
     error,
     warn: (path, message) => report.warn(locate(node, path).at, message),
     isProvider: (name) => providers.has(name),

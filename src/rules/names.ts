@@ -4,5 +4,7 @@ export interface RuleNames {
   readonly chains: Iterable<string>
   readonly defaultProvider?: string
   /** A rule whose loop is off is a warning. */
+  /** Bytes of a group that the state store keeps; left out: any. */
+  readonly mostGroupBytes?: number
   readonly loops: { readonly groupFlush: boolean; readonly scheduled: boolean }
 }

@@ -50,6 +50,8 @@ export interface Compiling {
   error(path: readonly PropertyKey[], message: string): void
   warn(path: readonly PropertyKey[], message: string): void
   readonly loops: { readonly groupFlush: boolean; readonly scheduled: boolean }
+  /** Bytes of a group that the state store keeps. */
+  readonly mostGroupBytes: number
 }
 
 /** A rule action: one file, one line in actions/index.ts. It adds to the plan and can neither write nor deliver. */

@@ -1,7 +1,7 @@
-import { StateUnavailable, StateUnknown } from '../core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../core/errors.ts'
 
-/** [0, value] done · [1, why] nothing was done · [2, why] it may be done. */
-export type Answer = readonly [0, unknown] | readonly [1, string] | readonly [2, string]
+/** [0, value] done · [1, why] nothing was done · [2, why] it may be done · [3, why] nothing was done, and never will be: too large. */
+export type Answer = readonly [0, unknown] | readonly [1 | 2 | 3, string]
 
 /** Calls to a store that takes them in batches. Rejects with StateUnavailable or StateUnknown, nothing else. */
 export interface Channel<C> {
@@ -104,5 +104,6 @@ export function batching<C>(
 function settle<C>(w: Waiting<C>, [kind, value]: Answer): void {
   if (kind === 0) w.resolve(value)
   else if (kind === 1) w.reject(new StateUnavailable(value as string))
-  else w.reject(new StateUnknown(value as string))
+  else if (kind === 2) w.reject(new StateUnknown(value as string))
+  else w.reject(new StateTooLarge(value as string))
 }

@@ -1,3 +1,4 @@
+import { LARGEST_ENTRY, MOST_ITEMS } from './dynamodb/largest.ts'
 import type { OpenStore } from './opened.ts'
 import { openSqlite } from './sqlite.ts'
 
@@ -13,3 +14,8 @@ export const stateBackends: { readonly [name: string]: OpenStore } = {
   dynamodb: async (settings, tools) => (await import('./dynamodb.ts')).openDynamo(settings, tools),
   redis: async (settings, tools) => (await import('./redis.ts')).openRedis(settings, tools),
 }
+
+/** Of those that keep no larger entry or record than this. Bytes. */
+export const largestEntry: { readonly [name: string]: number } = { dynamodb: LARGEST_ENTRY }
+/** Of those that write no more in one commit: entries, and their places in lists by tag. */
+export const mostEntries: { readonly [name: string]: number } = { dynamodb: MOST_ITEMS }

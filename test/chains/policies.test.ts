@@ -264,6 +264,29 @@ describe('10 MB of inputs and results', () => {
     expect(view['data_bytes']).toBeLessThan(5 * 1024 * 1024)
   })
 
+  it('a store that keeps less of a step: an input beyond is not sent, a result and the sum of a group are not kept', async () => {
+    const kb = (n: number): Json => 'x'.repeat(n * 1024)
+    const all = {
+      name: 'all',
+      for_each: {
+        items: '{{origin.payload.k}}',
+        step: { provider: 'small', action_type: 'x', payload_template: { n: 1 } },
+      },
+    }
+    const w = await world(
+      [
+        line(step('in', 'p', { payload_template: { a: kb(70) } })),
+        { name: 'out', steps: [step('gives', 'p')] },
+        { name: 'sum', steps: [all] },
+      ],
+      { p: { script: [{ status: 200, body: kb(70) }] }, small: { script: [{ status: 200, body: kb(30) }] } },
+      { config: { mostStepBytes: 64 * 1024 } },
+    )
+    for (const name of ['line', 'out', 'sum'])
+      expect(await ran(w, name, { k: [1, 2, 3] })).toMatchObject({ status: 'failed', error: { code: 'too_much_data' } })
+    expect([payloads(w.providers['p']), payloads(w.providers['small']).length]).toEqual([[{ k: [1, 2, 3] }], 3])
+  })
+
   it('the results of a list count as they come', async () => {
     const w = await world(
       [line(each('l', [1, 2, 3, 4, 5, 6], { provider: 'p', action_type: 'x' }, { max_concurrency: 1 }))],

@@ -49,7 +49,7 @@ const app = createApp({
   ...parts,
   env,
   version: '0.0.0-test',
-  server: config.server,
+  server: { ...config.server, batchLimitBytes: config.server.bodyLimitBytes },
   defaultProvider: () => config.rules.defaultProvider,
   state,
   audit,

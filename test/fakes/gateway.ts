@@ -114,7 +114,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     ...parts,
     env,
     version: '0.0.0-test',
-    server: config.server,
+    server: { ...config.server, batchLimitBytes: config.server.bodyLimitBytes },
     defaultProvider: () => config.rules.defaultProvider,
     state,
     audit: memory.audit,

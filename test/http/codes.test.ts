@@ -56,6 +56,7 @@ const CODES = {
   state_unknown: [503],
   superseded: [409],
   too_deep: [400],
+  too_large_to_store: [413],
   too_many_streams: [503],
   too_many_failed: [409],
   unexpected_body: [400],

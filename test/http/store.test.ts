@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { testGateway } from '../fakes/gateway.ts'
 import { problem } from './read.ts'
@@ -42,6 +42,12 @@ describe('the store', () => {
       { status: 503, code: 'state_unknown' },
       { status: 503, code: 'state_unknown' },
     ])
+  })
+  test('never takes as much: 413, nothing was done, and nobody is told to come again', async () => {
+    const g = await failing(() => new StateTooLarge('an entry of 500 KB'))
+    const t = await g.dispatch(action)
+    problem(t, 413, 'too_large_to_store')
+    expect([t.headers.get('retry-after'), t.text.includes('500')]).toEqual([null, false])
   })
   test('that is merely slow does not hold up readiness', async () => {
     const g = await testGateway({

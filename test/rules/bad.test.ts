@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { showFinding } from '../../src/core/errors.ts'
 import { compileRules } from '../../src/rules/compile.ts'
-import { compiled, context, findings, fixture } from './build.ts'
+import { action, compiled, context, findings, fixture, NOON, ruleset } from './build.ts'
 
 const files = readdirSync(new URL('../fixtures/rules/bad', import.meta.url)).filter((f) => f.endsWith('.yaml'))
 
@@ -34,6 +34,22 @@ describe('warnings', () => {
     const names = { ...context.names, loops: { groupFlush: false, scheduled: false } }
     expect(findings(text, { names }).map((f) => f.severity)).toEqual(['warning', 'warning'])
     expect(compiled(text, { names })).toHaveLength(2)
+  })
+  it('a group larger than the state store keeps is a warning, and lowered; the default is lowered without one', () => {
+    const names = { ...context.names, mostGroupBytes: 100_000 }
+    const group = (more: string) =>
+      `rules:\n  - { name: g, action: { type: group, group_by: [payload.floor]${more} } }\n`
+    const said = (more: string) => findings(group(more), { names }).map((f) => [f.severity, f.message])
+    expect(said(', max_group_bytes: 100001')).toEqual([
+      ['warning', 'max_group_bytes is lowered to 100000: the state store keeps no larger group'],
+    ])
+    expect(said(', max_group_bytes: 100000')).toEqual([])
+    expect(said('')).toEqual([])
+    for (const more of ['', ', max_group_bytes: 100001'])
+      expect(ruleset(group(more), { names }).evaluate({ action: action(), now: NOON }).end).toMatchObject({
+        kind: 'group',
+        maxBytes: 100_000,
+      })
   })
 })
 

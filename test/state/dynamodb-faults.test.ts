@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import { type AuditRow, auditRow } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
-import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { kinds } from '../../src/core/hold.ts'
 import type { Op } from '../../src/core/state.ts'
 import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
@@ -258,17 +258,42 @@ describe('round trips and limits', () => {
     expect(await opened.state.peek('count', scope, ['hot'])).toMatchObject([{ n: 31 }])
   })
   it('refuses what DynamoDB cannot take before anything is written', async () => {
-    const large = put('large', { value: 'x'.repeat(390 * 1024) })
-    await expect(opened.state.commit(scope, [count('large'), put('small'), large])).rejects.toThrow(
-      /an entry of \d+ KB; DynamoDB keeps up to 380 KB/,
-    )
+    const large = put('large', { value: 'x'.repeat(397 * 1024) })
+    const refused = opened.state.commit(scope, [count('large'), put('small'), large])
+    await expect(refused).rejects.toThrow(StateTooLarge)
+    await expect(refused).rejects.toThrow(/an entry of \d+ KB; DynamoDB keeps up to 396 KB/)
     const many = Array.from({ length: 120 }, (_, i) => put(`many ${i}`))
+    await expect(opened.state.commit(scope, many)).rejects.toThrow(StateTooLarge)
     await expect(opened.state.commit(scope, many)).rejects.toThrow(/a commit of 120 items .*DynamoDB takes 100/)
     expect((await opened.state.list('k', scope, { limit: 9 })).entries.map((e) => e.key.id)).not.toContain('small')
     expect(await opened.state.peek('count', scope, ['large'])).toEqual([undefined])
   })
+  it('what is new and due leaves room for what it becomes on its way: put back, or ended as a dead letter', async () => {
+    const due = (kb: number) => put('due', { value: 'x'.repeat(kb * 1024), dueAt: env.clock.now() + 1000 })
+    await expect(opened.state.commit(scope, [due(385)])).rejects.toThrow(
+      /an entry of 386 KB; DynamoDB keeps up to 380 KB/,
+    )
+    expect(await opened.state.commit(scope, [due(379)])).toMatchObject({ ok: true })
+    expect(await opened.state.commit(scope, [due(385)])).toMatchObject({ ok: true })
+    const letter = put('letter', { value: 'x'.repeat(390 * 1024) })
+    expect(await opened.state.commit(scope, [letter, { op: 'delete', kind: 'k', id: 'due' }])).toMatchObject({
+      ok: true,
+    })
+  })
+  it('a group of more events than a transaction takes items is sealed whole', async () => {
+    const into = { kind: 'flush', idPrefix: 'many' }
+    const more = { item: 'x', value: '{}', maxItems: 1000, maxBytes: 1e6, waitMs: 9, intervalMs: 9, into }
+    const append = (itemId: string): Op => ({ op: 'append', id: 'many', itemId, ...more })
+    await Promise.all(Array.from({ length: 150 }, (_, i) => opened.state.commit(scope, [append(`i${i}`)])))
+    expect(await opened.state.commit(scope, [{ op: 'seal', id: 'many', into }])).toMatchObject({
+      results: [{ n: 150 }],
+    })
+    const [flush] = await opened.state.get([{ kind: 'flush', scope, id: 'many1' }])
+    expect((JSON.parse(flush!.value) as { items: unknown[] }).items).toHaveLength(150)
+    expect(await opened.state.peek('buffer', scope, ['many'])).toEqual([undefined])
+  })
   it('one commit at fault leaves those beside it alone', async () => {
-    const large = put('large', { value: 'x'.repeat(390 * 1024) })
+    const large = put('large', { value: 'x'.repeat(397 * 1024) })
     const ends = await Promise.allSettled([
       opened.state.commit(scope, [put('left')]),
       opened.state.commit(scope, [large]),

@@ -6,6 +6,7 @@ import type { RuleNames } from '../../rules/names.ts'
 import type { Config } from '../config/config.ts'
 import { nameOf } from '../config/draft.ts'
 import { rulesMayBeAbsent } from '../config/load.ts'
+import { roomOf } from '../room.ts'
 
 /** Compiles the rule files as a start would. Warnings for a directory that only the default names, errors for all else. */
 export async function checkRules(
@@ -31,11 +32,13 @@ export async function checkRules(
 }
 
 /** What the rules may name, as far as the file says: chains that were put by API are known to a running gateway only. */
-function ruleNames({ providers, chains, rules, background: b }: Config): RuleNames {
+function ruleNames(config: Config): RuleNames {
+  const { providers, chains, rules, background: b } = config
   return {
     providers: providers.map((p) => p.name),
     chains: chains.definitions.flatMap((d) => nameOf(d) ?? []),
     ...(rules.defaultProvider !== undefined && { defaultProvider: rules.defaultProvider }),
+    mostGroupBytes: roomOf(config).held,
     loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
   }
 }

@@ -3,7 +3,7 @@ import { bad } from '../model/outcomes.ts'
 import { groupOf, stepAt, type Task, taskOf } from '../model/run.ts'
 import type { Wake } from '../model/step-kind.ts'
 import { endStep, timeIsUp } from './advance.ts'
-import { settleGroup, stopGroup } from './group.ts'
+import { letGoOfMembers, settleGroup, stopGroup } from './group.ts'
 import type { Turn } from './turn.ts'
 
 /** First of all, in every turn. Its entry goes with the commit, which asks for none that was not seen. */
@@ -32,8 +32,18 @@ export function absorbCancel(turn: Turn): void {
 
 /** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */
 export function absorb(turn: Turn): void {
+  // What an earlier commit had no room for.
+  for (const t of turn.run.open) {
+    if (t.group?.stopped === undefined) continue
+    letGoOfMembers(turn, t.key)
+    settleGroup(turn, t.key, endStep)
+  }
   for (const r of turn.inbox) {
     const m = r.message
+    if (turn.isFull) {
+      turn.isCut = true
+      return
+    }
     switch (m.type) {
       case 'cancel': // before all else
       case 'signal': // when it is known whether it is paused
@@ -66,6 +76,10 @@ function takeSignal(turn: Turn): boolean {
   if (turn.run.paused || turn.run.cause) return false
   for (const r of turn.inbox) {
     const signal = signalOf(r)
+    if (turn.isFull) {
+      turn.isCut = true
+      return false
+    }
     const waits = signal && turn.run.open.find((t) => t.signal === signal.name && signal.at <= lastMoment(turn, t))
     if (!waits) continue
     wake(turn, waits, { by: 'signal', signal })

@@ -10,7 +10,13 @@ import { letterOf } from './letters.ts'
 import { bytesOf, itemOf, MOST_BYTES, type Turn } from './turn.ts'
 import { goesOn, whereTo } from './where.ts'
 
-const TOO_MUCH = { code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` }
+/** Why so many bytes more are too many, for the step or the whole execution. Undefined: they are not. */
+function tooMuch({ run, tools }: Turn, bytes: number, counted = bytes): StepResult | undefined {
+  const most = tools.mostStepBytes()
+  if (bytes > most) return bad({ code: 'too_much_data', message: `the state store keeps ${most} bytes of a step` })
+  if (run.bytes + counted <= MOST_BYTES) return undefined
+  return bad({ code: 'too_much_data', message: `more than ${MOST_BYTES} bytes of inputs and results` })
+}
 
 /** Loops are bounded by the timeout and by this, whichever comes first: entries into steps, members of groups excluded. */
 export const MOST_STEPS_TAKEN = 1000
@@ -75,10 +81,11 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
   const counted = bytes > 0 && { bytes }
   const say = (more: Begins): void =>
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1, ...more })
-  if (turn.run.bytes + bytes > MOST_BYTES) {
+  const refused = tooMuch(turn, bytes)
+  if (refused) {
     say({})
     const { sending: _sending, child: _child, ...unsent } = bare
-    endStep(turn, key, { ...unsent, attempts: 0 }, { result: bad(TOO_MUCH) })
+    endStep(turn, key, { ...unsent, attempts: 0 }, { result: refused })
     return undefined
   }
   switch (e.to) {
@@ -129,9 +136,10 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
 
   if (over.took) turn.tookSignal(over.took, key)
   // What a group gives is what its members gave, and that has been counted.
-  const bytes = task.group ? 0 : bytesOf(over.result.body)
-  const tooMuch = turn.run.bytes + bytes > MOST_BYTES
-  const result: StepResult = tooMuch ? bad(TOO_MUCH) : over.result
+  const given = bytesOf(over.result.body)
+  const bytes = task.group ? 0 : given
+  const refused = tooMuch(turn, given, bytes)
+  const result: StepResult = refused ?? over.result
   const where = whereTo(turn, step, task, result, over)
   const letter = letterOf(turn, step, record, result, over.undelivered)
   const { sending: _sent, undo: _undo, ...kept } = record
@@ -151,7 +159,7 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
     step: key,
     iteration: task.iteration,
     success: result.success,
-    bytes: tooMuch ? 0 : bytes,
+    bytes: refused ? 0 : bytes,
     ...(result.error && { code: result.error.code }),
     ...(where.tolerated && { tolerated: true }),
     ...(where.chosen && { next: where.next ?? null }),

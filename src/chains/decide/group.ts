@@ -105,8 +105,20 @@ export const redoOf = (record: StepRecord): readonly number[] =>
 /** Nothing more is begun; what only waits is dropped. */
 export function stopGroup(turn: Turn, key: string, why: 'join' | 'timeout'): void {
   turn.say({ type: 'group_stopped', step: key, why })
+  letGoOfMembers(turn, key)
+}
+
+/** As far as this commit can. */
+export function letGoOfMembers(turn: Turn, key: string): void {
   const task = turn.task(key)
-  for (const m of task ? membersOf(turn.run, task) : []) if (!turn.isActing(m)) letGo(turn, m)
+  const waiting = task ? membersOf(turn.run, task).filter((m) => !turn.isActing(m) && !m.stopping) : []
+  for (const m of waiting) {
+    if (turn.isFull) {
+      turn.isCut = true
+      return
+    }
+    letGo(turn, m)
+  }
 }
 
 function sumOf(

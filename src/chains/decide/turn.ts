@@ -28,6 +28,10 @@ export interface Tools extends Starter {
   readonly audit: () => AuditPolicy
   readonly chainOf: (d: ChainDefinition) => Chain
   readonly defaultTimeoutMs: () => number
+  /** Of what goes into a step, and of what it gives: as much as the store keeps of it. */
+  readonly mostStepBytes: () => number
+  /** Entries in one commit, about: as many as the store takes, less what comes with each. */
+  readonly mostEntries: () => number
   readonly deadLetterTtlMs: () => number | undefined
   readonly forward: Forward
   /** In [0, 1): for jitter. */
@@ -38,6 +42,9 @@ export interface Tools extends Starter {
 
 /** What happens in one commit, about: more is left for the next, so that none grows without bound. */
 const MOST_EVENTS = 200
+
+/** Entries that telling one to end writes. */
+const OF_ORPHAN = 3
 
 /** Inputs and results of one execution. Bytes. */
 export const MOST_BYTES = 10 * 1024 * 1024
@@ -81,6 +88,8 @@ export class Turn {
   givesBack: number | undefined
   /** Nothing is left to do: what ends now has been done whole. */
   complete = false
+  /** There was more to do than one commit takes: the next goes on with it. */
+  isCut = false
   /** What is still to be undone, in the order it is to be done; once that has begun. */
   undos: readonly StepRecord[]
   run: Run
@@ -127,9 +136,14 @@ export class Turn {
     const { cause, deadline } = this.run
     return cause !== undefined && (cause.status === 'timed_out' || this.now >= deadline)
   }
-  /** Nothing more is begun in this commit. */
+  /** Nothing more is begun in this commit, nor let go of. */
   get isFull(): boolean {
-    return this.events.length >= MOST_EVENTS
+    return this.events.length >= MOST_EVENTS || this.entries >= this.tools.mostEntries()
+  }
+  /** Entries these ops write, and places in lists by tag, about. */
+  get entries(): number {
+    const tags = this.ops.reduce((n, o) => n + (o.op === 'put' ? (o.tags?.length ?? 0) : 0), 0)
+    return this.ops.length + tags + this.orphans.length * OF_ORPHAN
   }
   /** An attempt may have been acted on that nobody saw the end of. */
   mayHaveActed(t: Task, record: StepRecord): boolean {

@@ -98,8 +98,16 @@ export function windDown(turn: Turn): 'open' | 'undo' | 'ended' {
   if (run.status === 'compensating' || (run.status === 'pending' && !cause)) return 'open'
   // A cause has ended the pause; what is complete is complete.
   if (run.paused && run.open.length > 0) return 'open'
+  if (turn.isCut) return 'open'
   if (cause) {
-    for (const t of run.open) if (!t.group && !turn.isActing(t)) letGo(turn, t)
+    for (const t of run.open) {
+      if (t.group || t.stopping || turn.isActing(t)) continue
+      if (turn.isFull) {
+        turn.isCut = true
+        return 'open'
+      }
+      letGo(turn, t)
+    }
     // A group goes when nothing of it is under way.
     for (const t of turn.run.open) if (t.group && membersOf(turn.run, t).length === 0) dropTask(turn, t)
   }

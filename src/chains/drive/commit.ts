@@ -125,8 +125,11 @@ function putRun(
 /** What the end of an execution leaves for others, in the commit that ends it; what nobody has taken goes with it. */
 function endingOps(turn: Turn, version: string): readonly Op[] {
   const { run, results, inbox } = turn
+  const room = Math.max(0, turn.tools.mostEntries() - turn.entries)
+  // Where there is no room for all, they go when it is purged.
   const ops: Op[] = inbox
     .filter((r) => r.id !== cancelId(run.id))
+    .slice(0, room)
     .map((r) => ({ op: 'delete', kind: kinds.inbox, id: r.id }))
   if (run.parent && !run.cause?.fromParent)
     ops.push(putChildEnd(run.parent, run.id, resultOfRun(run, lastResult(run, results)), version), {

@@ -1,11 +1,11 @@
 import type { Env } from '../../core/env.ts'
-import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../core/errors.ts'
 
 const FIRST_WAIT_MS = 20
 const LONGEST_WAIT_MS = 1000
 
 /**
- * Asks the store until it answers. Undefined: meanwhile the claim was lost. It is always asked once: a claim that has run out
+ * Asks the store until it answers; what is too large for it is thrown. Undefined: meanwhile the claim was lost. It is always asked once: a claim that has run out
  * and was not taken by another still stands. `doubt`: an earlier try may have been done without anyone having heard of it.
  */
 export async function persevere<T>(
@@ -18,7 +18,7 @@ export async function persevere<T>(
     try {
       return { answer: await ask(doubt) }
     } catch (e) {
-      if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
+      if (e instanceof StateTooLarge || !(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
       doubt ||= e instanceof StateUnknown
     }
     if (lost.aborted) return undefined

@@ -39,6 +39,8 @@ export class Turns {
   readAt: number
   /** The inbox must be read before it is looked at; what was loaded is as good. */
   #stale = false
+  /** The last commit had no room for all there was to do. */
+  #isCut: boolean
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(tools: Driver, loaded: Loaded, how: Driving, aloft: Aloft) {
@@ -46,7 +48,8 @@ export class Turns {
     this.#how = how
     this.#aloft = aloft
     this.at = loaded
-    this.mail = loaded.inbox.length > 0
+    this.#isCut = mayBeCut(loaded.run)
+    this.mail = loaded.inbox.length > 0 || this.#isCut
     this.readAt = tools.env.clock.now()
   }
 
@@ -71,7 +74,9 @@ export class Turns {
     return this.#next(async () => {
       this.mail = false
       if (this.#stale) await this.#readInbox()
-      if (!this.over && this.at.inbox.length > 0) await this.#decided(absorb)
+      const isCut = this.#isCut
+      this.#isCut = false
+      if (!this.over && (isCut || this.at.inbox.length > 0)) await this.#decided(absorb)
     })
   }
   /** Asks the store as often as it takes. Undefined: the claim is lost, and it is over. */
@@ -113,7 +118,7 @@ export class Turns {
       windDown(turn)
       if (turn.events.length === 0 && turn.ops.length === 0 && turn.inbox === at.inbox) return
       const rests = stopping() ? turn.now : restsUntil(turn.run, at.chain, turn.now)
-      const dueAt = acting.size > 0 ? undefined : (turn.givesBack ?? rests)
+      const dueAt = acting.size > 0 || turn.isCut ? undefined : (turn.givesBack ?? rests)
       const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt)
       if (written.kind === 'done') return this.#settled(turn, dueAt)
       if (written.kind === 'lost' || written.at === RUN_AT || lease.lost.aborted) {
@@ -132,6 +137,10 @@ export class Turns {
   #settled(turn: Turn, dueAt: number | undefined): void {
     const { run, results, records, members, inbox, undos } = turn
     this.at = { ...this.at, run, results, records, members, inbox, undos }
+    if (turn.isCut) {
+      this.#isCut = true
+      this.mail = true
+    }
     for (const child of turn.born) this.#tools.born(turn.children.get(child)!)
     for (const { id } of turn.orphans) this.#tools.poke(id)
     for (const key of this.#aloft.keys()) if (isUnwanted(run, key)) this.#aloft.stop(key)
@@ -152,6 +161,9 @@ export class Turns {
     void this.#how.places.left()
   }
 }
+
+/** It was ending, or a group of it was, when another stopped driving it. */
+const mayBeCut = (run: Run): boolean => run.cause !== undefined || run.open.some((t) => t.group?.stopped !== undefined)
 
 /** Nothing waits for its success any more: an attempt under way is let finish, and there is no other. */
 function isUnwanted(run: Run, key: string): boolean {

@@ -1,10 +1,11 @@
 import type { AuditRow } from '../../core/audit.ts'
-import { StateUnavailable } from '../../core/errors.ts'
+import { StateTooLarge } from '../../core/errors.ts'
 import type { Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { decide } from '../decide/ops/index.ts'
-import { cellName, LARGEST_ITEM, nameText } from './items.ts'
+import { cellName, nameText } from './items.ts'
 import type { Call } from './lanes.ts'
+import { LARGEST_ENTRY } from './largest.ts'
 import { LARGEST_TRANSACTION, type Plan, planOf } from './plan.ts'
 import { type Cell, type Read, Unread, View } from './view.ts'
 
@@ -69,7 +70,7 @@ export function decideAll({ scope, calls, read, table, stamp, now, number, known
     } catch (e) {
       view.undo.back()
       if (e instanceof Unread) throw e
-      answers.push([1, e instanceof Error ? e.message : String(e)])
+      answers.push([e instanceof StateTooLarge ? 3 : 1, e instanceof Error ? e.message : String(e)])
       continue
     }
     const begun = plan.items.length + rows.length > 0
@@ -80,7 +81,7 @@ export function decideAll({ scope, calls, read, table, stamp, now, number, known
       }
       if (!fits(next.plan, [])) {
         view.undo.back()
-        answers.push([1, tooMuch(next.plan)])
+        answers.push([3, tooMuch(next.plan)])
         continue
       }
       spilled = true
@@ -105,9 +106,9 @@ function distinct(rows: readonly AuditRow[], known: ReadonlySet<string>): AuditR
   const first = new Map<string, AuditRow>()
   for (const row of rows) {
     const bytes = Buffer.byteLength(row.json)
-    if (bytes > LARGEST_ITEM - 4096)
-      throw new StateUnavailable(
-        `a record of ${Math.ceil(bytes / 1024)} KB; DynamoDB keeps up to ${LARGEST_ITEM / 1024} KB`,
+    if (bytes > LARGEST_ENTRY - 4096)
+      throw new StateTooLarge(
+        `a record of ${Math.ceil(bytes / 1024)} KB; DynamoDB keeps up to ${LARGEST_ENTRY / 1024} KB`,
       )
     const key = rowText(row)
     if (!known.has(key) && !first.has(key)) first.set(key, row)

@@ -169,4 +169,3 @@ export function sizeOf(item: Item): number {
     bytes += name.length + (v.S === undefined ? (v.B?.byteLength ?? 21) : Buffer.byteLength(v.S))
   return bytes
 }
-export const LARGEST_ITEM = 380 * 1024

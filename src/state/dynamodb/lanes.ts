@@ -1,4 +1,4 @@
-import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 
@@ -63,5 +63,6 @@ export function openLanes(run: (scope: string, calls: readonly Call[]) => Promis
 function settle(w: Waiting, [kind, value]: Answer): void {
   if (kind === 0) w.resolve(value as Committed | Refused)
   else if (kind === 1) w.reject(new StateUnavailable(value as string))
-  else w.reject(new StateUnknown(value as string))
+  else if (kind === 2) w.reject(new StateUnknown(value as string))
+  else w.reject(new StateTooLarge(value as string))
 }

@@ -1,5 +1,5 @@
 import type { AttributeValue, TransactWriteItem } from '@aws-sdk/client-dynamodb'
-import { StateUnavailable } from '../../core/errors.ts'
+import { StateTooLarge } from '../../core/errors.ts'
 import { NO_TAGS } from '../decide/row.ts'
 import { bufferShape, type Counter } from '../decide/shapes.ts'
 import {
@@ -8,13 +8,13 @@ import {
   entryItem,
   type Item,
   keyOf,
-  LARGEST_ITEM,
   type Name,
   sizeOf,
   tagItem,
   tagName,
   ttlOf,
 } from './items.ts'
+import { LARGEST_ENTRY, LARGEST_ITEM, MOST_ITEMS } from './largest.ts'
 import { TTL } from './tables.ts'
 import type { Cell, EntryCell, Head, PlainCell, View } from './view.ts'
 
@@ -37,7 +37,7 @@ function unchanged(cell: Cell<unknown>, now: number): Condition {
 }
 
 /** The largest that goes to the store at once: DynamoDB takes 100 items of 4 MB together. */
-export const LARGEST_TRANSACTION = { items: 100, bytes: 3_500_000 } as const
+export const LARGEST_TRANSACTION = { items: MOST_ITEMS, bytes: 3_500_000 } as const
 
 /** What is written of a batch, in one transaction. */
 export interface Plan {
@@ -45,7 +45,7 @@ export interface Plan {
   readonly bytes: number
 }
 
-/** `checked`: what was looked at and decided on, and must still be so though it is not changed. Throws StateUnavailable for an item that is too large. */
+/** `checked`: what was looked at and decided on, and must still be so though it is not changed. Throws StateTooLarge for an item that is. */
 export function planOf(
   view: View,
   checked: ReadonlySet<Cell<unknown>>,
@@ -53,12 +53,10 @@ export function planOf(
 ): Plan {
   const items: TransactWriteItem[] = []
   let bytes = 0
-  const put = (Item: Item, condition: Partial<Condition> = {}): void => {
+  const put = (Item: Item, condition: Partial<Condition> = {}, most = LARGEST_ITEM): void => {
     const size = sizeOf(Item)
-    if (size > LARGEST_ITEM)
-      throw new StateUnavailable(
-        `an entry of ${Math.ceil(size / 1024)} KB; DynamoDB keeps up to ${LARGEST_ITEM / 1024} KB`,
-      )
+    if (size > most)
+      throw new StateTooLarge(`an entry of ${Math.ceil(size / 1024)} KB; DynamoDB keeps up to ${most / 1024} KB`)
     bytes += size
     items.push({ Put: { TableName: table, Item, ...condition } })
   }
@@ -72,8 +70,10 @@ export function planOf(
   function entry(cell: EntryCell): void {
     const { kind, scope, id, value: row, before } = cell
     const found = row && { kind, scope, id, row }
+    const isWork = row?.dueAt !== undefined
     if (found === undefined) remove(cell.name, unchanged(cell, now))
-    else put(entryItem(found, stamp), unchanged(cell, now))
+    else
+      put(entryItem(found, stamp), unchanged(cell, now), isWork && before === undefined ? LARGEST_ENTRY : LARGEST_ITEM)
     const [was, is] = [before?.tags ?? NO_TAGS, row?.tags ?? NO_TAGS]
     for (const tag of new Set(was)) if (!is.includes(tag)) remove(tagName(kind, scope, tag, id))
     // Tags go on as long as their entry.
