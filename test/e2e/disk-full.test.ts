@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import { allThere, type Sent } from './full.ts'
 import { type Gateway, listening, serve, type Told } from './gateway.ts'
 import { type Place, place } from './place.ts'
 import { receiver } from './receiver.ts'
@@ -14,12 +15,6 @@ const small = (at: Place, pages: number): Promise<Gateway> =>
   listening(
     start([join(import.meta.dirname, 'small-disk.ts'), String(pages)], { cwd: at.folder, command: process.execPath }),
   )
-
-interface Sent {
-  readonly id: string
-  readonly type: string
-  readonly told: Told
-}
 
 test('a full disk: callers are told, nothing acknowledged is missing, nothing refused is held, and it goes on when room is back', async () => {
   const hook = await receiver()
@@ -89,14 +84,3 @@ rules:
   for (const type of types) expect((await send(second, type)).status).toBeLessThan(300)
   expect(await second.stop()).toBe(0)
 })
-
-async function allThere(gateway: Gateway, taken: readonly Sent[]): Promise<void> {
-  const missing: string[] = []
-  for (const { id, told } of taken) {
-    const { status, body } = await gateway.ask('GET', `/v1/actions/${id}`)
-    const records = (body['records'] ?? []) as readonly JsonObject[]
-    if (status !== 200 || !records.some((r) => r['outcome'] === told.body['outcome']))
-      missing.push(`${id}: ${told.body['outcome']}`)
-  }
-  expect(missing).toEqual([])
-}

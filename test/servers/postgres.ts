@@ -75,12 +75,14 @@ export interface PostgresOptions {
   readonly standby?: boolean
   /** More settings, `name=value`; for a server that is to be refused. */
   readonly settings?: readonly string[]
+  /** More variables of its environment. */
+  readonly env?: { readonly [name: string]: string }
 }
 /** Ready within a second. */
 export const startPostgres = (opts: PostgresOptions = {}): Promise<Postgres> =>
   onFreePort((port) => startOn(port, opts))
 
-async function startOn(port: number, { core, standby, settings = [] }: PostgresOptions): Promise<Postgres> {
+async function startOn(port: number, { core, standby, settings = [], env = {} }: PostgresOptions): Promise<Postgres> {
   if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   try {
@@ -88,7 +90,7 @@ async function startOn(port: number, { core, standby, settings = [] }: PostgresO
     const as = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined
     prepare(packageFolder, folder, password, as)
     if (standby) writeFileSync(join(folder, 'data/standby.signal'), '')
-    const stop = await serve(folder, port, as, core, settings)
+    const stop = await serve(folder, port, as, core, settings, env)
     return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
   } catch (e) {
     rmSync(folder, { recursive: true, force: true })
@@ -133,6 +135,7 @@ function serve(
   as: As,
   core: number | undefined,
   more: readonly string[],
+  variables: { readonly [name: string]: string },
 ): Promise<() => Promise<void>> {
   const pinned = core === undefined ? [] : ['taskset', '-c', String(core)]
   const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=on', ...more].flatMap((x) => [
@@ -143,7 +146,7 @@ function serve(
   const keeper = spawn('sh', ['-c', KEEPER, 'postgres', ...pinned, ...server], {
     ...as,
     cwd: folder,
-    env: { ...process.env, FOLDER: folder },
+    env: { ...process.env, ...variables, FOLDER: folder },
     stdio: ['pipe', 'ignore', 'pipe'],
   })
   const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
