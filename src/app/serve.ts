@@ -205,8 +205,10 @@ export const serve: Serve = async (first, again, loaded) => {
     log.info({ providers: config.providers.length }, 'configuration loaded')
   }
 
+  // Whoever reads that it listens may stop it at once.
+  const told = stopSignal(clock)
   printStart(config, parts, stores.where, server.port)
-  await stopSignal(clock)
+  await told
   log.info({}, 'stopping')
   stopping.abort()
   const forced = clock.timer(config.server.shutdownTimeoutSeconds * 1000, () => {
