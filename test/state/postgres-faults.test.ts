@@ -202,6 +202,35 @@ describe.skipIf(withoutPostgres())('PostgreSQL with faults', { timeout: 60_000 }
       expect((other as PromiseRejectedResult).reason).toBeInstanceOf(StateUnavailable)
       expect(await counted(state)).toBe(2)
     })
+    it('a server that takes no writes any more, as after a failover: refused with nothing done, and used again when it does', async () => {
+      const { state, trouble } = opened
+      await state.commit(scope, [count, { op: 'put', kind: 'k', id: 'due', value: '', version: 'v', dueAt: 1 }])
+      const readOnly = (is: string) =>
+        sql(`BEGIN READ WRITE; ALTER DATABASE postgres SET default_transaction_read_only = ${is}; COMMIT`)
+      await readOnly('on')
+      proxy.cut()
+      await counted(state).catch((e: unknown) => expect(e).toBeInstanceOf(StateUnavailable))
+      await expect(state.commit(scope, [count])).rejects.toThrow(/read-only transaction/)
+      expect(trouble()).toBeDefined()
+      await until(() => /takes no writes/.test(trouble() ?? ''))
+      await expect(state.commit(scope, [count])).rejects.toThrow(StateUnavailable)
+      await expect(state.claim('k', { owner: 'w', leaseMs: 1000, limit: 1 })).rejects.toThrow(StateUnavailable)
+      await readOnly('off')
+      await until(() => trouble() === undefined)
+      expect((await state.commit(scope, [count])).ok).toBe(true)
+      expect(await counted(state)).toBe(2)
+    })
+    it('tables that are gone: refused, whatever is asked', async () => {
+      const { state } = opened
+      await sql(`DROP SCHEMA serving_${n} CASCADE`)
+      for (const ask of [
+        () => state.commit(scope, [count]),
+        () => counted(state),
+        () => state.list('k', scope, { limit: 1 }),
+        () => state.claim('k', { owner: 'w', leaseMs: 1000, limit: 1 }),
+      ])
+        await expect(ask()).rejects.toThrow(StateUnavailable)
+    })
     it('a lock somebody holds for ever: the batch is refused with nothing done', async () => {
       const { state } = opened
       const holder = new pg.Client({ connectionString: server.url })

@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Random } from '../../core/ids.ts'
-import { failure, say, saysUndone } from './failure.ts'
+import { failure, isReadOnly, say, saysUndone } from './failure.ts'
 
 /** Runs one statement in a transaction of its own: one round trip. Rejects with StateUnavailable or StateUnknown. */
 export type Ask = <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<readonly Row[]>
@@ -105,14 +105,18 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
     return error
   }
   async function probe(): Promise<void> {
+    let connection: Connection | undefined
     try {
-      const connection = await connect()
-      await connection.client.query('SELECT 1')
-      down = undefined
-      release(connection)
+      connection = await connect()
+      const { rows } = await connection.client.query<{ transaction_read_only: string }>('SHOW transaction_read_only')
+      if (rows[0]?.transaction_read_only === 'on') throw new Error('it takes no writes: it may have become a standby')
     } catch (e) {
+      if (connection !== undefined) drop(connection)
       fall(e)
+      return
     }
+    down = undefined
+    release(connection)
   }
 
   async function acquire(): Promise<Connection> {
@@ -157,7 +161,12 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
         const { rows } = await connection.client.query<Row>({ text: sql, ...(values && { values: [...values] }) })
         return rows
       } catch (e) {
-        if (!saysUndone(e)) {
+        if (isReadOnly(e)) {
+          // As where an address leads to a standby after a failover: it is looked at anew.
+          drop(connection)
+          for (const c of idle.splice(0)) end(c)
+          fall(e)
+        } else if (!saysUndone(e)) {
           // It did not end, it said nothing: nor would it to others.
           const silent = !connection.dead && !connection.socket.destroyed && !connection.socket.readableEnded
           drop(connection)

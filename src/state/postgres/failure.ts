@@ -15,6 +15,9 @@ export const saysUndone = (e: unknown): boolean => {
 /** Two batches waited for each other, which their order excludes but rows of the audit; or for a lock of somebody else. Undone: to be made again. */
 export const isRetryable = (e: unknown): boolean => ['40P01', '40001'].includes(codeOf(e))
 
+/** Nothing is written there: a standby, or a server that was told so. */
+export const isReadOnly = (e: unknown): boolean => codeOf(e) === '25006'
+
 export function say(e: unknown): string {
   if (e instanceof AggregateError) return say(e.errors[0])
   if (!(e instanceof Error)) return String(e)

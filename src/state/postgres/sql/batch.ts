@@ -42,7 +42,7 @@ BEGIN
         ARRAY(SELECT nextval('claim_number') FROM generate_series(1, tickets)), now_ms);
       slow := ARRAY(SELECT x FROM unnest(slow || ARRAY(SELECT jsonb_array_elements(plain -> 'bad')::int)) AS x GROUP BY x ORDER BY x);
     EXCEPTION
-      WHEN deadlock_detected OR lock_not_available THEN
+      WHEN deadlock_detected OR lock_not_available OR read_only_sql_transaction THEN
         RAISE;
       WHEN OTHERS THEN
         plain := NULL;
@@ -76,7 +76,7 @@ BEGIN
         answers := answers || jsonb_build_array(place, 0, jsonb_build_object('ok', false, 'at', cardinality(results)) || (done - 'refused'));
       WHEN SQLSTATE 'SB002' THEN
         answers := answers || jsonb_build_array(place, 0, jsonb_build_object('ok', true, 'results', results));
-      WHEN deadlock_detected OR lock_not_available THEN
+      WHEN deadlock_detected OR lock_not_available OR read_only_sql_transaction THEN
         RAISE;
       WHEN OTHERS THEN
         answers := answers || jsonb_build_array(place, 1, SQLERRM);
