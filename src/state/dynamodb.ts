@@ -19,6 +19,8 @@ const AUDIT = '_audit'
 export const openDynamo: OpenStore = async (settings, tools) => {
   const endpoint = settings.url
   const region = settings.region ?? process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION']
+  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? ''))
+    throw new StateUnavailable('state.url is no address of a DynamoDB: http://host:port')
   if (region === undefined && endpoint === undefined)
     throw new StateUnavailable('state.region is missing: DynamoDB needs one, there or in AWS_REGION')
   const tables = tablesOf(settings)

@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { startProxy } from '../servers/proxy.ts'
 import { serve } from './gateway.ts'
 import { place } from './place.ts'
 import { run } from './run.ts'
@@ -73,6 +74,41 @@ test('a broken configuration and broken rules: file, line, column and the neares
   const absent = await run(['serve', '-c', 'nowhere.toml'], { cwd: rules.folder })
   expect([absent.code, oneLine(absent.stderr).length]).toEqual([1, 1])
   expect(absent.stderr).toMatch(/^nowhere\.toml: error: cannot read/)
+})
+
+test('a store that cannot be used: one line, whatever it is', async () => {
+  const at = place()
+  // Nobody listens on the port of a proxy that has gone.
+  const gone = await startProxy({ port: 1 })
+  await gone.close()
+  const { port } = gone
+  const refused = async (why: RegExp, backend: string, ...settings: readonly string[]): Promise<void> => {
+    const set = [`backend=${backend}`, ...settings].flatMap((s) => ['--set', `state.${s}`])
+    const ended = await run(
+      [
+        'serve',
+        '--port',
+        '0',
+        ...set,
+        ...(backend === 'redis' ? ['--set', 'audit.backend=sqlite', '--set', 'audit.per_node=true'] : []),
+      ],
+      { cwd: at.folder },
+    )
+    expect([ended.code, oneLine(ended.stderr)]).toEqual([1, [expect.stringMatching(why)]])
+    expect(ended.stdout).not.toContain('Listening')
+  }
+  await Promise.all([
+    refused(
+      /^signalbox: PostgreSQL is not reached: .*ECONNREFUSED/,
+      'postgres',
+      `url=postgres://a:b@127.0.0.1:${port}/c`,
+    ),
+    refused(/^signalbox: the url is none of PostgreSQL: /, 'postgres', 'url=redis://127.0.0.1'),
+    refused(/^signalbox: cannot use Redis at 127\.0\.0\.1:\d+: ECONNREFUSED/, 'redis', `url=redis://127.0.0.1:${port}`),
+    refused(/^signalbox: \[state\]\.url is no address of a Redis: /, 'redis', 'url=127.0.0.1'),
+    refused(/^signalbox: DynamoDB does not do it: .*ECONNREFUSED/, 'dynamodb', `url=http://127.0.0.1:${port}`),
+    refused(/^signalbox: state\.url is no address of a DynamoDB: /, 'dynamodb', 'url=127.0.0.1:8000'),
+  ])
 })
 
 test('`signalbox check` says the same without starting anything', async () => {

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { CreateTableCommand, GetItemCommand } from '@aws-sdk/client-dynamodb'
+import { CreateTableCommand, DeleteTableCommand, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import { type AuditRow, auditRow } from '../../src/core/audit.ts'
@@ -420,6 +420,54 @@ describe('at the start', () => {
       await expect(ensure(at(), true)).rejects.toThrow(
         /^DynamoDB does not do it: UnrecognizedClientException: says the store$/,
       )
+    })
+    it('a table that is gone while it serves: refused, whatever is asked', async () => {
+      const { state, client, tables } = await db.stores(env.clock)
+      await state.commit(scope, [put('first', { dueAt: 0 })])
+      await client.once((d, o) => d.send(new DeleteTableCommand({ TableName: tables.state }), o))
+      for (const ask of [
+        () => state.commit(scope, [put('a')]),
+        () => state.get([{ kind: 'k', scope, id: 'first' }]),
+        () => state.list('k', scope, { limit: 1 }),
+        () => state.claim('k', { owner: 'w', leaseMs: 1000, limit: 1 }),
+      ])
+        await expect(ask()).rejects.toThrow(
+          /^DynamoDB does not do it: ResourceNotFoundException|^ResourceNotFoundException/,
+        )
+      expect(client.trouble).toMatch(/ResourceNotFound/)
+      await state.close()
+    })
+    it('a throttled write: asked again; at the deadline nothing was done, and what was counted for it is taken back', async () => {
+      let throttled = Number.POSITIVE_INFINITY
+      const before = createServer(async (request, response) => {
+        const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+        const operation = String(request.headers['x-amz-target'])
+        const no = operation.endsWith('.TransactWriteItems') && throttled-- > 0
+        const target = no ? at() : db.url()
+        const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': operation }
+        const answer = await fetch(target, {
+          method: 'POST',
+          headers: { ...headers, authorization: String(request.headers.authorization) },
+          body,
+        })
+        response.writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.0' })
+        response.end(await answer.text())
+      })
+      await new Promise<void>((done) => before.listen(0, '127.0.0.1', done))
+      const endpoint = `http://127.0.0.1:${(before.address() as AddressInfo).port}`
+      const { state } = await db.stores(env.clock, { endpoint, patience: IMPATIENT })
+      answers = []
+      const refused = state.commit(scope, [count('throttled', 9), put('throttled')])
+      await expect(refused).rejects.toThrow(StateUnavailable)
+      await expect(refused).rejects.toThrow(/Throughput/)
+      expect((await state.peek('count', scope, ['throttled']))[0]?.n ?? 0).toBe(0)
+      throttled = 2
+      const [done] = [await state.commit(scope, [count('throttled', 9), put('throttled')])]
+      expect(done).toEqual({ ok: true, results: [{ n: 1 }, {}] })
+      expect(await state.get([{ kind: 'k', scope, id: 'throttled' }])).toMatchObject([{ value: 'value of throttled' }])
+      await state.close()
+      before.closeAllConnections()
+      await new Promise((closed) => before.close(closed))
     })
     it('a throttled table is asked again with growing waits, until the deadline', async () => {
       const client = await db.client(at(), IMPATIENT)

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { monotonicClock, systemClock } from '../../src/core/clock.ts'
 import { StateUnavailable } from '../../src/core/errors.ts'
 import { systemRandom } from '../../src/core/ids.ts'
@@ -61,9 +61,14 @@ describe('a store as a gateway opens it', () => {
     expect(opened.trouble()).toBeUndefined()
   })
   it('is refused in one line where nobody listens, or no region is named', async () => {
-    await expect(openDynamo(settings({ url: 'http://127.0.0.1:1' }), tools)).rejects.toThrow(
-      /^DynamoDB [^\n]*ECONNREFUSED[^\n]*$/,
-    )
+    const why = (more: Partial<StoreSettings>) => expect(openDynamo(settings(more), tools)).rejects
+    await why({ url: 'http://127.0.0.1:1' }).toThrow(/^DynamoDB [^\n]*ECONNREFUSED[^\n]*$/)
+    for (const url of ['127.0.0.1:8000', 'redis://127.0.0.1', 'nowhere', ''])
+      await why({ url }).toThrow(/^state\.url is no address of a DynamoDB: https?:\/\/host:port$/)
+    vi.stubEnv('AWS_REGION', undefined)
+    vi.stubEnv('AWS_DEFAULT_REGION', undefined)
+    await why({ region: undefined }).toThrow(/^state\.region is missing[^\n]*$/)
+    vi.unstubAllEnvs()
   })
 })
 
