@@ -135,6 +135,31 @@ test('one memory serves batch after batch; one that is too large for it has its 
   expect(sent[1]).not.toBe(sent[0])
 })
 
+test('long texts arrive as they are, between short ones, and where there is no more room beside them', () => {
+  const pack = writesPacker()
+  const unpack = writesUnpacker()
+  const long = ['a', 'é', '→', '🙂', '\ud800'].map((c) => c.repeat(300))
+  const ops = [...long, 'short', '→', 'x'.repeat(1_000_000), 'y'.repeat(1_000_000), 'z'.repeat(200)].flatMap(
+    (t): readonly Op[] => [
+      { op: 'put', kind: 'k', id: t, value: t, version: 'v', tags: [t], ifVersion: t },
+      { op: 'count', id: t, by: 1, expiresAt: 1 },
+      { op: 'count', id: t, by: 1, expiresAt: 1 },
+    ],
+  )
+  for (let round = 0; round < 2; round++) expect(unpack(pack(round, [commit(ops)]))).toEqual([round, [commit(ops)]])
+})
+
+test('a long record crosses as its UTF-8', () => {
+  for (const payload of ['x'.repeat(300), '→'.repeat(300)]) {
+    const json = JSON.stringify({ id: 'r', payload })
+    const [, [call]] = writesUnpacker()(
+      writesPacker()(1, [commit([{ op: 'record', row: { ...whole.record.row, json } }])]),
+    )
+    const [op] = (call as Extract<Write, readonly ['commit', ...unknown[]]>)[2]
+    expect(Buffer.from((op as OpOf<'record'>).row.json as unknown as Uint8Array).toString()).toBe(json)
+  }
+})
+
 test('a batch that cannot be packed leaves nothing in the next', () => {
   const pack = writesPacker()
   const circle: unknown[] = []

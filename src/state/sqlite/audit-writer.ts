@@ -6,8 +6,10 @@ import { toSql } from './text.ts'
 
 const orNull = (text: string | undefined | null) => (text == null ? null : toSql(text))
 
-/** What is kept of a row: its keys, and the record. JSON text has no lone surrogates, so it is kept as it is. */
-export type KeptRow = Pick<AuditRow, 'id' | 'scope' | 'actionId' | 'chainId' | 'json'>
+/** What is kept of a row: its keys, and the record. JSON text has no lone surrogates, so it is kept as it is, or as it crossed: in UTF-8. */
+export interface KeptRow extends Pick<AuditRow, 'id' | 'scope' | 'actionId' | 'chainId'> {
+  readonly json: string | Uint8Array
+}
 
 /** Audit rows of the running transaction. */
 export class AuditWriter {
@@ -18,7 +20,9 @@ export class AuditWriter {
   readonly #purge: StatementSync
   constructor(db: DatabaseSync, undo: Undo) {
     this.#undo = undo
-    this.#insert = db.prepare(`INSERT OR IGNORE INTO audit (scope, id, action_id, chain_id, json) VALUES (?,?,?,?,?)`)
+    this.#insert = db.prepare(
+      `INSERT OR IGNORE INTO audit (scope, id, action_id, chain_id, json) VALUES (?,?,?,?,CAST(? AS TEXT))`,
+    )
     this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq)
       SELECT ?1, max(seq) FROM (SELECT seq FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3) HAVING max(seq) IS NOT NULL
       ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`)

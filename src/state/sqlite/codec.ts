@@ -175,7 +175,7 @@ const ways: Ways = {
         id: from.text(),
         actionId: from.text(),
         chainId: from.maybeText(),
-        json: from.text(),
+        json: from.textOrBytes(),
       },
     }),
   },
