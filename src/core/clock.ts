@@ -60,10 +60,28 @@ export function monotonicClock(): Clock {
   return { ...systemClock(), now: () => Math.floor(origin + performance.now()) }
 }
 
+/** A timer that fires so late finds a process that stood still: it was paused, or its machine slept. */
+const STOOD_STILL_MS = 1000
+/** To read what has arrived in the meantime. */
+const CATCH_UP_MS = 100
+
+/**
+ * Calls `fn` when what should have come within `ms` has not. After a standstill node fires timers before it reads its sockets, and
+ * everything that had long been answered would be taken for lost: then there is a moment more.
+ */
+export function deadline(clock: Clock, ms: number, fn: () => void): Timer {
+  const due = clock.now() + ms
+  let timer = clock.timer(ms, () => {
+    if (clock.now() - due < STOOD_STILL_MS) fn()
+    else timer = clock.timer(CATCH_UP_MS, fn)
+  })
+  return { cancel: () => timer.cancel() }
+}
+
 /** An AbortSignal that fires after `ms` on the given clock; `clear` frees the timer. */
 export function deadlineSignal(clock: Clock, ms: number): { signal: AbortSignal; clear(): void } {
   const abort = new AbortController()
-  const timer = clock.timer(ms, () => abort.abort(new DOMException('timed out', 'TimeoutError')))
+  const timer = deadline(clock, ms, () => abort.abort(new DOMException('timed out', 'TimeoutError')))
   return { signal: abort.signal, clear: () => timer.cancel() }
 }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import { type Clock, deadline } from '../core/clock.ts'
 import type { Log } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
@@ -32,7 +32,7 @@ export function attempt(
       abort.abort(e)
     }
     const lose = () => fail(new ClaimLost('the claim is lost'))
-    const timer = deps.clock.timer(opts.timeoutMs, () => {
+    const timer = deadline(deps.clock, opts.timeoutMs, () => {
       const message = `${provider.name} did not answer within ${opts.timeoutMs} ms`
       fail(new ProviderError('timeout', message, { retryable: true, unknown: true, timeout: true }))
     })

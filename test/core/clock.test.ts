@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { deadlineSignal, isoTime, monotonicClock, systemClock } from '../../src/core/clock.ts'
+import { type Clock, deadline, deadlineSignal, isoTime, monotonicClock, systemClock } from '../../src/core/clock.ts'
 import { fakeClock } from '../fakes/clock.ts'
 
 const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length
@@ -70,6 +70,53 @@ describe('the time', () => {
       last = now
     }
     expect(Math.abs(last - Date.now())).toBeLessThan(1000)
+  })
+})
+
+describe('a deadline', () => {
+  /** Its time and its timers go as the test says. */
+  function stopped() {
+    const timers: { readonly ms: number; readonly fn: () => void; cancelled: boolean }[] = []
+    const at = { now: 0 }
+    const timer: Clock['timer'] = (ms, fn) => {
+      const one = { ms, fn, cancelled: false }
+      timers.push(one)
+      return {
+        cancel() {
+          one.cancelled = true
+        },
+      }
+    }
+    return { at, timers, clock: { now: () => at.now, timer, sleep: async () => {} } satisfies Clock }
+  }
+
+  it('that comes in time is the end', () => {
+    const { at, timers, clock } = stopped()
+    const fn = vi.fn()
+    deadline(clock, 500, fn)
+    at.now = 700
+    timers[0]!.fn()
+    expect(fn).toHaveBeenCalledTimes(1)
+    expect(timers).toHaveLength(1)
+  })
+
+  it('after a standstill leaves a moment to read what has arrived, and can be cancelled in it', () => {
+    const { at, timers, clock } = stopped()
+    const fn = vi.fn()
+    const answered = deadline(clock, 500, fn)
+    deadline(clock, 500, fn)
+    at.now = 30_000
+    for (const { fn } of timers.slice(0, 2)) fn()
+    expect(fn).not.toHaveBeenCalled()
+    answered.cancel()
+    expect(timers.map((t) => [t.ms, t.cancelled])).toEqual([
+      [500, false],
+      [500, false],
+      [100, true],
+      [100, false],
+    ])
+    timers[3]!.fn()
+    expect(fn).toHaveBeenCalledTimes(1)
   })
 })
 
