@@ -55,6 +55,29 @@ describe('the proxy', () => {
     expect(await c.ask('a')).toBe('re: a')
     expect(performance.now() - from).toBeGreaterThan(55)
   })
+  it('nothing overtakes what is still delayed, however the delay changes', async () => {
+    const c = await client()
+    await c.ask('a')
+    let all = ''
+    const whole = new Promise<void>((done) => {
+      c.socket.on('data', (data) => {
+        all += data
+        if (all.replaceAll('re: ', '').length === 3) done()
+      })
+    })
+    for (const [text, ms] of [
+      ['1', 60],
+      ['2', 5],
+      ['3', 0],
+    ] as const) {
+      proxy.delay(ms)
+      const asked = proxy.asked
+      c.socket.write(text)
+      while (proxy.asked === asked) await new Promise((turn) => setImmediate(turn))
+    }
+    await whole
+    expect(all.replaceAll('re: ', '')).toBe('123')
+  })
   it('cuts, and takes the next one', async () => {
     const c = await client()
     await c.ask('a')

@@ -20,7 +20,7 @@ export interface TcpProxy {
   readonly open: number
   /** Bytes that came from clients so far. */
   readonly asked: number
-  /** Each piece of data waits so long, both ways; 0 = no more. */
+  /** Each piece of data waits so long, both ways; 0 = no more. None overtakes another. */
   delay(ms: number): void
   /** Ends all connections; new ones are taken. */
   cut(): void
@@ -41,6 +41,8 @@ interface Pair {
   /** Something was swallowed: it can never be right again. */
   spoiled: boolean
   losing: { readonly loss: Loss; readonly said: Buffer[]; done(): void } | undefined
+  /** Data on its way that waits, first come first. */
+  readonly waiting: ReadonlyMap<net.Socket, Buffer[]>
 }
 
 export async function startProxy(to: { readonly host?: string; readonly port: number }): Promise<TcpProxy> {
@@ -63,8 +65,13 @@ export async function startProxy(to: { readonly host?: string; readonly port: nu
       pair.spoiled = true
       return
     }
-    if (delayMs === 0) into.write(data)
-    else setTimeout(() => pairs.has(pair) && into.write(data), delayMs)
+    const waiting = pair.waiting.get(into)!
+    if (delayMs === 0 && waiting.length === 0) {
+      into.write(data)
+      return
+    }
+    waiting.push(data)
+    setTimeout(() => pairs.has(pair) && into.write(waiting.shift()!), delayMs)
   }
   function onRequest(pair: Pair, data: Buffer): void {
     asked += data.length
@@ -90,7 +97,8 @@ export async function startProxy(to: { readonly host?: string; readonly port: nu
   const listener = net.createServer((client) => {
     if (mode === 'down') return void client.destroy()
     const server = net.connect({ host: to.host ?? '127.0.0.1', port: to.port })
-    const pair: Pair = { client, server, spoiled: false, losing: undefined }
+    const waiting = new Map([client, server].map((socket): [net.Socket, Buffer[]] => [socket, []]))
+    const pair: Pair = { client, server, spoiled: false, losing: undefined, waiting }
     pairs.add(pair)
     for (const socket of [client, server]) {
       socket.setNoDelay(true)
