@@ -37,8 +37,8 @@ const expected: { readonly [kind in Kind]: readonly string[] } = {
 }
 
 /**
- * Every acknowledged thing that did not arrive exactly once in each place, and every other that arrived twice. `away`: the store was not
- * always to be had, and callers may have been told so.
+ * Every acknowledged thing that did not arrive exactly once in each place, and every other that arrived twice. `away`: gateways were
+ * paused and the store was not always to be had, and callers may have been told so.
  */
 export function misses(sent: readonly Sent[], effects: Effects, away = false): readonly string[] {
   const wrong: string[] = []
@@ -51,6 +51,9 @@ export function misses(sent: readonly Sent[], effects: Effects, away = false): r
   }
   for (const [n, seen] of effects)
     for (const [path, times] of seen) if (times > 1 && !accepted.has(n)) wrong.push(`${n}: ${times} times at ${path}`)
+  // What did not arrive in time, because the gateway was paused meanwhile, was not begun.
+  for (const { n, answer } of sent)
+    if (answer?.status === 408 && !accepted.has(n) && effects.has(n)) wrong.push(`${n}: has effects after a 408`)
   // What was told besides success: nothing here is refused, so only a run that was cut off, or never begun, may have failed.
   for (const { n, answer } of sent)
     if (answer && answer.status >= 300 && !interrupted(answer) && !(away && storeAway(answer)))
@@ -61,7 +64,8 @@ const interrupted = ({ status, body }: NonNullable<Sent['answer']>): boolean =>
   (status === 502 && body['code'] === 'interrupted') || (status === 409 && body['code'] === 'idempotency_in_progress')
 
 const storeAway = ({ status, body }: NonNullable<Sent['answer']>): boolean =>
-  status === 503 && (body['code'] === 'state_unavailable' || body['code'] === 'state_unknown')
+  (status === 503 && (body['code'] === 'state_unavailable' || body['code'] === 'state_unknown')) ||
+  (status === 408 && body['code'] === 'request_timeout')
 
 /**
  * Acknowledged actions that no gateway knows any more, or that are under way, or recorded otherwise than was answered. Where each has an

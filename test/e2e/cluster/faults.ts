@@ -13,6 +13,8 @@ export interface Node {
   start(): Promise<void>
   /** Lines of its logs, those of processes that were killed included. */
   log(): readonly string[]
+  /** Processes that ended though nobody had told them to. */
+  readonly died: readonly string[]
 }
 
 export async function node(
@@ -24,13 +26,19 @@ export async function node(
   atEnd(() => proxy.close())
   const at = place({ ...files, 'gateway.toml': `${store.settings(proxy.port)}\n${files['gateway.toml']}` }, atEnd)
   const all: Gateway[] = []
+  const died: string[] = []
   const one: Node = {
     proxy,
     gateway: undefined,
     async start() {
-      one.gateway = await serve(at, ['--port', '0'], { atEnd })
-      all.push(one.gateway)
+      const gateway = await serve(at, ['--port', '0'], { atEnd })
+      one.gateway = gateway
+      all.push(gateway)
+      void gateway.ended.then(({ code, signal }) => {
+        if (one.gateway === gateway) died.push(`it ended with ${code ?? signal}: ${gateway.stderr.slice(-2000)}`)
+      })
     },
+    died,
     log: () => all.flatMap((g) => g.stderr.split('\n')),
   }
   return one
