@@ -45,19 +45,28 @@ function settled(marks: readonly Mark[], after: number, now: number): Mark[] {
 export interface FollowParts {
   readonly client: Client
   readonly table: string
+  /** This gateway, whose records are followed from the first on. */
+  readonly node: string
   readonly now: () => number
   readonly purged: () => Promise<readonly Purged[]>
 }
 
 /** The trails of all nodes as one: each in its own order, and beside each other as they were sent. A position is how far each has been followed. */
-export function openFollow({ client, table, now, purged }: FollowParts): (f: AuditFollow) => Promise<AuditFollowed> {
+export function openFollow({
+  client,
+  table,
+  node: own,
+  now,
+  purged,
+}: FollowParts): (f: AuditFollow) => Promise<AuditFollowed> {
   let nodes: readonly string[] = []
   let nodesUntil = 0
 
-  async function allNodes(): Promise<readonly string[]> {
-    if (now() < nodesUntil) return nodes
+  async function allNodes(fresh = false): Promise<readonly string[]> {
+    if (!fresh && now() < nodesUntil) return nodes
     nodesUntil = now() + NODES_AGAIN_MS
-    nodes = (await itemsOf(client, table, NODES_KEY)).map(idOfItem).sort()
+    const told = (await itemsOf(client, table, NODES_KEY)).map(idOfItem)
+    nodes = [...new Set([...told, own])].sort()
     return nodes
   }
   async function marks(node: string, from: number, limit: number, descending = false): Promise<Mark[]> {
@@ -94,8 +103,11 @@ export function openFollow({ client, table, now, purged }: FollowParts): (f: Aud
 
   /** What follows the positions, and whether there is more than was read. Undefined: the positions are of no trail of ours. */
   async function ahead(from: Positions): Promise<{ marks: Mark[]; full: boolean } | undefined> {
-    const all = await allNodes()
-    if ([...from.keys()].some((node) => !all.includes(node))) return undefined
+    const known = await allNodes()
+    const missing = (list: readonly string[]): boolean => [...from.keys()].some((node) => !list.includes(node))
+    // A position may come from another gateway, which knows of a new node already.
+    const all = missing(known) ? await allNodes(true) : known
+    if (missing(all)) return undefined
     let full = false
     const each = await Promise.all(
       all.map(async (node) => {

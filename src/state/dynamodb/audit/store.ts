@@ -35,7 +35,7 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
   const registry = openRegistry(client, table)
   const reads = openAuditReads({ client, table, registry })
   const trail = openTrail(client, table, node, clock)
-  const follow = openFollow({ client, table, now: clock.now, purged: () => readPurged(client, table) })
+  const follow = openFollow({ client, table, node, now: clock.now, purged: () => readPurged(client, table) })
 
   /** Before the rows: their scopes, and that this node has a trail. */
   async function announce(rows: readonly AuditRow[]): Promise<void> {
