@@ -1,32 +1,10 @@
 import { expect, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
-import { type Event, eventReader, recordOf } from '../http/stream/sse.ts'
+import { recordOf } from '../http/stream/sse.ts'
 import { type Gateway, serve } from './gateway.ts'
+import { listen } from './listener.ts'
 import { place } from './place.ts'
 import { until } from './run.ts'
-
-interface Listening {
-  readonly events: Event[]
-  /** Where to go on, as a browser would. */
-  readonly lastId: () => string
-  /** Resolves when the connection has ended, however. */
-  readonly over: Promise<void>
-}
-
-/** A client that reads as it comes, from where another has stopped. */
-async function listen(gateway: Gateway, query: string, lastId = ''): Promise<Listening> {
-  const headers: Record<string, string> = lastId === '' ? {} : { 'last-event-id': lastId }
-  const response = await fetch(`${gateway.base}/v1/stream${query}`, { headers })
-  expect(response.status).toBe(200)
-  const sse = eventReader()
-  const events: Event[] = []
-  const read = async (): Promise<void> => {
-    for await (const chunk of response.body!) events.push(...sse.take(chunk))
-  }
-  // A gateway that is killed ends no chunk: what has come whole is what counts.
-  const over = read().catch((e: unknown) => expect(e).toBeInstanceOf(TypeError))
-  return { events, lastId: () => sse.lastId || lastId, over }
-}
 
 /** Dispatches from several callers until told to stop; answers what was acknowledged. */
 function load(gateway: Gateway, name: string): { stop(): Promise<readonly string[]> } {

@@ -27,8 +27,8 @@ const GRACE_MS = 60_000
 const seconds = Number(process.env['CLUSTER_SECONDS'] ?? 6)
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
 
-/** Several gateways on one store, while they are killed and paused and their ways to the store fail. */
-export function prove(name: string, open: OpenShared): void {
+/** Several gateways on one store, while they are killed and paused and their ways to the store fail. `clients`: fewer for a slow store. */
+export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
   test(`${NODES} gateways on ${name}: all that was accepted has one effect, limits hold, nothing is stuck (SEED=${seed})`, {
     timeout: seconds * 1000 + GRACE_MS + 60_000,
   }, async () => {
@@ -64,7 +64,7 @@ export function prove(name: string, open: OpenShared): void {
         'the quota at each of them',
       )
 
-    const load = startLoad(seed, CLIENTS)
+    const load = startLoad(seed, clients)
     const limits = startLimits(seed)
     const changed = (): void => {
       const bases = nodes.flatMap((n) => (n.gateway ? [n.gateway.base] : []))

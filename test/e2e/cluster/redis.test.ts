@@ -11,6 +11,7 @@ const open: OpenShared = async (atEnd) => {
     port: redis.port,
     settings: (port) =>
       `[state]\nbackend = "redis"\nurl = "${redis.url.replace(`:${redis.port}`, `:${port}`)}"\n\n[audit]\nbackend = "sqlite"\nper_node = true\n`,
+    auditEach: true,
   }
 }
 

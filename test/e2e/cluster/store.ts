@@ -6,5 +6,7 @@ export interface SharedStore {
   readonly port: number
   /** `[state]` and `[audit]` of a gateway that reaches it through this port. */
   settings(port: number): string
+  /** Each gateway has an audit of its own, and its stream shows that. */
+  readonly auditEach?: boolean
 }
 export type OpenShared = (atEnd: AtEnd) => Promise<SharedStore>
