@@ -13,7 +13,7 @@ export class Bell {
     this.#rung = false
   }
   async sleep(clock: Clock, ms: number, stop: AbortSignal): Promise<void> {
-    if (this.#rung || ms <= 0) return
+    if (this.#rung || ms <= 0 || stop.aborted) return
     const woken = new AbortController()
     const wake = () => woken.abort(ABORTED)
     this.#wake = wake

@@ -203,3 +203,24 @@ describe('a follower', () => {
     expect(ids(c.shown)).toEqual([t.written[0], t.written[3]])
   })
 })
+
+test('who leaves while the store is asked waits for nothing more', async () => {
+  const { env, memory } = await trail()
+  const asked: (() => void)[] = []
+  const slow: typeof memory.audit.follow = async (at) => {
+    await new Promise<void>((answer) => asked.push(answer))
+    return memory.audit.follow(at)
+  }
+  const { next: position } = await memory.audit.follow({ after: undefined, limit: 1, maxChars: 1 })
+  const follower = new Follower(new Tail({ follow: slow }, env), env, { position, scope: undefined })
+  let over = false
+  const taken = follower.next(env.clock.now() + 15_000).finally(() => {
+    over = true
+  })
+  follower.leave()
+  for (const answer of asked) answer()
+  await env.clock.settle()
+  // A timer that nobody wakes would keep a process that stops for as long.
+  expect([over, env.clock.pending]).toEqual([true, 0])
+  expect(await taken).toEqual({ shown: [] })
+})
