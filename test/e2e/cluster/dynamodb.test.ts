@@ -16,6 +16,7 @@ const open: OpenShared = async (atEnd) => {
   return {
     port: Number(port),
     settings: (through) => `[state]\nbackend = "dynamodb"\nurl = "http://127.0.0.1:${through}"\nregion = "us-east-1"\n`,
+    trail: 'by_gateway',
   }
 }
 

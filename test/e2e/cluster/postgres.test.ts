@@ -12,6 +12,7 @@ const open: OpenShared = async (atEnd) => {
     port: Number(port),
     settings: (through) =>
       `[state]\nbackend = "postgres"\nurl = "${postgres.url.replace(`:${port}`, `:${through}`)}"\n`,
+    trail: 'commits',
   }
 }
 

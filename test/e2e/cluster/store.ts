@@ -6,7 +6,10 @@ export interface SharedStore {
   readonly port: number
   /** `[state]` and `[audit]` of a gateway that reaches it through this port. */
   settings(port: number): string
-  /** Each gateway has an audit of its own, and its stream shows that. */
-  readonly auditEach?: boolean
+  /**
+   * What the order of its stream is: that of the commits, that in which they were carried to an audit elsewhere, or that of each gateway's
+   * commits, put together by their time.
+   */
+  readonly trail: 'commits' | 'carried' | 'by_gateway'
 }
 export type OpenShared = (atEnd: AtEnd) => Promise<SharedStore>
