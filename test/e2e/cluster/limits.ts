@@ -23,6 +23,8 @@ export const limitRules = `
 export interface Limits {
   up(bases: readonly string[]): void
   end(): Promise<void>
+  /** Whether something of each kind has arrived: else nothing is tested. */
+  allPassed(hook: Receiver): boolean
   /** What was wrong, by what the clients were told and what the receiver has seen. */
   wrong(hook: Receiver): readonly string[]
   readonly told: string
@@ -78,6 +80,11 @@ export function startLimits(seed: number): Limits {
   ])
   running.catch(() => undefined)
   let tookMs = 0
+  const arrivedOf = (hook: Receiver) => {
+    const all = hook.bodies('/limited').map((b) => String((b['payload'] as JsonObject)['n']))
+    const arrived = (like: string): number => all.filter((n) => n.startsWith(like)).length
+    return { hot: arrived('rates-hot'), calm: arrived('rates-calm'), quota: arrived('quotas') }
+  }
   return {
     up(at) {
       bases = at
@@ -87,18 +94,14 @@ export function startLimits(seed: number): Limits {
       await running
       tookMs = performance.now() - began
     },
+    allPassed: (hook) => Object.values(arrivedOf(hook)).every((n) => n > 0),
     wrong(hook) {
-      const arrived = (like: string): number =>
-        hook.bodies('/limited').filter((b) => String((b['payload'] as JsonObject)['n']).startsWith(like)).length
       const most = MAX * (Math.ceil(tookMs / (WINDOW_SECONDS * 1000)) + 1)
-      const seen = { hot: arrived('rates-hot'), calm: arrived('rates-calm'), quota: arrived('quotas') }
+      const seen = arrivedOf(hook)
       return [
         ...refused.map((r) => `a source within the limit was refused: ${r}`),
         ...(seen.hot > most ? [`${seen.hot} passed a limit of ${most}`] : []),
         ...(seen.quota > QUOTA ? [`${seen.quota} passed a quota of ${QUOTA}`] : []),
-        ...(seen.calm === 0 || seen.hot === 0 || seen.quota === 0
-          ? [`nothing was tested: ${JSON.stringify(seen)}`]
-          : []),
       ]
     },
     get told() {
@@ -123,6 +126,5 @@ export function twice(hook: Receiver): readonly string[] {
     const at = String((b['payload'] as JsonObject)['at'])
     seen.set(at, (seen.get(at) ?? 0) + 1)
   }
-  if (seen.size === 0) return ['no occurrence came']
   return [...seen].filter(([, n]) => n > 1).map(([at, n]) => `the occurrence of ${at} came ${n} times`)
 }

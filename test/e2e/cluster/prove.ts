@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { seededRandom } from '../../../src/core/ids.ts'
 import type { JsonObject } from '../../../src/core/json.ts'
 import { effectsOf, misses, strayLetters, unanswerable } from '../accounts.ts'
-import { files, startLoad } from '../crash-load.ts'
+import { files, kinds, startLoad } from '../crash-load.ts'
 import {
   answerAsking,
   type Begun,
@@ -30,7 +30,7 @@ const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
 /** Several gateways on one store, while they are killed and paused and their ways to the store fail. `clients`: fewer for a slow store. */
 export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
   test(`${NODES} gateways on ${name}: all that was accepted has one effect, limits hold, nothing is stuck (SEED=${seed})`, {
-    timeout: seconds * 1000 + GRACE_MS + 60_000,
+    timeout: seconds * 1000 + 2 * GRACE_MS + 60_000,
   }, async () => {
     console.log(`${name}: SEED=${seed} CLUSTER_SECONDS=${seconds} repeats it`)
     const random = seededRandom(seed)
@@ -81,6 +81,11 @@ export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
     await sleep(500)
     over = true
     await starting
+    const answeredKinds = (): number => new Set(load.sent.flatMap((s) => (s.answer ? [s.kind] : []))).size
+    await until(() => answeredKinds() === kinds.length, 'an answer to each kind of request', GRACE_MS)
+    // What a gateway had claimed when it was killed is due when the lease has run out: the occurrences may have stood still.
+    await until(() => hook.bodies('/ticks').length > 0, 'an occurrence', GRACE_MS)
+    await until(() => limits.allPassed(hook), 'something that keeps within each limit', GRACE_MS)
     await limits.end()
     await load.end()
 
@@ -115,13 +120,12 @@ export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
     const gateways = nodes.map((n) => n.gateway!)
     expect(await unanswerable(gateways, load.sent)).toEqual([])
     expect(await strayLetters(gateway, load.sent)).toEqual([])
-    expect(new Set(answered.map((s) => s.kind)).size).toBe(8)
     expect(nodes.flatMap((n) => n.died)).toEqual([])
     expect(await Promise.all(gateways.map((g) => g.stop()))).toEqual([0, 0, 0])
   })
 }
 
-/** Executions of every kind, some each second, on whichever gateway is up; those that were acknowledged are added. */
+/** Executions of every kind, some each second, on whichever gateway is up, until there is one of each; those that were acknowledged are added. */
 async function startExecutions(nodes: readonly Node[], begun: Begun[], over: () => boolean): Promise<void> {
   const starting: Promise<void>[] = []
   const one = async (gateway: Gateway, kind: string, n: string, device: string): Promise<void> => {
@@ -129,10 +133,13 @@ async function startExecutions(nodes: readonly Node[], begun: Begun[], over: () 
     const told = await gateway.ask('POST', '/v1/dispatch', action).catch(() => undefined)
     if (told?.status === 202) begun.push({ id: told.body['chain_id'] as string, kind, n, device })
   }
-  for (let i = 0; !over(); i++) {
+  const all = executionKinds.length
+  for (let i = 0; !over() || new Set(begun.map((b) => b.kind)).size < all; i++) {
     const up = nodes.flatMap((n) => n.gateway ?? [])
-    const kind = executionKinds[i % executionKinds.length]!
-    if (up.length > 0) starting.push(one(up[i % up.length]!, kind, `${kind}-${i}`, `d${i % 2}`))
+    const kind = executionKinds[i % all]!
+    // Each round begins at another: no kind may hang on one that is cut off.
+    const at = (i + Math.floor(i / all)) % up.length
+    if (up.length > 0) starting.push(one(up[at]!, kind, `${kind}-${i}`, `d${i % 2}`))
     await sleep(200)
   }
   await Promise.all(starting)
