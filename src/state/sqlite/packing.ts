@@ -47,7 +47,8 @@ export class Packer {
   #seen = nothingSeen()
   readonly #standing = new SharedArrayBuffer(STANDING_BYTES)
   #told: SharedArrayBuffer | undefined
-  readonly #long = Buffer.from(new SharedArrayBuffer(STANDING_BYTES))
+  readonly #longMemory = new SharedArrayBuffer(STANDING_BYTES)
+  readonly #long = Buffer.from(this.#longMemory)
   #longAt = 0
   #longTold = false
 
@@ -124,7 +125,7 @@ export class Packer {
       bytes,
       encoding,
       ...(!known && { memory }),
-      ...(beside && { long: this.#long.buffer as unknown as SharedArrayBuffer }),
+      ...(beside && { long: this.#longMemory }),
     }
   }
 }
