@@ -138,7 +138,10 @@ export class Turn {
   }
   /** Nothing more is begun in this commit, nor let go of. */
   get isFull(): boolean {
-    return this.events.length >= MOST_EVENTS || this.entries >= this.tools.mostEntries()
+    if (this.events.length >= MOST_EVENTS) return true
+    // Asked before each thing that is begun: they are counted only where the store has a limit.
+    const most = this.tools.mostEntries()
+    return most !== Number.POSITIVE_INFINITY && this.entries >= most
   }
   /** Entries these ops write, and places in lists by tag, about. */
   get entries(): number {
