@@ -9,11 +9,16 @@ import { until } from './run.ts'
 /** On a store that keeps no entry above 380 KB: what is larger is refused before anything is done, and what was taken goes its way. */
 
 const KB = 1024
+/** A store of its own, as `[state]`. */
+async function dynamodb(): Promise<string> {
+  const aws = await startLocalAws({ port: 0 })
+  onTestFinished(() => aws.close())
+  return `[state]\nbackend = "dynamodb"\nurl = "${aws.url}"\nregion = "us-east-1"`
+}
 const text = (kb: number): string => 'x'.repeat(kb * KB)
 
 test('what DynamoDB cannot keep: refused at the door, and what is taken is delivered whatever it grows to', async () => {
-  const aws = await startLocalAws({ port: 0 })
-  onTestFinished(() => aws.close())
+  const state = await dynamodb()
   // Escaped in JSON, half of it is backslashes.
   const long = '"'.repeat(200 * KB)
   const hook = await receiver(({ path }) =>
@@ -21,10 +26,7 @@ test('what DynamoDB cannot keep: refused at the door, and what is taken is deliv
   )
   const at = place({
     'gateway.toml': `
-[state]
-backend = "dynamodb"
-url = "${aws.url}"
-region = "us-east-1"
+${state}
 [[providers]]
 name = "hook"
 type = "webhook"
@@ -128,14 +130,10 @@ rules:
 })
 
 test('executions with more sub-chains than one commit takes begin them, hear of them and end them in as many commits as DynamoDB needs', async () => {
-  const aws = await startLocalAws({ port: 0 })
-  onTestFinished(() => aws.close())
+  const state = await dynamodb()
   const at = place({
     'gateway.toml': `
-[state]
-backend = "dynamodb"
-url = "${aws.url}"
-region = "us-east-1"
+${state}
 [[providers]]
 name = "out"
 type = "log"
