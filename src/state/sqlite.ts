@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { MessageChannel } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
@@ -64,9 +65,10 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     pack: (batch: readonly Read[]) => [clock.now(), batch],
     unpack: (text: string) => JSON.parse(text) as Answer[],
   }
-  const starting = startWorker<Read, string>({ ...data, role: 'reader' }, reads, onFatal)
+  const between = new MessageChannel()
+  const starting = startWorker<Read, string>({ ...data, role: 'reader', other: between.port1 }, reads, onFatal)
   const [writer, reader] = await Promise.allSettled([
-    startWorker<Write, Packed>({ ...data, role: 'writer' }, writes, onFatal),
+    startWorker<Write, Packed>({ ...data, role: 'writer', other: between.port2 }, writes, onFatal),
     starting,
   ])
   if (writer.status === 'rejected') {

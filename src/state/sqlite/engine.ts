@@ -7,12 +7,13 @@ import { bufferShape, counterShape, semaphoreShape, windowShape } from '../decid
 import { Undo } from '../decide/undo.ts'
 import { AuditWriter } from './audit-writer.ts'
 import { Cells } from './cells.ts'
+import { Checkpoints } from './checkpoints.ts'
 import { type ClaimCall, Claims } from './claims.ts'
 import { Entries } from './entries.ts'
 import { Fatal, isFatal, isSqlite, say } from './failure.ts'
 import { Items } from './items.ts'
 import { Numbers } from './numbers.ts'
-import { checkpoint, giveBackPages, sweep } from './tidy.ts'
+import { giveBackPages, sweep } from './tidy.ts'
 import { beginTrail } from './trail.ts'
 import type { FileTx } from './tx.ts'
 
@@ -43,11 +44,12 @@ export class Engine {
   readonly #commit: StatementSync
   readonly #rollback: StatementSync
   readonly #numbers: Numbers
+  readonly #checkpoints: Checkpoints
   #nextSweep = 0
-  #batches = 0
 
-  constructor(db: DatabaseSync, now: number) {
+  constructor(db: DatabaseSync, now: number, checkpoints = new Checkpoints(db)) {
     this.#db = db
+    this.#checkpoints = checkpoints
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
@@ -188,7 +190,7 @@ export class Engine {
     return batch.flatMap((call) => this.run(now, [call]))
   }
 
-  /** Housekeeping between batches: expired rows in bites, and the log of the file back into it once it is long. */
+  /** Housekeeping between batches: expired rows in bites, and the log of the file back into it once it is long. Throws Fatal. */
   tidy(now: number): void {
     try {
       if (now >= this.#nextSweep) {
@@ -198,7 +200,7 @@ export class Engine {
           giveBackPages(this.#db)
         }
       }
-      if (++this.#batches % CHECK_EVERY === 0) checkpoint(this.#db)
+      this.#checkpoints.look()
     } catch (e) {
       if (isFatal(e)) throw new Fatal(say(e))
       // A full or busy file: the next batch tries again, and the commits themselves say what is wrong.
@@ -209,8 +211,6 @@ export class Engine {
 /** Rows removed in one transaction. */
 const BITE = 500
 const SWEEP_EVERY_MS = 1000
-/** Batches between two looks at how long the log is: a look costs as much as a small write. */
-const CHECK_EVERY = 16
 
 /** One process at a time holds the store, so whoever held claims before is gone: what was claimed is due. */
 function voidClaims(db: DatabaseSync, now: number): void {

@@ -20,7 +20,7 @@ export async function startWorker<C, M extends string | object>(
   { pack, unpack }: Crossing<C, M>,
   onFatal: (e: Error) => void,
 ): Promise<Carrier<C>> {
-  const worker = new Worker(WORKER, { workerData: data })
+  const worker = new Worker(WORKER, { workerData: data, transferList: [data.other] })
   // Listened for from the start: a thread that ends at once emits its last message and its end in one go.
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
   const silent = exited.then((): [Hello] => [{ failed: `the ${data.role} ended before it said a word` }])

@@ -36,12 +36,3 @@ export function giveBackPages(db: DatabaseSync): void {
   const free = pragma('freelist_count')
   if (free > VACUUM_PAGES && free * 4 > pragma('page_count')) db.exec(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`)
 }
-
-/** Frames (4 KiB pages) in the log before it is copied back: about 8 MiB, a few milliseconds of work. */
-const FRAMES = 2000
-
-/** PASSIVE: never waits for a reader, and never makes one wait. */
-export function checkpoint(db: DatabaseSync): void {
-  const log = db.prepare('PRAGMA wal_checkpoint(NOOP)').get()
-  if (Number(log?.log) - Number(log?.checkpointed) > FRAMES) db.exec('PRAGMA wal_checkpoint(PASSIVE)')
-}

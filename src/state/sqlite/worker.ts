@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
 import { answersPacker } from './answers.ts'
+import { Checkpoints, copyWhenAsked } from './checkpoints.ts'
 import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
@@ -22,7 +23,9 @@ interface Served {
 function writer(): Served {
   const lock = holdFile(data.path)
   const db = openWriter(data)
-  const engine = new Engine(db, data.now)
+  const checkpoints = new Checkpoints(db, () => data.other.postMessage('copy'))
+  data.other.on('message', () => guarded(() => checkpoints.copied()))
+  const engine = new Engine(db, data.now, checkpoints)
   const unpack = writesUnpacker()
   const pack = answersPacker()
   let now = data.now
@@ -34,12 +37,14 @@ function writer(): Served {
     },
     tidy: () => engine.tidy(now),
     close() {
+      data.other.close()
       db.close()
       lock.release()
     },
   }
 }
 function reader(): Served {
+  const closeCopying = copyWhenAsked(data.path, data.other, guarded)
   let opened: { db: DatabaseSync; reads: Reads } | undefined
   const reads = (): Reads => {
     if (opened === undefined) {
@@ -54,20 +59,27 @@ function reader(): Served {
       return JSON.stringify(batch.map((call) => answerOf(reads(), call, now)))
     },
     tidy() {},
-    close: () => opened?.db.close(),
+    close() {
+      closeCopying()
+      opened?.db.close()
+    },
+  }
+}
+
+/** Whatever is thrown is the end of the thread, and the others are told. */
+function guarded(act: () => void): void {
+  try {
+    act()
+  } catch (e) {
+    port.postMessage({ fatal: say(e) } satisfies Dying)
+    port.close()
   }
 }
 
 function start(): void {
   const served = data.role === 'writer' ? writer() : reader()
-  const guarded = (act: () => void): void => {
-    try {
-      act()
-    } catch (e) {
-      port.postMessage({ fatal: say(e) } satisfies Dying)
-      port.close()
-    }
-  }
+  // It has nothing to say that would be worth living on for.
+  data.other.unref()
   port.on('message', (message: unknown) => {
     if (message === CLOSE) {
       guarded(() => served.close())
