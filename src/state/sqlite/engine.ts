@@ -160,7 +160,7 @@ export class Engine {
   }
   #settle(): void {
     const { entries, counters, windows, semaphores, buffers } = this.#tx
-    entries.forget()
+    entries.settle()
     for (const cells of [counters, windows, semaphores, buffers]) cells.settle()
     this.#claims.settle()
   }

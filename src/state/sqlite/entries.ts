@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { NO_TAGS, type Row } from '../decide/row.ts'
+import { owned } from '../decide/text.ts'
 import type { Undo } from '../decide/undo.ts'
 import { fromSql, toSql } from './text.ts'
 
@@ -10,14 +11,25 @@ interface Slot {
   row: Row | undefined
   /** What the file has; the slot is written when it is not the same object. */
   stored: Row | undefined
+  /** The row that may be remembered: its texts are its own. */
+  readonly own: Row | undefined
 }
 
 const COLUMNS = 'version, value, tags, due_at, expires_at, owner, number, until, woken, attempts'
+
+/**
+ * Work under a claim is written again soon, by the one who has the claim: such rows are remembered beyond their transaction, so many of
+ * them and up to so many characters each. The writer is the only one who changes them.
+ */
+const KEPT = 2048
+const KEPT_CHARACTERS = 16_384
 
 /** The entries touched by the running transaction, each read once and written once. */
 export class Entries {
   readonly #undo: Undo
   readonly #slots = new Map<string, Slot>()
+  /** From transactions before, by the same keys; oldest first. */
+  readonly #kept = new Map<string, Slot>()
   readonly #touched: Slot[] = []
   /** The one asked for last: an op looks at what it then changes. */
   #last: Slot | undefined
@@ -50,13 +62,16 @@ export class Entries {
     const key = `${kind.length}:${kind}${scope}${id}`
     let slot = this.#slots.get(key)
     if (slot === undefined) {
-      const found = this.#select.get(kind, toSql(scope), toSql(id))
-      const row = found && rowOf(found)
-      slot = { kind, scope, id, row, stored: row }
+      slot = this.#kept.get(key) ?? this.#read(kind, scope, id)
       this.#slots.set(key, slot)
     }
     this.#last = slot
     return slot
+  }
+  #read(kind: string, scope: string, id: string): Slot {
+    const found = this.#select.get(kind, toSql(scope), toSql(id))
+    const row = found && rowOf(found)
+    return { kind, scope, id, row, stored: row, own: undefined }
   }
   /** The row if it has not expired. */
   live(kind: string, scope: string, id: string, now: number): Row | undefined {
@@ -116,12 +131,45 @@ export class Entries {
     )
     for (const tag of tags) if (!before.includes(tag)) this.#tag.run(kind, scope, toSql(tag), id)
   }
-  /** Between transactions nothing is remembered: entries are many and seldom asked for twice. */
+  /** Ends a transaction that was committed. */
+  settle(): void {
+    for (const [key, slot] of this.#slots) {
+      const own = keepable(slot)
+      if (own !== undefined) this.#kept.set(key, own)
+      else if (this.#kept.size > 0) this.#kept.delete(key)
+    }
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT) break
+      this.#kept.delete(oldest)
+    }
+    this.#end()
+  }
+  /** The transaction is void, or the file was changed beside it: nothing remembered can be trusted. */
   forget(): void {
+    this.#kept.clear()
+    this.#end()
+  }
+  #end(): void {
     this.#slots.clear()
     this.#last = undefined
     this.#touched.length = 0
   }
+}
+
+/** The slot with texts of its own, not slices of a batch; undefined where it is not kept. */
+function keepable(slot: Slot): Slot | undefined {
+  const { row } = slot
+  if (row?.claim === undefined || row.value.length > KEPT_CHARACTERS) return undefined
+  if (row === slot.own) return slot
+  const { claim } = row
+  const own: Row = {
+    ...row,
+    version: owned(row.version),
+    value: owned(row.value),
+    tags: row.tags.map(owned),
+    claim: { ...claim, owner: owned(claim.owner) },
+  }
+  return { kind: owned(slot.kind), scope: owned(slot.scope), id: owned(slot.id), row: own, stored: own, own }
 }
 
 /** Only there to be found, as the key of every deduplicated action is: half the values to bind, and nothing in its place to ask for. */
