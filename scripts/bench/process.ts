@@ -57,15 +57,13 @@ const CLI = resolve(import.meta.dirname, '../../src/app/signalbox.cjs')
 export const startGateway = (file: string, opts: StartOptions): Promise<Running> =>
   start([CLI, 'serve', '-c', file], opts)
 
+/** A time for each request of a minute, and more. */
+const ANSWER_BYTES = 256 * 1024 * 1024
+
 /** Runs a node script to its end, pinned to one core; it is given `request` and prints its answer, both in JSON. */
 export async function runPinned<Answer>(core: number, script: string, request: object): Promise<Answer> {
-  const { stdout } = await promisify(execFile)('taskset', [
-    '-c',
-    String(core),
-    process.execPath,
-    script,
-    JSON.stringify(request),
-  ])
+  const args = ['-c', String(core), process.execPath, script, JSON.stringify(request)]
+  const { stdout } = await promisify(execFile)('taskset', args, { maxBuffer: ANSWER_BYTES })
   return JSON.parse(stdout) as Answer
 }
 

@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly requestsPerSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** How long each took, milliseconds, sorted. */
+  readonly timesMs: readonly number[]
   readonly errors: number
   /** Answers had, those of the warm-up included. */
   readonly total: number
@@ -50,6 +52,7 @@ function runLoad(load: LoadRequest): Promise<LoadResult> {
         requestsPerSecond: (times.length * 1000) / load.measureMs,
         p50Ms: quantile(times, 0.5),
         p99Ms: quantile(times, 0.99),
+        timesMs: times.map((t) => Math.round(t * 1000) / 1000),
         errors,
         total,
       })
