@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
@@ -23,8 +24,8 @@ export default defineConfig({
     pool: 'threads',
     // A module graph a worker, not a file: loading the sources two hundred times took longer than the tests. No module keeps state.
     isolate: false,
-    // Real processes and servers are waited for more than computed with; the default leaves a core idle.
-    maxWorkers: '150%',
+    // Real processes and servers are waited for more than computed with. A number, as vitest cuts a share at the number of cores.
+    maxWorkers: availableParallelism() * 2,
     sequence: { sequencer: WaitingFirst },
     reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-report.json' }]] : ['default'],
   },

@@ -133,5 +133,8 @@ export async function drained(gateway: Gateway, ms: number, first?: () => Promis
     },
     () => `no work left; there is ${JSON.stringify(left)}`,
     ms,
+    // Each look asks the store for all its depths.
+    DRAINED_EVERY_MS,
   )
 }
+const DRAINED_EVERY_MS = 150

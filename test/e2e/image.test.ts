@@ -2,7 +2,6 @@ import {
   accessSync,
   chmodSync,
   constants,
-  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -95,7 +94,8 @@ test('what the image holds starts as another user on a tree it cannot write to, 
   chmodSync(place, 0o755)
   const [built, app, node] = [join(place, 'packages'), join(place, 'app'), join(place, 'node')]
   for (const folder of [built, app]) mkdirSync(folder)
-  copyFileSync(process.execPath, node)
+  // By a process of its own: written by us, it would be "busy" while whatever another thread has started meanwhile begins.
+  await ends(`cp ${process.execPath} ${node}`, place)
 
   fill(packages, built)
   for (const command of all(packages, 'RUN')) await ends(command, built)

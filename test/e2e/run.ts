@@ -93,12 +93,13 @@ export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
   ms = 10_000,
+  everyMs = 15,
 ): Promise<NonNullable<T>> {
   const last = performance.now() + ms
   for (;;) {
     const seen = await look()
     if (seen !== undefined && seen !== null && seen !== false) return seen
     if (performance.now() > last) throw new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`)
-    await sleep(15)
+    await sleep(everyMs)
   }
 }

@@ -1,8 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
-  constants,
-  cpSync,
   existsSync,
   lchownSync,
   mkdtempSync,
@@ -102,7 +100,10 @@ type As = { readonly uid: number; readonly gid: number } | undefined
 
 function prepare(from: string, folder: string, password: string, as: As): void {
   const native = join(folder, 'native')
-  cpSync(join(from, 'native'), native, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE })
+  // By a process of its own: what another thread starts while we have a program open to write it keeps it open, and then it is "busy".
+  const copied = spawnSync('cp', ['-R', '-P', join(from, 'native'), native], { encoding: 'utf8' })
+  if (copied.status !== 0)
+    throw new Error(`the programs could not be copied: ${copied.error?.message ?? copied.stderr}`)
   // An archive of npm holds no links; the package's install script, which does not run here, would make them.
   const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
     source: string

@@ -8,7 +8,6 @@ import { sleep } from '../run.ts'
  */
 const MAX = 10
 const WINDOW_SECONDS = 2
-const QUOTA = 60
 const CROWD = 6
 /** Well under the limit: one in so many milliseconds. */
 const CALM_MS = 400
@@ -23,15 +22,15 @@ export const limitRules = `
 export interface Limits {
   up(bases: readonly string[]): void
   end(): Promise<void>
-  /** Whether something of each kind has arrived: else nothing is tested. */
-  allPassed(hook: Receiver): boolean
+  /** Whether something of each kind has arrived, and each limit has said no: else nothing is tested. */
+  allMet(hook: Receiver): boolean
   /** What was wrong, by what the clients were told and what the receiver has seen. */
   wrong(hook: Receiver): readonly string[]
   readonly told: string
 }
 
-/** A crowd that sends under one throttle key as fast as it is answered, one that does under a quota, and a source that keeps to the limit. */
-export function startLimits(seed: number): Limits {
+/** A crowd that sends under one throttle key as fast as it is answered, one that does under a quota of so many, and a source that keeps to the limit. */
+export function startLimits(seed: number, quota: number): Limits {
   let bases: readonly string[] = []
   let over = false
   let n = 0
@@ -58,7 +57,7 @@ export function startLimits(seed: number): Limits {
         signal: AbortSignal.timeout(10_000),
       })
       const body = (await answer.json()) as JsonObject
-      const what = `${tenant} ${key ?? ''} ${answer.status}`
+      const what = `${[tenant, ...(key ? [key] : [])].join(' ')} ${answer.status}`
       counts[what] = (counts[what] ?? 0) + 1
       if (key === 'calm' && answer.status === 429) refused.push(JSON.stringify(body))
       return answer.status
@@ -79,6 +78,7 @@ export function startLimits(seed: number): Limits {
     ...Array.from({ length: 2 }, (_, i) => client(i + 20, 'quotas', undefined, 60)),
   ])
   running.catch(() => undefined)
+  const refusals = (of: string): number => counts[`${of} 429`] ?? 0
   let tookMs = 0
   const arrivedOf = (hook: Receiver) => {
     const all = hook.bodies('/limited').map((b) => String((b['payload'] as JsonObject)['n']))
@@ -94,14 +94,15 @@ export function startLimits(seed: number): Limits {
       await running
       tookMs = performance.now() - began
     },
-    allPassed: (hook) => Object.values(arrivedOf(hook)).every((n) => n > 0),
+    allMet: (hook) =>
+      Object.values(arrivedOf(hook)).every((n) => n > 0) && refusals('rates hot') > 0 && refusals('quotas') > 0,
     wrong(hook) {
       const most = MAX * (Math.ceil(tookMs / (WINDOW_SECONDS * 1000)) + 1)
       const seen = arrivedOf(hook)
       return [
         ...refused.map((r) => `a source within the limit was refused: ${r}`),
         ...(seen.hot > most ? [`${seen.hot} passed a limit of ${most}`] : []),
-        ...(seen.quota > QUOTA ? [`${seen.quota} passed a quota of ${QUOTA}`] : []),
+        ...(seen.quota > quota ? [`${seen.quota} passed a quota of ${quota}`] : []),
       ]
     },
     get told() {
@@ -110,7 +111,7 @@ export function startLimits(seed: number): Limits {
   }
 }
 
-export const quotaBody = { tenant: 'quotas', max_actions: QUOTA, window: 86_400 }
+export const quotaBody = (quota: number) => ({ tenant: 'quotas', max_actions: quota, window: 86_400 })
 export const tickBody = {
   tenant: 'ticks',
   action_type: 'tick',
