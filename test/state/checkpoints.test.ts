@@ -178,18 +178,18 @@ describe('under load', () => {
       for (let i = 0; i < rounds; i++)
         await Promise.all(Array.from({ length: 20 }, () => state.commit(scope, [put(`${n++}`)])))
     }
-    // 160 MB; the log is 8 MiB before it is copied, what comes until it is, and 64 MiB at the very most.
-    await write(400)
+    // 100 MB; the log is 8 MiB before it is copied, what comes until it is, and 64 MiB at the very most.
+    await write(250)
     const { size } = statSync(`${path}-wal`)
     expect(size).toBeLessThan(16_500 * PAGE)
     const reader = openReader(path)
     reader.exec('BEGIN')
     const { rows } = reader.prepare('SELECT count(*) AS rows FROM entry').get() ?? {}
-    await write(50)
+    await write(30)
     expect(reader.prepare('SELECT count(*) AS rows FROM entry').get()?.['rows']).toBe(rows)
     reader.exec('COMMIT')
     reader.close()
-    await write(200)
+    await write(100)
     expect(statSync(`${path}-wal`).size).toBeLessThan(size + 16_500 * PAGE)
     await state.close()
     const again = await openSqlite({ path, ...env, inThread: true })

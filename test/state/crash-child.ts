@@ -1,11 +1,11 @@
-// Commits as fast as it can and prints each acknowledged id, until it is killed: node crash-child.ts <file> <prefix>
+// Commits as fast as it can and prints each acknowledged id, until it is killed: node crash-child.ts <file> <prefix> [<characters of a value>]
 import { writeSync } from 'node:fs'
 import { type AuditRecord, auditRow } from '../../src/core/audit.ts'
 import { isoTime, systemClock } from '../../src/core/clock.ts'
 import { systemRandom, uuidv7Source } from '../../src/core/ids.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 
-const [path = '', prefix = ''] = process.argv.slice(2)
+const [path = '', prefix = '', characters = '0'] = process.argv.slice(2)
 const clock = systemClock()
 const newId = uuidv7Source(clock.now, systemRandom())
 const { state } = await openSqlite({ path, clock, random: systemRandom() })
@@ -29,7 +29,16 @@ async function committer(me: number): Promise<void> {
       duration_ms: 0,
     }
     const done = await state.commit(scope, [
-      { op: 'put', kind: 'work', id, value: id, version: id, ifVersion: null, tags: ['all'], dueAt: clock.now() },
+      {
+        op: 'put',
+        kind: 'work',
+        id,
+        value: id.padEnd(Number(characters)),
+        version: id,
+        ifVersion: null,
+        tags: ['all'],
+        dueAt: clock.now(),
+      },
       { op: 'count', id: 'n', by: 1, expiresAt: 1e15 },
       { op: 'admit', id: 'w', max: 1e9, windowMs: 1e9 },
       {

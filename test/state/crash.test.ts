@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { describe, expect, it } from 'vitest'
 import { auditStore } from '../../src/audit/scan.ts'
@@ -14,8 +15,10 @@ const scope = ['crash', 'test'] as const
 const CHILD = new URL('./crash-child.ts', import.meta.url).pathname
 
 /** Runs the committer and kills it some moments after its first acknowledgement; answers what it had acknowledged. */
-async function runAndKill(path: string, prefix: string, afterMs: number): Promise<string[]> {
-  const child = spawn(process.execPath, [CHILD, path, prefix], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function runAndKill(path: string, prefix: string, characters: number, afterMs: number): Promise<string[]> {
+  const child = spawn(process.execPath, [CHILD, path, prefix, String(characters)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const acknowledged: string[] = []
   const lines = createInterface({ input: child.stdout })
   lines.on('line', (line) => {
@@ -39,38 +42,48 @@ async function all(state: StateStore, kind: string): Promise<{ id: string; value
 }
 
 describe('kill -9', () => {
-  it('PITFALLS 54, 63, 76: every acknowledged commit is there, whole, with its audit record and its buffer item', async () => {
-    const path = file('crash.db')
-    const random = seededRandom(9)
-    const acknowledged: string[] = []
-    for (let round = 0; round < 4; round++)
-      acknowledged.push(...(await runAndKill(path, `r${round}`, Math.floor(random.float() * 150))))
-    expect(acknowledged.length).toBeGreaterThan(100)
+  it.each([
+    ['', 0, 150],
+    [', also while the log is copied back', 20_000, 500],
+  ])(
+    'PITFALLS 54, 63, 76: every acknowledged commit is there, whole, with its audit record and its buffer item%s',
+    async (_, characters, mostMs) => {
+      const path = file(`crash-${characters}.db`)
+      const random = seededRandom(9)
+      const acknowledged: string[] = []
+      for (let round = 0; round < 4; round++) {
+        const afterMs = Math.floor(random.float() * mostMs)
+        acknowledged.push(...(await runAndKill(path, `r${round}`, characters, afterMs)))
+      }
+      expect(acknowledged.length).toBeGreaterThan(100)
+      // While it is written to, the file itself grows by what is copied only.
+      if (characters > 0) expect(statSync(path).size).toBeGreaterThan(8_000_000)
 
-    const { state, audit } = await openSqlite({ path, clock: systemClock(), random: systemRandom() })
-    const work = (await all(state, 'work')).map((e) => e.id)
-    const there = new Set(work)
-    expect(acknowledged.filter((id) => !there.has(id))).toEqual([])
+      const { state, audit } = await openSqlite({ path, clock: systemClock(), random: systemRandom() })
+      const work = (await all(state, 'work')).map((e) => e.id)
+      const there = new Set(work)
+      expect(acknowledged.filter((id) => !there.has(id))).toEqual([])
 
-    // What was not acknowledged is there whole or not at all.
-    const [counter] = await state.peek('count', scope, ['n'])
-    expect(counter?.n).toBe(work.length)
-    expect((await state.peek('admit', scope, ['w']))[0]?.n).toBe(work.length)
-    const flushed = (await all(state, 'flush')).flatMap(
-      (e) => (JSON.parse(e.value) as { items: { itemId: string }[] }).items,
-    )
-    const buffers = Array.from({ length: 16 }, (_, i) => `buffer ${i}`)
-    const open = (await state.peek('buffer', scope, buffers)).flatMap((b) => b?.items ?? [])
-    expect([...flushed, ...open].map((i) => i.itemId).sort()).toEqual([...work].sort())
-    const recorded: string[] = []
-    const records = auditStore(audit)
-    for (let cursor: string | undefined, more = true; more; ) {
-      const page = await records.query(scope, {}, { limit: 1000, ...(cursor === undefined ? {} : { cursor }) })
-      recorded.push(...page.records.map((r) => r.action_id))
-      cursor = page.nextCursor
-      more = cursor !== undefined
-    }
-    expect(recorded.sort()).toEqual([...work].sort())
-    await state.close()
-  })
+      // What was not acknowledged is there whole or not at all.
+      const [counter] = await state.peek('count', scope, ['n'])
+      expect(counter?.n).toBe(work.length)
+      expect((await state.peek('admit', scope, ['w']))[0]?.n).toBe(work.length)
+      const flushed = (await all(state, 'flush')).flatMap(
+        (e) => (JSON.parse(e.value) as { items: { itemId: string }[] }).items,
+      )
+      const buffers = Array.from({ length: 16 }, (_, i) => `buffer ${i}`)
+      const open = (await state.peek('buffer', scope, buffers)).flatMap((b) => b?.items ?? [])
+      expect([...flushed, ...open].map((i) => i.itemId).sort()).toEqual([...work].sort())
+      const recorded: string[] = []
+      const records = auditStore(audit)
+      for (let cursor: string | undefined, more = true; more; ) {
+        const page = await records.query(scope, {}, { limit: 1000, ...(cursor === undefined ? {} : { cursor }) })
+        recorded.push(...page.records.map((r) => r.action_id))
+        cursor = page.nextCursor
+        more = cursor !== undefined
+      }
+      expect(recorded.sort()).toEqual([...work].sort())
+      await state.close()
+    },
+  )
 })
