@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { checkHost, guardedLookup } from './addresses.ts'
-import { MAX_RESPONSE_BYTES } from './data.ts'
 import { networkError } from './errors.ts'
+import { gather, type TargetAnswer } from './gather.ts'
 
 /** One origin and the connections to it. Redirects are not followed: they could lead anywhere. */
 export interface Target {
@@ -15,12 +15,6 @@ export interface Target {
   /** Connects, TLS included, and hangs up. */
   connect(signal: AbortSignal): Promise<void>
   close(): Promise<void>
-}
-export interface TargetAnswer {
-  readonly status: number
-  readonly headers: { readonly [name: string]: string | string[] | undefined }
-  readonly text: string
-  readonly truncated: boolean
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -57,14 +51,8 @@ export function openTarget(url: URL, opts: { readonly blockPrivate: boolean }): 
     async request({ method, headers, body, signal }) {
       try {
         const { pool } = await ready()
-        const answer = await pool.request({
-          path: url.pathname + url.search,
-          method,
-          headers: { ...headers },
-          ...(body !== undefined && { body }),
-          signal,
-        })
-        return { status: answer.statusCode, headers: answer.headers, ...(await readText(answer.body)) }
+        const path = url.pathname + url.search
+        return await gather(pool, { path, method, headers, ...(body !== undefined && { body }) }, signal)
       } catch (e) {
         throw networkError(e, signal)
       }
@@ -89,20 +77,5 @@ export function openTarget(url: URL, opts: { readonly blockPrivate: boolean }): 
       const { pool } = await opened
       await pool.destroy()
     },
-  }
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<{ text: string; truncated: boolean }> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body) {
-    chunks.push(chunk)
-    size += chunk.length
-    if (size > MAX_RESPONSE_BYTES) break // leaving the loop closes the connection
-  }
-  const bytes = Buffer.concat(chunks)
-  return {
-    text: bytes.subarray(0, MAX_RESPONSE_BYTES).toString('utf8'),
-    truncated: size > MAX_RESPONSE_BYTES,
   }
 }
