@@ -10,11 +10,10 @@ import { answersUnpacker } from './sqlite/answers.ts'
 import { writesPacker } from './sqlite/codec.ts'
 import type { Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
-import { holdFile } from './sqlite/lock.ts'
 import type { Packed } from './sqlite/packing.ts'
 import type { Read } from './sqlite/reads.ts'
 import { startWorker } from './sqlite/remote.ts'
-import { openWriter } from './sqlite/schema.ts'
+import { openHeld } from './sqlite/schema.ts'
 import { type Opened, storeOver } from './sqlite/store.ts'
 
 export interface SqliteOptions {
@@ -49,13 +48,13 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const prepare = opts.auditElsewhere ? toOutbox(clock.now) : undefined
   mkdirSync(dirname(opts.path), { recursive: true })
   if (opts.inThread) {
-    const lock = holdFile(opts.path)
-    const db = openWriter(file)
-    const onClose = () => {
-      db.close()
-      lock.release()
+    const { db, free } = openHeld(file)
+    try {
+      return openHere({ db, clock, newId, onFatal, onClose: free, prepare })
+    } catch (e) {
+      free()
+      throw e
     }
-    return openHere({ db, clock, newId, onFatal, onClose, prepare })
   }
   const data = { ...file, now: clock.now() }
   // The reader opens the file when it is first asked, so both threads can start at once.

@@ -1,9 +1,9 @@
-import { statSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { MessageChannel } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Op } from '../../src/core/state.ts'
-import { Checkpoints, copyWhenAsked } from '../../src/state/sqlite/checkpoints.ts'
+import { Checkpoints, copyWhenAsked, mayCopyBeside } from '../../src/state/sqlite/checkpoints.ts'
 import { Fatal } from '../../src/state/sqlite/failure.ts'
 import { openReader, openWriter } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
@@ -14,6 +14,8 @@ const file = folder()
 const PAGE = 4096
 /** Batches between two looks. */
 const EVERY = 16
+/** Pages of the longest log, with what comes between two looks. */
+const MOST = 20_000
 
 const opened: DatabaseSync[] = []
 afterEach(() => {
@@ -121,18 +123,41 @@ describe('the log of the file', () => {
     ] as const) {
       const failing = new Proxy(db, {
         get(target, name) {
-          if (name === 'exec')
-            return () => {
-              throw Object.assign(new Error(`failure ${errcode}`), { errcode })
+          if (name === 'prepare')
+            return (sql: string) => {
+              if (sql.includes('PASSIVE')) throw Object.assign(new Error(`failure ${errcode}`), { errcode })
+              return target.prepare(sql)
             }
           const value: unknown = Reflect.get(target, name, target)
           return typeof value === 'function' ? value.bind(target) : value
         },
       })
-      const act = () => looks(new Checkpoints(failing))
-      if (fatal) expect(act).toThrow(Fatal)
-      else expect(act).not.toThrow()
+      for (const act of [() => looks(new Checkpoints(failing)), () => new Checkpoints(failing, () => {}).copied()])
+        if (fatal) expect(act).toThrow(Fatal)
+        else expect(act).not.toThrow()
     }
+  })
+  it('where it has become very long and another connection is at it, the writer waits', () => {
+    const { db } = open('busy.db')
+    grow(db, 16_500)
+    let tries = 0
+    const contended = new Proxy(db, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target)
+        if (name !== 'prepare') return typeof value === 'function' ? value.bind(target) : value
+        return (sql: string) =>
+          sql.includes('PASSIVE') && ++tries < 5 ? { get: () => ({ busy: 1 }) } : target.prepare(sql)
+      },
+    })
+    const { asked, ask } = counted()
+    looks(new Checkpoints(contended, ask))
+    expect([tries, left(db), asked()]).toEqual([5, 0, 0])
+  })
+  it('is copied by the other only where SQLite is right about what two connections have copied', () => {
+    expect(mayCopyBeside(process.versions['sqlite']!)).toBe(true)
+    for (const version of ['3.51.3', '3.51.10', '3.52.0', '4.0.0']) expect(mayCopyBeside(version), version).toBe(true)
+    for (const version of ['3.51.2', '3.50.9', '3.7.17', '2.8.17', ''])
+      expect(mayCopyBeside(version), version).toBe(false)
   })
 })
 
@@ -159,6 +184,13 @@ describe('the other side', () => {
     expect([told, left(db)]).toEqual([['copied'], 0])
     close()
   })
+  it('a failure of the medium is told, and answered all the same', async () => {
+    const path = file('no.db')
+    writeFileSync(path, 'this is no database '.repeat(1000))
+    const { told, close } = await asked(path)
+    expect(told).toEqual([expect.any(Fatal), 'copied'])
+    close()
+  })
   it('answers also where it could not', async () => {
     const { told, close } = await asked(file('no/such/folder.db'))
     expect(told).toEqual(['copied'])
@@ -181,7 +213,7 @@ describe('under load', () => {
     // 100 MB; the log is 8 MiB before it is copied, what comes until it is, and 64 MiB at the very most.
     await write(250)
     const { size } = statSync(`${path}-wal`)
-    expect(size).toBeLessThan(16_500 * PAGE)
+    expect(size).toBeLessThan(MOST * PAGE)
     const reader = openReader(path)
     reader.exec('BEGIN')
     const { rows } = reader.prepare('SELECT count(*) AS rows FROM entry').get() ?? {}
@@ -190,7 +222,7 @@ describe('under load', () => {
     reader.exec('COMMIT')
     reader.close()
     await write(100)
-    expect(statSync(`${path}-wal`).size).toBeLessThan(size + 16_500 * PAGE)
+    expect(statSync(`${path}-wal`).size).toBeLessThan(size + MOST * PAGE)
     await state.close()
     const again = await openSqlite({ path, ...env, inThread: true })
     const seen = await again.state.get(Array.from({ length: n }, (_, i) => ({ kind: 'k', scope, id: `${i}` })))

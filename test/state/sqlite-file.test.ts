@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op } from '../../src/core/state.ts'
+import { VERSION } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { testEnv } from '../fakes/env.ts'
 import { folder } from './folder.ts'
@@ -43,6 +45,15 @@ describe('the file', () => {
     expect(second.stderr).toContain(`another process has ${path} open: only one may`)
     await first.state.close()
     await (await openSqlite({ path, ...env })).state.close()
+  })
+  it('a file that is no store of ours is refused, and its threads end', async () => {
+    const path = file('strange.db')
+    const strange = new DatabaseSync(path)
+    strange.exec(`PRAGMA user_version = ${VERSION}; CREATE TABLE other (x)`)
+    strange.close()
+    for (const inThread of [false, true])
+      await expect(openSqlite({ path, inThread, ...testEnv() })).rejects.toThrow('no such table')
+    expect(existsSync(`${path}-wal`)).toBe(false)
   })
   it('survives closing; a closed store refuses', async () => {
     const env = testEnv()

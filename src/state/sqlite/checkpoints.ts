@@ -5,16 +5,31 @@ import { Fatal, isFatal, say } from './failure.ts'
 /*
  * The log (SQLite's WAL) has to be copied back into the file now and then: some tens of milliseconds in which a writer that does it
  * itself commits nothing. So the reader's thread does, beside the commits, over a connection of its own. The log begins anew only
- * when all of it has been copied, though, and meanwhile it has grown: that rest the writer copies, between two transactions.
+ * when all of it has been copied, though, and meanwhile it has grown: that rest the writer copies, between two transactions, and with
+ * it SQLite syncs the file. Until then nothing of the log is written over, so that what was copied and not yet synced is in there too.
  */
+
+/**
+ * Before it SQLite could take part of a log for copied that was not, when two connections copied at once and a third began the log anew
+ * (its "WAL-reset bug"): there the writer copies by itself.
+ */
+const FIXED_IN = [3, 51, 3]
+export function mayCopyBeside(version: string): boolean {
+  const parts = version.split('.').map(Number)
+  for (const [i, n] of FIXED_IN.entries()) if (parts[i] !== n) return (parts[i] ?? 0) > n
+  return true
+}
 
 /** Frames (4 KiB pages) in the log before it is copied back: about 8 MiB. */
 const FRAMES = 2000
 /** A rest the writer copies itself: a few milliseconds. For a longer one the other is asked again, but for no third time. */
 const REST = 500
 const ROUNDS = 2
-/** A log of this length the writer copies itself: the reader's thread has had no time for long. About 64 MiB. */
+/** A log of this length the writer copies itself, or waits for whoever is at it: nobody has been through for long. About 64 MiB. */
 const MOST = 16_000
+/** So that the commits are slowed down then to what the disk can take; in steps of some milliseconds. */
+const WAIT_STEPS = 200
+const WAIT_STEP_MS = 5
 /** Batches between two looks at how long the log is: a look costs as much as a small write. */
 const CHECK_EVERY = 16
 
@@ -34,26 +49,35 @@ export class Checkpoints {
 
   /** After a batch. */
   look(): void {
-    if (++this.#batches % CHECK_EVERY !== 0) return
+    if (++this.#batches % CHECK_EVERY === 0) tolerant(() => this.#look())
+  }
+  #look(): void {
     const frames = this.#frames()
     if (frames < FRAMES) return
-    if (this.#askOther === undefined || frames >= MOST) this.#copyAll()
+    if (frames >= MOST) this.#insist()
+    else if (this.#askOther === undefined) this.#copyAll()
     else if (this.#asked === 0) this.#ask()
   }
 
   /** The other has copied what it found. */
   copied(): void {
-    if (this.#asked > 0 && this.#asked < ROUNDS && this.#frames() > REST) this.#ask()
-    else this.#copyAll()
+    tolerant(() => {
+      if (this.#asked > 0 && this.#asked < ROUNDS && this.#frames() > REST) this.#ask()
+      else this.#copyAll()
+    })
   }
 
   #ask(): void {
     this.#asked++
     this.#askOther?.()
   }
-  #copyAll(): void {
+  /** False: another connection is at it. */
+  #copyAll(): boolean {
     this.#asked = 0
-    copyBack(this.#db)
+    return this.#db.prepare(COPY).get()?.busy !== 1
+  }
+  #insist(): void {
+    for (let step = 0; step < WAIT_STEPS && !this.#copyAll(); step++) Atomics.wait(nothing, 0, 0, WAIT_STEP_MS)
   }
   /** Frames that are not in the file yet. */
   #frames(): number {
@@ -64,7 +88,8 @@ export class Checkpoints {
 
 /** PASSIVE: never waits for a reader, and never makes one wait. */
 const COPY = 'PRAGMA wal_checkpoint(PASSIVE)'
-const copyBack = (db: DatabaseSync): void => tolerant(() => db.exec(COPY))
+/** Nobody ever changes it: waiting for that is sleeping. */
+const nothing = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
 
 /** A full or busy file is no end: the log grows, and the next one tries again. Throws Fatal after a failure of the medium. */
 function tolerant(act: () => void): void {
@@ -96,7 +121,7 @@ export function copyWhenAsked(path: string, asked: MessagePort, guarded: (act: (
     db?.close()
   }
 }
-/** Synced in full, as SQLite does unless told otherwise: a copy that is not on the disk must not take the place of its log. */
+/** `synchronous` stays as SQLite has it, full: also where commits are not synced, the log is before it is copied. */
 function openCopier(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 })
   db.exec('PRAGMA wal_autocheckpoint = 0')

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { StateUnavailable } from '../../core/errors.ts'
+import { holdFile } from './lock.ts'
 
 export const VERSION = 2
 
@@ -85,6 +86,22 @@ export function openWriter(opts: FileOptions): DatabaseSync {
   // The upgrade has written the whole audit into the log.
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   return db
+}
+
+/** Holds the file's lock and opens it; `free` closes it and gives the lock back. Where it cannot be opened nothing is left held. */
+export function openHeld(opts: FileOptions): { readonly db: DatabaseSync; readonly free: () => void } {
+  const lock = holdFile(opts.path)
+  try {
+    const db = openWriter(opts)
+    const free = (): void => {
+      db.close()
+      lock.release()
+    }
+    return { db, free }
+  } catch (e) {
+    lock.release()
+    throw e
+  }
 }
 
 export function openReader(path: string): DatabaseSync {

@@ -2,14 +2,13 @@ import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
 import { answersPacker } from './answers.ts'
-import { Checkpoints, copyWhenAsked } from './checkpoints.ts'
+import { Checkpoints, copyWhenAsked, mayCopyBeside } from './checkpoints.ts'
 import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
-import { holdFile } from './lock.ts'
 import type { Packed } from './packing.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
-import { openReader, openWriter } from './schema.ts'
+import { openHeld, openReader } from './schema.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
 
 const port = parentPort!
@@ -21,9 +20,17 @@ interface Served {
 }
 
 function writer(): Served {
-  const lock = holdFile(data.path)
-  const db = openWriter(data)
-  const checkpoints = new Checkpoints(db, () => data.other.postMessage('copy'))
+  const { db, free } = openHeld(data)
+  try {
+    return writing(db, free)
+  } catch (e) {
+    free()
+    throw e
+  }
+}
+function writing(db: DatabaseSync, free: () => void): Served {
+  const ask = mayCopyBeside(process.versions.sqlite!) ? () => data.other.postMessage('copy') : undefined
+  const checkpoints = new Checkpoints(db, ask)
   data.other.on('message', () => guarded(() => checkpoints.copied()))
   const engine = new Engine(db, data.now, checkpoints)
   const unpack = writesUnpacker()
@@ -38,8 +45,7 @@ function writer(): Served {
     tidy: () => engine.tidy(now),
     close() {
       data.other.close()
-      db.close()
-      lock.release()
+      free()
     },
   }
 }
@@ -96,5 +102,7 @@ try {
 } catch (e) {
   const message = say(e)
   port.postMessage((e instanceof StateUnavailable ? { refused: message } : { failed: message }) satisfies Hello)
+  // Either would keep the thread alive.
+  data.other.close()
   port.close()
 }
