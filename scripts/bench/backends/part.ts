@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Bench, SERVER_CORE, WARM_MS } from '../bench.ts'
 import { echoAt, load, openGateway } from '../dispatch/part.ts'
@@ -18,6 +19,8 @@ export async function benchBackends(bench: Bench): Promise<void> {
   await table(bench, 'Backends, fsync as it is', echo)
   if (bench.quick) return
   const slow = join(bench.work, 'slow-fsync-backends.so')
+  // PostgreSQL runs as another user, who must find it.
+  chmodSync(bench.work, 0o711)
   execFileSync('cc', ['-shared', '-fPIC', '-o', slow, join(import.meta.dirname, '../slow-fsync.c'), '-ldl'])
   // What starts a server passes on what it has: so every server of this table has it, and nothing else is slowed by it.
   Object.assign(process.env, { LD_PRELOAD: slow, FSYNC_US: '2000' })
