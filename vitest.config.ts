@@ -2,8 +2,15 @@ import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
-/** Files that mostly wait, for leases to run out and servers to come up. */
-const waiting = ['/test/e2e/cluster/', '/test/e2e/', '-faults.test.ts', '-losses.test.ts']
+/** Files that mostly wait, for leases to run out and servers to come up; then those that last. */
+const waiting = [
+  '/test/e2e/cluster/',
+  '/test/e2e/',
+  '-faults.test.ts',
+  '-losses.test.ts',
+  '/test/state/',
+  '/test/chains/matrix',
+]
 const place = (file: TestSpecification): number => {
   const at = waiting.findIndex((w) => file.moduleId.includes(w))
   return at < 0 ? waiting.length : at
