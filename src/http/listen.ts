@@ -49,7 +49,13 @@ export async function listen(
       response(problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed'))),
   })
   const connections = new Map<Socket, Exchange | undefined>()
+  /** They have been told that they were too late, or are no HTTP: what arrives on them all the same must have no effect. */
+  const refused = new WeakSet<Socket>()
   const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (refused.has(incoming.socket)) {
+      incoming.socket.destroy()
+      return
+    }
     if (closing) outgoing.shouldKeepAlive = false
     connections.set(incoming.socket, { incoming, outgoing })
     if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
@@ -70,7 +76,13 @@ export async function listen(
     if (!(Number(incoming.headers['content-length']) > server.bodyLimitBytes)) outgoing.writeContinue()
     on(incoming, outgoing)
   })
-  http.on('clientError', refuseBytes)
+  http.on('clientError', (error: Error & { readonly code?: string }, socket: Socket) => {
+    refused.add(socket)
+    refuseBytes(error, socket)
+    // Whoever waits for the rest of its body waits no longer. (After a standstill node looks for late requests before it reads them.)
+    const last = connections.get(socket)?.incoming
+    if (last && !last.complete && last.listenerCount('error') > 0) last.emit('error', error)
+  })
   http.on('connection', (socket: Socket) => {
     connections.set(socket, undefined)
     socket.once('close', () => connections.delete(socket))

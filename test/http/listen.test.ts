@@ -84,6 +84,39 @@ describe('over a socket', () => {
     small.socket.write(ACTION)
     expect(await small.answer()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /)
   })
+  test.each([
+    ['before its first byte', '', post(`Content-Length: ${ACTION.length}`, ACTION)],
+    [
+      'in the middle of its headers',
+      'POST /v1/dispatch HTTP/1.1\r\nHost: localhost\r\n',
+      `Content-Type: application/json\r\nContent-Length: ${ACTION.length}\r\n\r\n${ACTION}`,
+    ],
+    ['in the middle of its body', post(`Content-Length: ${ACTION.length}`, ACTION.slice(0, 10)), ACTION.slice(10)],
+    [
+      'in the middle of a body Hono reads',
+      post(`Content-Encoding: identity\r\nContent-Length: ${ACTION.length}`, ACTION.slice(0, 10)),
+      ACTION.slice(10),
+    ],
+  ])(
+    'a request that was told it came too late has no effect when it comes all the same: %s',
+    async (_, early, late) => {
+      const g = await testGateway({})
+      const patience = { headersMs: 30, requestMs: 60, lookMs: 10 }
+      const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience, direct: createDirect(g.deps) })
+      onTestFinished(() => server.close())
+      const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+      onTestFinished(() => void socket.destroy())
+      socket.on('error', () => undefined)
+      if (early !== '') socket.write(early)
+      const [told] = (await once(socket, 'data')) as [Buffer]
+      expect(told.toString()).toMatch(/^HTTP\/1.1 408 /)
+      const closed = once(socket, 'close')
+      socket.end(late)
+      await closed
+      expect(g.providers.out!.sent).toEqual([])
+      expect((await g.audit.query(['default', 'default'], {}, { limit: 9 })).records).toEqual([])
+    },
+  )
   test('a connection that ends before its body does stores nothing and harms nobody', async () => {
     const { g, server, base } = await listening()
     const cut = await raw(server.port, post('Content-Length: 500', ACTION))
