@@ -1,4 +1,5 @@
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Median of one small write made durable, milliseconds. */
@@ -12,4 +13,12 @@ export function fsyncMs(folder: string): number {
   }).sort((a, b) => a - b)
   closeSync(file)
   return times[100]!
+}
+
+/** What a server is started with whose every fsync is to take 2 ms more; the library lies in `folder`, which other users may pass then: PostgreSQL is one. */
+export function slowFsync(folder: string): { readonly LD_PRELOAD: string; readonly FSYNC_US: string } {
+  chmodSync(folder, 0o711)
+  const library = join(folder, 'slow-fsync.so')
+  execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(import.meta.dirname, 'slow-fsync.c'), '-ldl'])
+  return { LD_PRELOAD: library, FSYNC_US: '2000' }
 }

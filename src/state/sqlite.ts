@@ -47,15 +47,8 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const file = { path: opts.path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
   const prepare = opts.auditElsewhere ? toOutbox(clock.now) : undefined
   mkdirSync(dirname(opts.path), { recursive: true })
-  if (opts.inThread) {
-    const { db, free } = openHeld(file)
-    try {
-      return openHere({ db, clock, newId, onFatal, onClose: free, prepare })
-    } catch (e) {
-      free()
-      throw e
-    }
-  }
+  if (opts.inThread)
+    return openHeld(file, (db, free) => openHere({ db, clock, newId, onFatal, onClose: free, prepare }))
   const data = { ...file, now: clock.now() }
   // The reader opens the file when it is first asked, so both threads can start at once.
   const pack = writesPacker()

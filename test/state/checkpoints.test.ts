@@ -9,6 +9,7 @@ import { openReader, openWriter } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { testEnv } from '../fakes/env.ts'
 import { folder } from './folder.ts'
+import { failure, preparing } from './preparing.ts'
 
 const file = folder()
 const PAGE = 4096
@@ -121,16 +122,9 @@ describe('the log of the file', () => {
       [13, false],
       [10 | (4 << 8), true],
     ] as const) {
-      const failing = new Proxy(db, {
-        get(target, name) {
-          if (name === 'prepare')
-            return (sql: string) => {
-              if (sql.includes('PASSIVE')) throw Object.assign(new Error(`failure ${errcode}`), { errcode })
-              return target.prepare(sql)
-            }
-          const value: unknown = Reflect.get(target, name, target)
-          return typeof value === 'function' ? value.bind(target) : value
-        },
+      const failing = preparing(db, (sql, made) => {
+        if (sql.includes('PASSIVE')) throw failure(errcode)
+        return made
       })
       for (const act of [() => looks(new Checkpoints(failing)), () => new Checkpoints(failing, () => {}).copied()])
         if (fatal) expect(act).toThrow(Fatal)
@@ -141,14 +135,9 @@ describe('the log of the file', () => {
     const { db } = open('busy.db')
     grow(db, 16_500)
     let tries = 0
-    const contended = new Proxy(db, {
-      get(target, name) {
-        const value: unknown = Reflect.get(target, name, target)
-        if (name !== 'prepare') return typeof value === 'function' ? value.bind(target) : value
-        return (sql: string) =>
-          sql.includes('PASSIVE') && ++tries < 5 ? { get: () => ({ busy: 1 }) } : target.prepare(sql)
-      },
-    })
+    const contended = preparing(db, (sql, made) =>
+      sql.includes('PASSIVE') && ++tries < 5 ? { get: () => ({ busy: 1 }) } : made,
+    )
     const { asked, ask } = counted()
     looks(new Checkpoints(contended, ask))
     expect([tries, left(db), asked()]).toEqual([5, 0, 0])

@@ -10,6 +10,7 @@ import { openWriter } from '../../src/state/sqlite/schema.ts'
 import { storeOver } from '../../src/state/sqlite/store.ts'
 import { testEnv } from '../fakes/env.ts'
 import { memoryState } from '../fakes/store.ts'
+import { failure, preparing } from './preparing.ts'
 
 const scope = ['a', 'b'] as const
 const S = '1:a1:b'
@@ -27,21 +28,14 @@ const count = (db: DatabaseSync, table: string) => Number(db.prepare(`SELECT cou
 
 /** The connection as it is, but running the statement `sql` fails as SQLite would, while `fails` says so. */
 function failing(db: DatabaseSync, sql: string, errcode: number, fails: () => boolean): DatabaseSync {
-  return new Proxy(db, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target)
-      if (name !== 'prepare') return typeof value === 'function' ? value.bind(target) : value
-      return (text: string) => {
-        const statement = target.prepare(text)
-        if (text !== sql) return statement
-        return {
-          run() {
-            if (!fails()) return statement.run()
-            throw Object.assign(new Error(`failure ${errcode}`), { errcode })
-          },
-        }
-      }
-    },
+  return preparing(db, (text, made) => {
+    if (text !== sql) return made
+    return {
+      run() {
+        if (!fails()) return made.run()
+        throw failure(errcode)
+      },
+    }
   })
 }
 

@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Bench, SERVER_CORE, WARM_MS } from '../bench.ts'
 import { echoAt, load, openGateway } from '../dispatch/part.ts'
+import { slowFsync } from '../fsync.ts'
 import { runPinned } from '../process.ts'
 import { printTable } from '../table.ts'
 import type { FloorRequest, FloorResult } from './floor.ts'
@@ -18,17 +17,13 @@ export async function benchBackends(bench: Bench): Promise<void> {
   const echo = await echoAt(bench, CONNECTIONS)
   await table(bench, 'Backends, fsync as it is', echo)
   if (bench.quick) return
-  const slow = join(bench.work, 'slow-fsync-backends.so')
-  // PostgreSQL runs as another user, who must find it.
-  chmodSync(bench.work, 0o711)
-  execFileSync('cc', ['-shared', '-fPIC', '-o', slow, join(import.meta.dirname, '../slow-fsync.c'), '-ldl'])
+  const slow = slowFsync(bench.work)
   // What starts a server passes on what it has: so every server of this table has it, and nothing else is slowed by it.
-  Object.assign(process.env, { LD_PRELOAD: slow, FSYNC_US: '2000' })
+  Object.assign(process.env, slow)
   try {
     await table(bench, 'Backends, every fsync 2 ms slower', echo)
   } finally {
-    delete process.env['LD_PRELOAD']
-    delete process.env['FSYNC_US']
+    for (const name of Object.keys(slow)) delete process.env[name]
   }
 }
 

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { type Bench, LOAD_CORE, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { slowFsync } from '../fsync.ts'
 import { sqlite } from '../gateway-file.ts'
 import { type Running, runPinned, start, startGateway } from '../process.ts'
 import { printTable, quantile } from '../table.ts'
@@ -19,7 +19,7 @@ const here = import.meta.dirname
 const TURNS = 5
 
 /** With the server's processor time a request, which a noisy neighbour does not change. */
-type Measured = Omit<LoadResult, 'timesMs'> & { readonly cpuUs: number }
+type Measured = Omit<LoadResult, 'timesMs' | 'total'> & { readonly cpuUs: number }
 interface Row {
   readonly what: string
   readonly batch: number
@@ -37,9 +37,7 @@ export async function benchDispatch(bench: Bench): Promise<void> {
   )
   await table(bench, 'Dispatch, fsync as it is', {})
   if (bench.quick) return
-  const slow = join(bench.work, 'slow-fsync.so')
-  execFileSync('cc', ['-shared', '-fPIC', '-o', slow, join(here, '../slow-fsync.c'), '-ldl'])
-  await table(bench, 'Dispatch, every fsync 2 ms slower', { LD_PRELOAD: slow, FSYNC_US: '2000' })
+  await table(bench, 'Dispatch, every fsync 2 ms slower', slowFsync(bench.work))
 }
 
 export function load(
@@ -66,7 +64,7 @@ async function measure(
   await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, WARM_MS)
   const results = new Map<number, { row: Measured; echo?: Measured }>()
   for (const n of batch > 1 ? BATCH_CONNECTIONS : CONNECTIONS) {
-    const [row, beside] = await inTurns(bench, n, [{ server, batch }, ...(batch > 1 ? [] : [{ server: echo, batch }])])
+    const [row, beside] = await inTurns(bench, n, batch, batch > 1 ? [server] : [server, echo])
     results.set(n, { row: row!, ...(beside && { echo: beside }) })
   }
   const loadedMiB = server.memory()
@@ -78,11 +76,12 @@ async function measure(
 async function inTurns(
   bench: Bench,
   connections: number,
-  servers: readonly { readonly server: Running; readonly batch: number }[],
+  batch: number,
+  servers: readonly Running[],
 ): Promise<readonly Measured[]> {
   const seen = servers.map((): (LoadResult & { readonly cpuUs: number })[] => [])
   for (let turn = 0; turn < TURNS; turn++)
-    for (const [i, { server, batch }] of servers.entries()) {
+    for (const [i, server] of servers.entries()) {
       const before = server.cpuMs()
       const result = await load(server.port, connections, batch, (bench.seconds * 1000) / TURNS, 300)
       seen[i]!.push({ ...result, cpuUs: ((server.cpuMs() - before) * 1000) / result.total })
@@ -100,7 +99,6 @@ async function inTurns(
       p50Ms: quantile(times, 0.5),
       p99Ms: quantile(times, 0.99),
       errors: turns.reduce((sum, t) => sum + t.errors, 0),
-      total: turns.reduce((sum, t) => sum + t.total, 0),
     }
   })
 }

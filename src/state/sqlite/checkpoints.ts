@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { MessagePort } from 'node:worker_threads'
-import { Fatal, isFatal, say } from './failure.ts'
+import { tolerant } from './failure.ts'
 
 /*
  * The log (SQLite's WAL) has to be copied back into the file now and then: some tens of milliseconds in which a writer that does it
@@ -90,15 +90,6 @@ export class Checkpoints {
 const COPY = 'PRAGMA wal_checkpoint(PASSIVE)'
 /** Nobody ever changes it: waiting for that is sleeping. */
 const nothing = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-
-/** A full or busy file is no end: the log grows, and the next one tries again. Throws Fatal after a failure of the medium. */
-function tolerant(act: () => void): void {
-  try {
-    act()
-  } catch (e) {
-    if (isFatal(e)) throw new Fatal(say(e))
-  }
-}
 
 /**
  * The reader's side: copies when asked, over a connection that is opened for the first time it is. `guarded` is told of a failure of

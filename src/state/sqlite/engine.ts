@@ -10,7 +10,7 @@ import { Cells } from './cells.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type ClaimCall, Claims } from './claims.ts'
 import { Entries } from './entries.ts'
-import { Fatal, isFatal, isSqlite, say } from './failure.ts'
+import { Fatal, isFatal, isSqlite, say, tolerant } from './failure.ts'
 import { Items } from './items.ts'
 import { Numbers } from './numbers.ts'
 import { giveBackPages, sweep } from './tidy.ts'
@@ -192,7 +192,7 @@ export class Engine {
 
   /** Housekeeping between batches: expired rows in bites, and the log of the file back into it once it is long. Throws Fatal. */
   tidy(now: number): void {
-    try {
+    tolerant(() => {
       if (now >= this.#nextSweep) {
         const [done] = this.run(now, [['sweep', BITE]])
         if (done?.[1] !== BITE) {
@@ -201,10 +201,7 @@ export class Engine {
         }
       }
       this.#checkpoints.look()
-    } catch (e) {
-      if (isFatal(e)) throw new Fatal(say(e))
-      // A full or busy file: the next batch tries again, and the commits themselves say what is wrong.
-    }
+    })
   }
 }
 

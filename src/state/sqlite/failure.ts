@@ -18,4 +18,13 @@ export const isClosed = (e: unknown): boolean => primary(e) === CANTOPEN
 export const isFatal = (e: unknown): boolean =>
   e instanceof Fatal || [IOERR, CORRUPT, NOTADB].includes(primary(e) ?? -1)
 
+/** A full or busy file is no end: what was tried is tried again later, and the commits themselves say what is wrong. Throws Fatal after a failure of the medium. */
+export function tolerant(act: () => void): void {
+  try {
+    act()
+  } catch (e) {
+    if (isFatal(e)) throw new Fatal(say(e))
+  }
+}
+
 export const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))

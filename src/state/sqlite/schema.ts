@@ -88,18 +88,22 @@ export function openWriter(opts: FileOptions): DatabaseSync {
   return db
 }
 
-/** Holds the file's lock and opens it; `free` closes it and gives the lock back. Where it cannot be opened nothing is left held. */
-export function openHeld(opts: FileOptions): { readonly db: DatabaseSync; readonly free: () => void } {
+/**
+ * Holds the file's lock, opens it, and answers what `make` makes of it; `free` closes it and gives the lock back. Where either throws
+ * nothing is left held.
+ */
+export function openHeld<T>(opts: FileOptions, make: (db: DatabaseSync, free: () => void) => T): T {
   const lock = holdFile(opts.path)
-  try {
-    const db = openWriter(opts)
-    const free = (): void => {
-      db.close()
-      lock.release()
-    }
-    return { db, free }
-  } catch (e) {
+  let db: DatabaseSync | undefined
+  const free = (): void => {
+    db?.close()
     lock.release()
+  }
+  try {
+    db = openWriter(opts)
+    return make(db, free)
+  } catch (e) {
+    free()
     throw e
   }
 }

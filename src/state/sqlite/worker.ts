@@ -19,16 +19,7 @@ interface Served {
   close(): void
 }
 
-function writer(): Served {
-  const { db, free } = openHeld(data)
-  try {
-    return writing(db, free)
-  } catch (e) {
-    free()
-    throw e
-  }
-}
-function writing(db: DatabaseSync, free: () => void): Served {
+function writer(db: DatabaseSync, free: () => void): Served {
   const ask = mayCopyBeside(process.versions.sqlite!) ? () => data.other.postMessage('copy') : undefined
   const checkpoints = new Checkpoints(db, ask)
   data.other.on('message', () => guarded(() => checkpoints.copied()))
@@ -83,7 +74,7 @@ function guarded(act: () => void): void {
 }
 
 function start(): void {
-  const served = data.role === 'writer' ? writer() : reader()
+  const served = data.role === 'writer' ? openHeld(data, writer) : reader()
   // It has nothing to say that would be worth living on for.
   data.other.unref()
   port.on('message', (message: unknown) => {

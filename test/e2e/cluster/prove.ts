@@ -54,15 +54,16 @@ export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
     for (let i = 0; i < NODES; i++) nodes.push(await node(store, all, onTestFinished))
     await Promise.all(nodes.map((n) => n.start()))
     const [first] = nodes
+    const day = quotaBody(quota)
     for (const [path, body] of [
-      ['/v1/quotas/day', quotaBody(quota)],
+      ['/v1/quotas/day', day],
       ['/v1/recurring/tick', tickBody],
     ] as const)
       expect((await first!.gateway!.ask('PUT', path, body)).status).toBe(201)
     // It is counted by whoever knows of it, which for the others is within a second of the answer.
     for (const { gateway } of nodes)
       await until(
-        async () => (await gateway!.ask('GET', `/v1/quotas/day?tenant=${quotaBody(quota).tenant}`)).status === 200,
+        async () => (await gateway!.ask('GET', `/v1/quotas/day?tenant=${day.tenant}`)).status === 200,
         'the quota at each of them',
       )
 
