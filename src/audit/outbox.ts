@@ -14,7 +14,8 @@ export async function drainOutbox(state: StateStore, audit: Pick<AuditRows, 'app
   for (;;) {
     const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
     if (entries.length === 0) return carried
-    await audit.append(entries.flatMap((e) => JSON.parse(e.value) as AuditRow | AuditRow[]))
+    const rows = entries.flatMap((e) => JSON.parse(e.value) as AuditRow | AuditRow[])
+    await audit.append(rows)
     await Promise.all(
       entries.map(({ key, claim }) =>
         state.commit(key.scope, [
@@ -28,6 +29,6 @@ export async function drainOutbox(state: StateStore, audit: Pick<AuditRows, 'app
         ]),
       ),
     )
-    carried += entries.length
+    carried += rows.length
   }
 }

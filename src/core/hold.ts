@@ -44,6 +44,12 @@ export const kinds = {
   auditOutbox: 'audit_outbox',
 } as const
 
+/**
+ * Kinds whose entries are asked for by their ids, never listed and never due: a store may keep them out of its lists. They are most of
+ * what a busy gateway writes, and a list costs as much as the entry.
+ */
+export const keptById: ReadonlySet<string> = new Set([kinds.dedup, kinds.idempotency, kinds.occurred, kinds.stepCache])
+
 /** An action the gateway keeps for later: the value of `scheduled`, `copy` and `occurrence` entries, whose id is the run id. */
 export interface Hold {
   readonly kind: 'scheduled' | 'copy' | 'occurrence'

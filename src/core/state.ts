@@ -35,7 +35,10 @@ export interface StateStore {
     kind: string,
     opts: { readonly owner: string; readonly leaseMs: number; readonly limit: number; readonly perScope?: number },
   ): Promise<readonly Claimed[]>
-  /** Entries of a kind in one scope by id, ascending; `after` is the last id of the page before. Expired ones are left out. */
+  /**
+   * Entries of a kind in one scope by id, ascending; `after` is the last id of the page before. Expired ones are left out. Not for the
+   * kinds of `keptById` (hold.ts), and neither is `scopes`.
+   */
   list(
     kind: string,
     scope: Scope,

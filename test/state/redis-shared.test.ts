@@ -1,3 +1,4 @@
+import { Redis as Client } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import type { Scope } from '../../src/core/action.ts'
@@ -124,6 +125,49 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
     const counts = await Promise.all([drainOutbox(a!.state, audit, 'a'), drainOutbox(b!.state, audit, 'b')])
     expect(counts[0]! + counts[1]!).toBe(2)
     expect(carried.toSorted()).toEqual(['1', '2'])
+  })
+
+  it('records of commits that travel together wait together, and stay one each when their commit is repeated in other company', async () => {
+    const scope: Scope = ['audit', 'u']
+    const [a] = nodes
+    const commits = (ids: readonly string[]) =>
+      Promise.all(ids.map((id) => a!.state.commit(scope, [{ op: 'record', row: row(id, scope) }])))
+    const many = Array.from({ length: 150 }, (_, i) => String(i))
+    await commits(many)
+    expect((await a!.state.list('audit_outbox', scope, { limit: 1000 })).entries.length).toBeLessThan(75)
+    // As after a reply that was lost: the first of an entry that stands, beside one that stands in no entry.
+    const [first] = (await a!.state.list('audit_outbox', scope, { limit: 1 })).entries
+    await commits([first!.key.id, 'new'])
+    const carried: string[] = []
+    const append = async (rows: readonly AuditRow[]) => void carried.push(...rows.map((r) => r.id))
+    await drainOutbox(a!.state, { append }, 'a')
+    expect(new Set(carried)).toEqual(new Set([...many, 'new']))
+    expect((await a!.state.list('audit_outbox', scope, { limit: 9 })).entries).toEqual([])
+  })
+
+  it('what is kept by its id only is in no list, and goes by itself', async () => {
+    const scope: Scope = ['ids', 't']
+    const [a, b] = nodes
+    const put = (id: string, ifVersion: string | null, more: object = {}): Op =>
+      ({ op: 'put', kind: 'dedup', id, value: id, version: newId(), ifVersion, ...more }) as Op
+    const at = async (id: string) => (await b!.state.get([{ kind: 'dedup', scope, id }]))[0]
+    expect(await a!.state.commit(scope, [put('x', null, { expiresAt: 1e15 }), put('y', null)])).toMatchObject({
+      ok: true,
+    })
+    expect(await at('x')).toMatchObject({ value: 'x', expiresAt: 1e15 })
+    const { version } = (await at('x'))!
+    expect(await b!.state.commit(scope, [put('x', null)])).toMatchObject({ ok: false, saw: { version } })
+    await b!.state.commit(scope, [put('x', version), { op: 'delete', kind: 'dedup', id: 'y' }])
+    expect((await at('x'))?.expiresAt).toBeUndefined()
+    expect(await at('y')).toBeUndefined()
+    const redis = new Client(server.url)
+    using _ = { [Symbol.dispose]: () => redis.disconnect() }
+    const keys = (await redis.keys('*')).filter((k) => k.includes('dedup'))
+    expect(keys).toHaveLength(1)
+    expect(await redis.pttl(keys[0]!)).toBe(-1)
+    await a!.state.commit(scope, [put('x', (await at('x'))!.version, { expiresAt: a!.clock.now() + 1000 })])
+    expect(await redis.pttl(keys[0]!)).toBeGreaterThan(1000)
+    await expect(a!.state.commit(scope, [put('z', null, { dueAt: 1 })])).rejects.toThrow('never due')
   })
 
   it('what has expired is taken away, also of a scope nobody writes any more', async () => {

@@ -1,3 +1,4 @@
+import { keptById } from '../../core/hold.ts'
 import type { Op, SealInto } from '../../core/state.ts'
 import { toLine, toText } from './text.ts'
 
@@ -15,6 +16,8 @@ const BIT = {
   due: 128,
   expires: 256,
   attempts: 512,
+  /** It is in no list, and goes by Redis' own expiry. */
+  byId: 1024,
 } as const
 
 function conditionBits(op: Extract<Op, { op: 'put' | 'delete' }>): number {
@@ -24,6 +27,7 @@ function conditionBits(op: Extract<Op, { op: 'put' | 'delete' }>): number {
   if (op.ifClaim !== undefined) mask |= BIT.claim
   if (op.ifUnclaimed) mask |= BIT.unclaimed
   if (op.orSkip) mask |= BIT.orSkip
+  if (keptById.has(op.kind)) mask |= BIT.byId
   return mask
 }
 function pushConditions(to: string[], { ifVersion, ifClaim }: Extract<Op, { op: 'put' | 'delete' }>): void {
@@ -49,6 +53,8 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
     if (dueAt !== undefined) mask |= BIT.due
     if (expiresAt !== undefined) mask |= BIT.expires
     if (attempts !== undefined) mask |= BIT.attempts
+    if (mask & BIT.byId && mask & (BIT.tags | BIT.claimed | BIT.due))
+      throw new TypeError(`an entry of kind ${op.kind} is kept by its id only: it has no tags and is never due`)
     to.push('p', toLine(op.kind), toLine(op.id), toText(op.value), toLine(op.version), String(mask))
     pushConditions(to, op)
     if (mask & BIT.tags) to.push(tagLine(tags))
@@ -83,9 +89,7 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
     to.push('z', toLine(id), quoted(id), ifDue ? '1' : '0')
     pushInto(to, into)
   },
-  record() {
-    throw new TypeError('Redis keeps no audit: a record travels as an entry of the outbox')
-  },
+  record: (to, { row }) => void to.push('r', toLine(row.id), toText(JSON.stringify(row))),
 }
 
 export interface Commit {

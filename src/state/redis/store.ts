@@ -2,7 +2,6 @@ import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
-import { toOutbox } from '../outbox.ts'
 import { claims } from './claims.ts'
 import { commits } from './commits.ts'
 import { spread } from './keys.ts'
@@ -24,12 +23,11 @@ const SWEEP_EVERY_MS = 1000
 /** Expired entries taken away of a tag in one go. */
 const BITE = 100
 
-/** The port over a link. Redis keeps no audit: a record becomes an entry of the outbox in the same commit. */
+/** The port over a link. Redis keeps no audit: a record waits in the outbox (lua/outbox.ts), written in the same commit. */
 export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions): StateStore {
   const tags = spread(link, clock, servers, prefix)
   const written = commits(tags)
   const claim = claims(tags)
-  const prepare = toOutbox(clock.now)
   const closing = new AbortController()
   let nextSweep = 0
 
@@ -49,8 +47,7 @@ export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions)
 
   const state: StateStore = {
     ...reads(tags),
-    commit: (scope, ops, opts) =>
-      written.commit({ scope: scopeLine(scope), ops: ops.map(prepare), dry: opts?.dry === true }),
+    commit: (scope, ops, opts) => written.commit({ scope: scopeLine(scope), ops, dry: opts?.dry === true }),
     claim(kind, opts) {
       void sweep()
       return claim(kind, opts)

@@ -30,7 +30,7 @@ local ops = {}
 function ops.p(scope)
   local kind, id, value, version, mask = A[at + 1], A[at + 2], A[at + 3], A[at + 4], tonumber(A[at + 5])
   at = at + 5
-  local s = slot(kind, scope, id)
+  local s = slot(kind, scope, id, band(mask, 1024) ~= 0)
   local was = live(s)
   local holds, num = conditions(mask, was)
   if not holds and band(mask, 16) == 0 then return refuse(was) end
@@ -80,7 +80,7 @@ end
 function ops.d(scope)
   local kind, id, mask = A[at + 1], A[at + 2], tonumber(A[at + 3])
   at = at + 3
-  local s = slot(kind, scope, id)
+  local s = slot(kind, scope, id, band(mask, 1024) ~= 0)
   local was = live(s)
   if not conditions(mask, was) then
     if band(mask, 16) == 0 then return refuse(was) end

@@ -2,6 +2,7 @@ import { BUFFERS } from './buffers.ts'
 import { CLAIM, DEPTHS, LOOK, NEXT_DUE } from './claims.ts'
 import { ENTRIES } from './entries.ts'
 import { GUARDS, WINDOW } from './guards.ts'
+import { OUTBOX } from './outbox.ts'
 import { LIST, PEEK, SCOPES } from './reads.ts'
 import { FLUSH, ROWS } from './rows.ts'
 
@@ -46,6 +47,7 @@ for c = 1, tonumber(A[3]) do
   at = stop
 end
 sweep(A[2])
+flushRecords()
 flushEntries()
 flushGuards()
 flushBuffers()
@@ -54,7 +56,7 @@ return replies
 const SWEEP = `
 local swept = {}
 for i, prefix in ipairs(KEYS) do
-  P, slots, touched = prefix, {}, {}
+  P, slots, touched, strays = prefix, {}, {}, {}
   swept[i] = sweep(A[2])
   flushEntries()
 end
@@ -63,7 +65,7 @@ return swept
 
 /** Every script by its name. */
 export const scripts = {
-  commit: [ROWS, WINDOW, FLUSH, ENTRIES, GUARDS, BUFFERS, COMMIT].join(''),
+  commit: [ROWS, WINDOW, FLUSH, ENTRIES, GUARDS, BUFFERS, OUTBOX, COMMIT].join(''),
   claim: [ROWS, FLUSH, CLAIM].join(''),
   sweep: [ROWS, FLUSH, SWEEP].join(''),
   look: LOOK,

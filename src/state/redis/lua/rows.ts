@@ -6,6 +6,7 @@
  *
  * KEYS[1] is the prefix of a tag, and every key made from it is in the same slot:
  *   e<kind\nscope\nid>  an entry     i<kind\nscope>  its ids      t<kind\nscope\ntag>  ids with a tag
+ *   (one that is kept by its id only is in no other key, and goes by its own expiry)
  *   d<kind\nscope>  due times        s<kind>  the first of each scope      k  the first of each kind
  *   S<kind>  scopes that have entries        x  expiry times
  *   c w o b I  counters, windows, semaphores, buffers and their items      n  the last claim's number
@@ -55,14 +56,14 @@ local function back()
 end
 
 local slots, touched = {}, {}
-local function slot(kind, scope, id)
+local function slot(kind, scope, id, byId)
   local ks = kind .. '\n' .. scope
   local key = ks .. '\n' .. id
   local s = slots[key]
   if not s then
     local raw = call('GET', P .. 'e' .. key)
     local row = raw and parse(raw)
-    s = {key = key, ks = ks, kind = kind, scope = scope, id = id, was = row, cur = row}
+    s = {key = key, ks = ks, kind = kind, scope = scope, id = id, was = row, cur = row, byId = byId}
     slots[key] = s
     touched[#touched + 1] = s
   end
@@ -115,12 +116,20 @@ local function keep(key, value, over)
   call('SET', key, value, 'PX', fmt('%.0f', ms))
 end
 
+local strays = {}
 local function flushEntries()
   local sets, gone, adds, drops, ids, dues = {}, {}, {}, {}, {}, {}
+  for i = 1, #strays do drop(drops, P .. 'x', strays[i]) end
   for i = 1, #touched do
     local s = touched[i]
     local was, cur = s.was, s.cur
-    if was ~= cur then
+    if was ~= cur and s.byId then
+      local key = P .. 'e' .. s.key
+      if not cur then gone[#gone + 1] = key
+      elseif cur.exp then keep(key, pack(cur), cur.exp)
+      else sets[#sets + 1] = key; sets[#sets + 1] = pack(cur) end
+      s.was = cur
+    elseif was ~= cur then
       if cur then
         sets[#sets + 1] = P .. 'e' .. s.key
         sets[#sets + 1] = pack(cur)
@@ -163,13 +172,13 @@ local function flushEntries()
   if number then call('SET', P .. 'n', fmt('%.0f', number)) end
 end
 
--- What has expired was absent to everybody; here it goes, a bite at a time.
+-- What has expired was absent to everybody; here it goes, a bite at a time. Whose time does not stand here any more is forgotten here.
 local function sweep(limit)
   local over = call('ZRANGEBYSCORE', P .. 'x', '-inf', text(now), 'LIMIT', 0, limit)
   for i = 1, #over do
     local kind, scope, id = over[i]:match('^([^\n]*)\n([^\n]*)\n(.*)$')
     local s = slot(kind, scope, id)
-    if s.cur and not live(s) then s.cur = false end
+    if not s.cur or live(s) then strays[#strays + 1] = s.key else s.cur = false end
   end
   return #over
 end

@@ -1,0 +1,46 @@
+import { kinds } from '../../../core/hold.ts'
+
+/**
+ * record. The records of all commits of a script wait together, in entries of so many and so many bytes at most: `drainOutbox` (audit/)
+ * takes a list as well as one. An entry takes its id from its first record; where that one stands there in other company, as after a
+ * reply that was lost, it gets another, and the audit has the record once all the same.
+ */
+export const OUTBOX = `
+local records = {}
+function ops.r(scope)
+  local list, id, row = into(records, scope), A[at + 1], A[at + 2]
+  at = at + 2
+  done('.')
+  if list[id] then return end
+  -- By its number and by its name.
+  local n = #list + 1
+  list[n], list[n + 1], list[id] = id, row, true
+  undo(function() list[n], list[n + 1], list[id] = nil, nil, nil end)
+end
+
+local MANY_RECORDS, MANY_BYTES = 100, 65536
+local function flushRecords()
+  for scope, list in pairs(records) do
+    local i = 1
+    while i <= #list do
+      local first, rows, bytes = list[i], {}, 0
+      while i <= #list and #rows < MANY_RECORDS and (bytes == 0 or bytes + #list[i + 1] <= MANY_BYTES) do
+        rows[#rows + 1] = list[i + 1]
+        bytes = bytes + #list[i + 1]
+        i = i + 2
+      end
+      local id, again = first, 0
+      local value = '[' .. table.concat(rows, ',') .. ']'
+      local s = slot('${kinds.auditOutbox}', scope, id)
+      while s.cur and s.cur.value ~= value do
+        again = again + 1
+        id = first .. '+' .. again
+        s = slot('${kinds.auditOutbox}', scope, id)
+      end
+      if not s.cur then
+        s.cur = {due = now, woken = false, att = 0, owner = '', version = id, tags = '', value = value}
+      end
+    end
+  end
+end
+`
