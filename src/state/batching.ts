@@ -10,7 +10,10 @@ export interface Channel<C> {
   close(): Promise<void>
 }
 export interface Carrier<C> {
-  /** Carries a batch there and its answers back, one at a time. Rejects when the other side has died. */
+  /**
+   * Carries a batch there and its answers back; called again before that only where `Arming` says so, and then what was given first
+   * is done first. Rejects when the other side has died.
+   */
   run(batch: readonly C[]): Promise<readonly Answer[]>
   close(): Promise<void>
 }
@@ -23,6 +26,9 @@ interface Waiting<C> {
 /** A transaction longer than this keeps its first callers waiting for the last. */
 const LARGEST = 1024
 
+/** A part of what waits that would be smaller is not worth a way of its own. */
+const SMALLEST = 16
+
 /** When a batch that could begin does begin. */
 export interface Arming {
   /** Calls back at the end of the running turn. */
@@ -31,6 +37,11 @@ export interface Arming {
   readonly quiet: number
   /** and after so many turns at the latest. */
   readonly most: number
+  /**
+   * Batches under way at once; left out: one. What waits is spread over them: while one is worked on there, the answers of another are
+   * here. Alike in size, they would else take turns, and each side wait for the other.
+   */
+  readonly atOnce?: number
 }
 /** At the end of the turn, so that calls made together travel together. */
 export const nextTurn = (turn: Arming['turn']): Arming => ({ turn, quiet: 0, most: 1 })
@@ -44,20 +55,30 @@ export function batching<C>(
   arming: Arming,
   lost: typeof StateUnavailable | typeof StateUnknown,
 ): Channel<C> {
+  const atOnce = arming.atOnce ?? 1
+  let underWay = 0
+  /** Resolves when everything begun so far has its answer. */
+  let carried: Promise<void> = Promise.resolve()
   let waiting: Waiting<C>[] = []
-  let inFlight: Promise<void> | undefined
   let armed = false
   let dead: Error | undefined
 
   const begin = (): void => {
     armed = false
-    if (inFlight !== undefined || waiting.length === 0) return
-    const batch = waiting.length > LARGEST ? waiting.splice(0, LARGEST) : waiting
-    if (batch === waiting) waiting = []
-    inFlight = carry(batch)
+    while (underWay < atOnce && waiting.length > 0) {
+      const share = Math.max(SMALLEST, Math.ceil(waiting.length / (atOnce - underWay)))
+      const size = Math.min(share, LARGEST)
+      const batch = waiting.length > size ? waiting.splice(0, size) : waiting
+      if (batch === waiting) waiting = []
+      underWay++
+      const earlier = carried
+      const mine = carry(batch)
+      // Not with Promise.all, whose answers would hold all those before them.
+      carried = earlier.then(() => mine)
+    }
   }
   const rearm = (): void => {
-    if (armed || inFlight !== undefined) return
+    if (armed || underWay >= atOnce) return
     armed = true
     gather(0, 0, 0)
   }
@@ -79,7 +100,7 @@ export function batching<C>(
       for (const w of waiting) w.reject(dead)
       waiting = []
     }
-    inFlight = undefined
+    underWay--
     if (waiting.length > 0) rearm()
   }
 
@@ -91,9 +112,9 @@ export function batching<C>(
         rearm()
       }),
     async close() {
-      while (inFlight !== undefined || waiting.length > 0) {
-        if (inFlight === undefined) begin()
-        await inFlight
+      while (underWay > 0 || waiting.length > 0) {
+        if (underWay === 0) begin()
+        await carried
       }
       dead ??= new StateUnavailable('the store is closed')
       await carrier.close()

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op } from '../../src/core/state.ts'
 import { batching, nextTurn } from '../../src/state/batching.ts'
@@ -200,6 +200,40 @@ describe('the channel', () => {
     expect(sizes).toEqual([1, 3])
     await channel.close()
     await expect(channel.call(5)).rejects.toThrow(StateUnavailable)
+  })
+  it('what waits is spread over as many batches as may be under way, none of them too small', async () => {
+    const sizes: number[] = []
+    const free: (() => void)[] = []
+    const channel = batching<number>(
+      {
+        async run(batch) {
+          sizes.push(batch.length)
+          await new Promise<void>((r) => void free.push(r))
+          return batch.map((n) => [0, n])
+        },
+        close: async () => {},
+      },
+      { ...nextTurn(queueMicrotask), atOnce: 2 },
+      StateUnknown,
+    )
+    const call = (n: number) => Promise.all(Array.from({ length: n }, (_, i) => channel.call(i)))
+    const first = call(41)
+    await Promise.resolve()
+    expect(sizes).toEqual([21, 20])
+    const more = [call(3), call(4)]
+    await Promise.resolve()
+    expect(sizes).toEqual([21, 20])
+    free[1]!()
+    await vi.waitUntil(() => sizes.length === 3)
+    expect(sizes).toEqual([21, 20, 7])
+    free[0]!()
+    free[2]!()
+    expect((await first).length + (await Promise.all(more)).flat().length).toBe(48)
+    const closing = [call(9), channel.close()]
+    await vi.waitUntil(() => free.length === 4)
+    free[3]!()
+    await Promise.all(closing)
+    expect(sizes).toEqual([21, 20, 7, 9])
   })
   it('a batch gathers as long as turns bring more, and no longer than it is told', async () => {
     const sizes: number[] = []
