@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { main } from '../../src/app/cli.ts'
+import type { AuditRow } from '../../src/core/audit.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { kinds } from '../../src/core/hold.ts'
 import { systemRandom } from '../../src/core/ids.ts'
@@ -43,6 +44,21 @@ interface Place {
   holds(...ops: Op[]): Promise<void>
   ids(file?: string): readonly string[]
 }
+
+const row = (id: string): AuditRow => ({
+  id,
+  scope,
+  actionId: id,
+  chainId: undefined,
+  kind: 'dispatch',
+  outcome: 'executed',
+  provider: 'p',
+  requestedProvider: undefined,
+  actionType: 't',
+  rule: undefined,
+  caller: undefined,
+  json: '{}',
+})
 
 function place(): Place {
   const folder = mkdtempSync(join(tmpdir(), 'backup-'))
@@ -148,7 +164,7 @@ describe('backup', () => {
     expect([nowhere.code, nowhere.err.length, nowhere.err[0]]).toEqual([
       1,
       1,
-      expect.stringMatching(/cannot copy .*nowhere\/one\.db: unable to open/),
+      expect.stringMatching(/cannot copy .*nowhere\/one\.db: ENOENT: no such file or directory/),
     ])
     damage(at.store)
     const damaged = await at.command('backup', 'one.db')
@@ -292,6 +308,37 @@ describe('restore', () => {
       const aside = readdirSync(folder).find((f) => f.includes('.before-') && !f.endsWith('-wal')) ?? ''
       expect(at.ids(join(folder, aside))).toEqual(['a', 'b', 'c'])
     }
+  })
+
+  test('what is not finished is as private as the store, too', async () => {
+    const at = place()
+    await at.holds(put('a'))
+    chmodSync(at.store, 0o600)
+    await at.command('backup', 'one.db')
+    const left = await beforeEachStep(at, () => at.command('restore', 'one.db'))
+    const parts = left.flatMap((folder) =>
+      readdirSync(folder).flatMap((f) => (f.includes('.part') ? [statSync(join(folder, f)).mode & 0o777] : [])),
+    )
+    expect(new Set(parts)).toEqual(new Set([0o600]))
+  })
+
+  test('positions of the stream before stand for none of its rows, however often each was started', async () => {
+    const at = place()
+    const append = async (...ids: string[]): Promise<string> => {
+      const { audit, state } = await at.open()
+      await audit.append(ids.map((id) => row(id)))
+      const { next } = await audit.follow({ after: undefined, limit: 1, maxChars: 1 })
+      await state.close()
+      return next
+    }
+    await append('1')
+    await at.command('backup', 'one.db')
+    const seen = await append('2', '3')
+    await at.command('restore', 'one.db')
+    await append('4', '5', '6')
+    const { audit, state } = await at.open()
+    expect(await audit.follow({ after: seen, limit: 9, maxChars: 9999 })).toMatchObject({ missed: { why: 'unknown' } })
+    await state.close()
   })
 
   test('where there was none', async () => {

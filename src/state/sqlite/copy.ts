@@ -13,9 +13,13 @@ import { openReader } from './schema.ts'
 export function copyStore(from: string, to: string): void {
   const db = openReader(from)
   try {
+    begin(to, statSync(from).mode & 0o777)
+  } catch (e) {
+    db.close()
+    throw e
+  }
+  try {
     db.prepare('VACUUM INTO ?').run(to)
-    // Whoever may not read the one may not read the other.
-    chmodSync(to, statSync(from).mode & 0o777)
     syncToDisk(to)
   } catch (e) {
     rmSync(to, { force: true })
@@ -23,6 +27,12 @@ export function copyStore(from: string, to: string): void {
   } finally {
     db.close()
   }
+}
+
+/** Whoever may not read the one may not read the other, from the first byte on: VACUUM INTO takes an empty file, and its log has its mode. */
+function begin(to: string, mode: number): void {
+  closeSync(openSync(to, 'wx', 0o600))
+  chmodSync(to, mode)
 }
 
 /** Gives a finished file its name, durably. False: the name is taken, and `over` is not set. */

@@ -6,6 +6,7 @@ import { copyStore, hasNoLinks, syncToDisk } from './copy.ts'
 import { isSqlite, say } from './failure.ts'
 import { type Inventory, inspectStore } from './inspect.ts'
 import { holdFile } from './lock.ts'
+import { forkTrail } from './trail.ts'
 
 export interface Replacing {
   /** The store of the gateway. */
@@ -45,6 +46,7 @@ export function replaceStore({ path, from, part, aside, now }: Replacing): Repla
     const inventory = inspectStore(from, now)
     copyStore(from, part)
     try {
+      fork(part, now)
       const damage = existsSync(path) ? foldLog(path) : undefined
       const kept = keepAside(path, aside)
       for (const suffix of BESIDE) rmSync(path + suffix, { force: true })
@@ -57,6 +59,16 @@ export function replaceStore({ path, from, part, aside, now }: Replacing): Repla
   } finally {
     lock.release()
   }
+}
+
+function fork(part: string, now: number): void {
+  const db = new DatabaseSync(part)
+  try {
+    forkTrail(db, now)
+  } finally {
+    db.close()
+  }
+  syncToDisk(part)
 }
 
 /** Takes the log into the file. Answers why that cannot be done. */
