@@ -149,7 +149,7 @@ export function createOperations(
     for (let version = first; ; ) {
       const pages = await Promise.all(PARTS.map((part) => state.list(part, scope, { limit: bite, after: `${id}/` })))
       const mine = pages.map((p) => p.entries.filter((e) => e.key.id.startsWith(`${id}/`)))
-      const isLast = mine.every((entries) => entries.length < bite)
+      const isLast = pages.every((p, i) => p.next === undefined || mine[i]!.length < p.entries.length)
       const next = env.newId()
       const untouched = { kind, id, ifVersion: version, ifUnclaimed: true } as const
       const kept = { value, version: next, tags, ...(expiresAt !== undefined && { expiresAt }) }

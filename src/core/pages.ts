@@ -22,6 +22,24 @@ export async function eachEntry(
   return false
 }
 
+/** The first entries of a list, up to `limit`, over as many pages as their sizes make of them. */
+export async function firstEntries(
+  state: Pick<StateStore, 'list'>,
+  kind: string,
+  scope: Scope,
+  opts: { readonly tag?: string; readonly limit: number; readonly descending?: boolean },
+): Promise<readonly Entry[]> {
+  const found: Entry[] = []
+  let after: string | undefined
+  do {
+    const limit = opts.limit - found.length
+    const page = await state.list(kind, scope, { ...opts, limit, ...(after !== undefined && { after }) })
+    found.push(...page.entries)
+    after = page.next
+  } while (after !== undefined && found.length < opts.limit)
+  return found
+}
+
 /** What ending the work a rule holds has come to. */
 export interface EndedWork {
   readonly cancelled: number

@@ -29,15 +29,15 @@ export interface StateStore {
   /**
    * Takes up to `limit` entries of the kind whose due time has come, oldest first within a scope, turns between scopes
    * (at most `perScope` of one). Each claim has owner, number (never reused) and until; the due time moves to `until`, and the
-   * entry's attempts are counted, so a dead owner's entry comes back by itself.
+   * entry's attempts are counted, so a dead owner's entry comes back by itself. Fewer where they are large (PAGE_CHARS).
    */
   claim(
     kind: string,
     opts: { readonly owner: string; readonly leaseMs: number; readonly limit: number; readonly perScope?: number },
   ): Promise<readonly Claimed[]>
   /**
-   * Entries of a kind in one scope by id, ascending; `after` is the last id of the page before. Expired ones are left out. Not for the
-   * kinds of `keptById` (hold.ts), and neither is `scopes`.
+   * Entries of a kind in one scope by id, ascending; `after` is the last id of the page before. Expired ones are left out.
+   * A page may have fewer than `limit` and a `next` all the same (PAGE_CHARS). Not for the kinds of `keptById` (hold.ts), and neither is `scopes`.
    */
   list(
     kind: string,
@@ -63,6 +63,12 @@ export interface StateStore {
   depths(): Promise<readonly Depth[]>
   close(): Promise<void>
 }
+
+/**
+ * A page, or what one claim takes, ends when its values have so many characters, whatever its limit: at least one entry, and `next`. What
+ * callers keep here may have megabytes each, and a thousand of those are more than a text can hold.
+ */
+export const PAGE_CHARS = 4_194_304
 
 /** `id` is any text: encoding and hashing long ids is the backend's affair, and no two keys ever collide. */
 export interface Key {

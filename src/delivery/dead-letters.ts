@@ -4,6 +4,7 @@ import { actionTag, kinds } from '../core/hold.ts'
 import { deliveryToken, joinParts } from '../core/ids.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
+import { firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 
@@ -132,8 +133,8 @@ export async function listDeadLetters(
 
 /** Letters of one action, newest first. */
 export async function deadLettersOf(state: StateStore, scope: Scope, actionId: string): Promise<readonly DeadLetter[]> {
-  const found = await state.list(kinds.deadLetter, scope, { limit: 100, descending: true, tag: actionTag(actionId) })
-  return found.entries.map(parse)
+  const where = { limit: 100, descending: true, tag: actionTag(actionId) }
+  return (await firstEntries(state, kinds.deadLetter, scope, where)).map(parse)
 }
 
 /** How many there are, over all scopes. */

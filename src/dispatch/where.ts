@@ -6,6 +6,7 @@ import { isoTime } from '../core/clock.ts'
 import { notFound } from '../core/errors.ts'
 import { actionTag, kinds } from '../core/hold.ts'
 import type { JsonObject } from '../core/json.ts'
+import { firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import { deadLettersOf, deadLetterView } from '../delivery/dead-letters.ts'
@@ -34,7 +35,7 @@ const MOST = 100
 export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): Promise<Whereabouts> {
   const { state, audit, chains } = deps
   const redact = deps.redact()
-  const tagged = (kind: string) => state.list(kind, scope, { tag: actionTag(actionId), limit: MOST })
+  const tagged = (kind: string) => firstEntries(state, kind, scope, { tag: actionTag(actionId), limit: MOST })
   const [intents, scheduled, copies, occurrences, executions, letters, page] = await Promise.all([
     tagged(kinds.intent),
     tagged(kinds.scheduled),
@@ -44,10 +45,10 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
     deadLettersOf(state, scope, actionId),
     audit.query(scope, { actionId }, { limit: MOST }),
   ])
-  const holds = [...scheduled.entries, ...copies.entries, ...occurrences.entries]
+  const holds = [...scheduled, ...copies, ...occurrences]
   const running = executions.filter((e) => openStatuses.some((s) => s === e['status']))
   const places: JsonObject[] = [
-    ...intents.entries.map(intentPlace),
+    ...intents.map(intentPlace),
     ...holds.map(holdPlace),
     ...(await groupPlaces(state, scope, page.records)),
     ...executions.map((e): JsonObject => ({ place: 'chain', ...e })),
@@ -56,7 +57,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
   if (places.length === 0 && page.records.length === 0) throw notFound('action with this id')
   const held = holds.length > 0 || places.some((p) => p['place'] === 'group')
   const status =
-    intents.entries.length > 0
+    intents.length > 0
       ? 'delivering'
       : held
         ? 'held'
@@ -114,8 +115,8 @@ async function groupPlaces(
         group_id: groupId,
         ...(buffer.dueAt !== undefined && { due_at: isoTime(buffer.dueAt) }),
       })
-    const flushes = await state.list(kinds.flush, scope, { tag: `group:${groupId}`, limit: MOST })
-    for (const f of flushes.entries) {
+    const flushes = await firstEntries(state, kinds.flush, scope, { tag: `group:${groupId}`, limit: MOST })
+    for (const f of flushes) {
       const items = (JSON.parse(f.value) as { items: readonly { itemId: string }[] }).items
       if (items.some((item) => runs.has(item.itemId)))
         places.push({

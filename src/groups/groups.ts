@@ -2,13 +2,15 @@ import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { kinds } from '../core/hold.ts'
 import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
-import { type EndedWork, eachEntry } from '../core/pages.ts'
+import { type EndedWork, eachEntry, firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
-import type { Entry, Op, Peeked, StateStore } from '../core/state.ts'
+import { type Entry, type Op, PAGE_CHARS, type Peeked, type StateStore } from '../core/state.ts'
 import { flushAction, groupTag, readItem, readValue, sealInto, shownItem } from './group.ts'
 
 /** The kind under which open buffers are listed and claimed. */
 export const BUFFER = 'buffer'
+/** Buffers whose events are read at once: each may have megabytes. */
+const PEEKED = 20
 
 export interface GroupsDeps {
   readonly state: StateStore
@@ -50,9 +52,8 @@ export interface GroupPage {
 export function groups(deps: GroupsDeps): Groups {
   const { state, now, redact } = deps
 
-  async function flushesOf(scope: Scope, id: string): Promise<readonly Entry[]> {
-    return (await state.list(kinds.flush, scope, { tag: groupTag(id), limit: 100 })).entries
-  }
+  const flushesOf = (scope: Scope, id: string): Promise<readonly Entry[]> =>
+    firstEntries(state, kinds.flush, scope, { tag: groupTag(id), limit: 100 })
 
   async function seal(scope: Scope, id: string): Promise<readonly string[]> {
     const done = await state.commit(scope, [{ op: 'seal', id, into: sealInto(id) }])
@@ -93,11 +94,19 @@ export function groups(deps: GroupsDeps): Groups {
     async list(scope, page) {
       const found = await state.list(BUFFER, scope, page)
       const ids = found.entries.map((e) => e.key.id)
-      const buffers = await state.peek('buffer', scope, ids)
-      const shown = ids.flatMap((id, i) => {
-        const b = buffers[i]
-        return b && b.n > 0 ? [groupView(id, b, redact)] : []
-      })
+      const shown: JsonObject[] = []
+      let bytes = 0
+      for (let at = 0; at < ids.length; at += PEEKED) {
+        // Their events are no part of their entries: here the page ends by its size, too.
+        if (bytes >= PAGE_CHARS) return { groups: shown, next: ids[at - 1]! }
+        const some = ids.slice(at, at + PEEKED)
+        const buffers = await state.peek('buffer', scope, some)
+        buffers.forEach((b, i) => {
+          if (!b || b.n === 0) return
+          shown.push(groupView(some[i]!, b, redact))
+          bytes += b.bytes ?? 0
+        })
+      }
       return { groups: shown, ...(found.next !== undefined && { next: found.next }) }
     },
     async get(scope, id) {

@@ -55,10 +55,14 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const writes = { pack: (batch: readonly Write[]) => pack(clock.now(), batch), unpack: answersUnpacker() }
   const reads = {
     pack: (batch: readonly Read[]) => [clock.now(), batch],
-    unpack: (text: string) => JSON.parse(text) as Answer[],
+    unpack: (texts: readonly string[]) => texts.map((text) => JSON.parse(text) as Answer),
   }
   const between = new MessageChannel()
-  const starting = startWorker<Read, string>({ ...data, role: 'reader', other: between.port1 }, reads, onFatal)
+  const starting = startWorker<Read, readonly string[]>(
+    { ...data, role: 'reader', other: between.port1 },
+    reads,
+    onFatal,
+  )
   const [writer, reader] = await Promise.allSettled([
     startWorker<Write, Packed>({ ...data, role: 'writer', other: between.port2 }, writes, onFatal),
     starting,

@@ -133,6 +133,19 @@ export function auditContract(name: string, open: OpenAudit): void {
         expect(page.records.map((r) => r.outcome)).toEqual([tenant])
       }
     })
+    it('a page ends by its size too, and the next goes on from there', async () => {
+      const text = 'x'.repeat(300_000)
+      const records = Array.from({ length: 17 }, (_, i) =>
+        record({ payload: { text }, action_id: `one ${scope[1]}`, rule: `${i}` }),
+      )
+      for (const r of records) await write(r)
+      for (const filter of [{}, { actionId: `one ${scope[1]}` }, { outcome: 'executed' }] as const) {
+        const first = await query(filter)
+        expect(first.records.length).toBeGreaterThan(9)
+        expect(first.records.length).toBeLessThan(17)
+        expect(idsOf(await walk(filter, 100))).toEqual(idsOf(records).reverse())
+      }
+    })
     it('pages: each record once, later ones do not shift them (property)', async () => {
       const records = Array.from({ length: 23 }, (_, i) => record({ outcome: i % 3 === 0 ? 'failed' : 'executed' }))
       await write(...records)

@@ -320,7 +320,7 @@ describe('round trips and limits', () => {
       ['', ''],
       [put('left', { kind: kinds.auditOutbox, value: JSON.stringify([left, most[0]]), dueAt: 0 })],
     )
-    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(1)
+    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(2)
     expect(await kept()).toBe(150)
     expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(0)
   })

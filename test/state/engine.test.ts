@@ -6,6 +6,7 @@ import { batching, nextTurn } from '../../src/state/batching.ts'
 import { Engine, type Write } from '../../src/state/sqlite/engine.ts'
 import { Fatal } from '../../src/state/sqlite/failure.ts'
 import { openHere } from '../../src/state/sqlite/here.ts'
+import { answerText, type Read, type Reads } from '../../src/state/sqlite/reads.ts'
 import { openWriter } from '../../src/state/sqlite/schema.ts'
 import { storeOver } from '../../src/state/sqlite/store.ts'
 import { testEnv } from '../fakes/env.ts'
@@ -200,6 +201,20 @@ describe('the channel', () => {
     expect(sizes).toEqual([1, 3])
     await channel.close()
     await expect(channel.call(5)).rejects.toThrow(StateUnavailable)
+  })
+  it('a read whose answer is too long for a text is refused by itself', () => {
+    const endless = {
+      toJSON() {
+        throw new RangeError('Invalid string length')
+      },
+    }
+    const reads = { run: ([what]: Read) => (what === 'depths' ? endless : [1]) } as unknown as Reads
+    const calls: Read[] = [['depths'], ['scopes', 'k', undefined, 1]]
+    const told = calls.map((call) => JSON.parse(answerText(reads, call, 0)))
+    expect(told).toEqual([
+      [1, 'Invalid string length'],
+      [0, [1]],
+    ])
   })
   it('what waits is spread over as many batches as may be under way, none of them too small', async () => {
     const sizes: number[] = []

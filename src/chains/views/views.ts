@@ -2,6 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import { actionTag, kinds } from '../../core/hold.ts'
 import { uuidv7Floor, uuidv7Time } from '../../core/ids.ts'
 import { isObject, type JsonObject } from '../../core/json.ts'
+import { firstEntries } from '../../core/pages.ts'
 import type { Redact } from '../../core/redact.ts'
 import type { Entry, StateStore } from '../../core/state.ts'
 import type { Chains, SearchChains } from '../chains.ts'
@@ -136,8 +137,8 @@ export function createViews({
       return { chains: found, ...(after !== undefined && { next: after }) }
     },
     async byAction(scope, actionId) {
-      const page = await state.list(kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
-      return page.entries.map((e) => redact(runView(e)))
+      const runs = await firstEntries(state, kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
+      return runs.map((e) => redact(runView(e)))
     },
   }
 }

@@ -1,5 +1,13 @@
 import { StateUnavailable } from '../../core/errors.ts'
-import type { Depth, Entry, Key, Page, Peeked, StateStore } from '../../core/state.ts'
+import {
+  type Depth,
+  type Entry,
+  type Key,
+  PAGE_CHARS,
+  type Page,
+  type Peeked,
+  type StateStore,
+} from '../../core/state.ts'
 import { BUFFER } from '../decide/ops/buffers.ts'
 import { entryOf } from '../decide/row.ts'
 import { bufferShape, windowShape } from '../decide/shapes.ts'
@@ -59,8 +67,10 @@ export function openReads({ client, table, now, registry }: ListParts): Reads {
     const text = scopeText(scope)
     const { pk } = opts.tag === undefined ? entryName(kind, text, '') : tagName(kind, text, opts.tag, '')
     const entries: Entry[] = []
+    let chars = 0
     let from: Item | undefined
     do {
+      const seen = entries.length
       const page = await query({
         ConsistentRead: true,
         KeyConditionExpression:
@@ -82,6 +92,11 @@ export function openReads({ client, table, now, registry }: ListParts): Reads {
         entries.push(...found.filter((e) => e?.tags.includes(tag)).map((e) => e!))
       }
       from = page.LastEvaluatedKey
+      for (let at = seen; at < entries.length; at++) {
+        chars += entries[at]!.value.length
+        const more = at + 1 < entries.length || from !== undefined
+        if (chars >= PAGE_CHARS && more) return pageOf(entries.slice(0, at + 1), opts, true)
+      }
     } while (from !== undefined && entries.length <= opts.limit)
     return pageOf(entries, opts)
   }
@@ -209,9 +224,14 @@ export function openReads({ client, table, now, registry }: ListParts): Reads {
 
 const distinct = (names: readonly Name[]): Name[] => [...new Map(names.map((n) => [nameText(n), n])).values()]
 
-function pageOf(entries: readonly Entry[], { limit, descending }: { limit: number; descending?: boolean }): Page {
+/** `more`: there are others than those given. */
+function pageOf(
+  entries: readonly Entry[],
+  { limit, descending }: { limit: number; descending?: boolean },
+  more = entries.length > limit,
+): Page {
   const page = entries.slice(0, limit)
-  const next = entries.length > limit ? page.at(-1)?.key.id : undefined
+  const next = more ? page.at(-1)?.key.id : undefined
   // Long ids that begin alike lie in the order of their hashes: within a page at least they are in their own.
   if (page.some((e) => sortedId(sortKey(e.key.id)) === undefined))
     page.sort((a, b) => (a.key.id < b.key.id ? -1 : 1) * (descending ? -1 : 1))

@@ -1,4 +1,5 @@
 import type { AuditFollow, AuditFollowed, AuditRows, AuditScan } from '../../core/audit.ts'
+import { PAGE_CHARS } from '../../core/state.ts'
 import { scopeParts, scopeText } from '../scope.ts'
 import type { Ask } from './connections.ts'
 import { seekScopes } from './reads.ts'
@@ -42,18 +43,25 @@ export function auditRowsOver(
         if (name === 'actionId' || name === 'chainId') range.push(`${column} ${is}`)
         else hit.push(name === 'provider' ? `(provider ${is} OR requested_provider ${is})` : `${column} ${is}`)
       }
-      const [seen] = await read<{ looked: number; last: string | null; found: { id: string; json: string }[] | null }>(
+      const [seen] = await read<{
+        looked: number
+        last: string | null
+        hits: number
+        found: { id: string; json: string }[] | null
+      }>(
         `WITH seen AS MATERIALIZED (SELECT id, ${hit.length === 0 ? 'true' : hit.join(' AND ')} AS hit FROM ${s}.audit
             WHERE ${range.join(' AND ')} ORDER BY id DESC LIMIT $2),
           found AS (SELECT a.id, a.json FROM (SELECT id FROM seen WHERE hit ORDER BY id DESC LIMIT $3) f
             JOIN ${s}.audit a ON a.scope = $1 AND a.id = f.id)
-        SELECT (SELECT count(*) FROM seen) AS looked, (SELECT min(id) FROM seen) AS last,
-          (SELECT json_agg(json_build_object('id', id, 'json', json) ORDER BY id DESC) FROM found) AS found`,
+        SELECT (SELECT count(*) FROM seen) AS looked, (SELECT min(id) FROM seen) AS last, (SELECT count(*) FROM found) AS hits,
+          (SELECT json_agg(json_build_object('id', id, 'json', json) ORDER BY id DESC) FROM (SELECT id, json,
+            sum(octet_length(json)) OVER (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) - octet_length(json) AS before FROM found) f
+            WHERE before < ${PAGE_CHARS}) AS found`,
         values,
       )
       const found = seen?.found ?? []
       const rows = found.slice(0, q.limit)
-      if (found.length > q.limit) return { rows, below: rows.at(-1)!.id }
+      if ((seen?.hits ?? 0) > rows.length) return { rows, below: rows.at(-1)!.id }
       return { rows, ...(seen?.last != null && seen.looked >= q.looks && { below: seen.last }) }
     },
     async purge(scope, below, limit) {

@@ -1,4 +1,12 @@
-import type { Depth, Entry, Key, Page, Peeked, StateStore } from '../../core/state.ts'
+import {
+  type Depth,
+  type Entry,
+  type Key,
+  PAGE_CHARS,
+  type Page,
+  type Peeked,
+  type StateStore,
+} from '../../core/state.ts'
 import { scopeParts, scopeText } from '../scope.ts'
 import type { Ask } from './connections.ts'
 import { fromPg, toPg } from './text.ts'
@@ -49,13 +57,16 @@ export function readsOver(ask: Ask, s: string, now: () => number): Reads {
         `(k.id ${than} ${s}.head(${after}) OR coalesce(e.long_id, '') ${than} (CASE WHEN ${s}.tail(${after}) = '' THEN '' ELSE ${after} END))`,
       )
     }
-    const rows = await ask<EntryRow>(
-      `SELECT ${COLUMNS} FROM ${from} WHERE ${where.join(' AND ').replaceAll('k.', `${key}.`)} AND ${LIVE}
-        ORDER BY ${key}.id ${order}, coalesce(e.long_id, '') ${order} LIMIT $4`,
+    const sorted = `ORDER BY ${key}.id ${order}, coalesce(e.long_id, '') ${order}`
+    const rows = await ask<EntryRow & { readonly found: number }>(
+      `WITH page AS (SELECT ${COLUMNS}, sum(octet_length(e.value)) OVER (${sorted} ROWS UNBOUNDED PRECEDING) - octet_length(e.value) AS before
+          FROM ${from} WHERE ${where.join(' AND ').replaceAll('k.', `${key}.`)} AND ${LIVE} ${sorted} LIMIT $4)
+        SELECT *, (SELECT count(*)::int FROM page) AS found FROM page WHERE before < ${PAGE_CHARS}
+        ORDER BY id ${order}, coalesce(long_id, '') ${order}`,
       values,
     )
     const entries = rows.slice(0, opts.limit).map((r) => entryIn(r, at))
-    const next = rows.length > opts.limit ? entries.at(-1)?.key.id : undefined
+    const next = (rows[0]?.found ?? 0) > entries.length ? entries.at(-1)?.key.id : undefined
     return { entries, ...(next !== undefined && { next }) }
   }
 

@@ -1,5 +1,5 @@
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
-import type { Depth, Entry, Peeked, StateStore } from '../../core/state.ts'
+import { type Depth, type Entry, PAGE_CHARS, type Peeked, type StateStore } from '../../core/state.ts'
 import type { Spread } from './keys.ts'
 import { entryOf } from './rows.ts'
 import { fromText, scopeLine, scopeOfLine, tagOf, toLine } from './text.ts'
@@ -47,14 +47,15 @@ export function reads({ link, clock, prefix, look }: Spread): Reads {
       const line = scopeLine(scope)
       const now = clock.now()
       const args = [String(now), toLine(kind), line, marked(tag && toLine(tag)), String(limit + 1)]
-      args.push(marked(after === undefined ? undefined : toLine(after)), descending ? '1' : '')
+      args.push(marked(after === undefined ? undefined : toLine(after)), descending ? '1' : '', String(PAGE_CHARS))
       const found = (await read(link.script('list', [prefix(tagOf(line))], args))) as string[]
       const entries: Entry[] = []
-      for (let i = 0; i < found.length && entries.length < limit; i += 2) {
+      for (let i = 0; i + 1 < found.length && entries.length < limit; i += 2) {
         const entry = entryOf(kind, scope, fromText(found[i]!), found[i + 1]!, now)
         if (entry) entries.push(entry)
       }
-      const next = found.length > limit * 2 ? entries.at(-1)?.key.id : undefined
+      const more = found.length > limit * 2 || found.length % 2 === 1
+      const next = more ? entries.at(-1)?.key.id : undefined
       return { entries, ...(next !== undefined && { next }) }
     },
 

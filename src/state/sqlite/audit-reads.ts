@@ -1,6 +1,7 @@
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Scope } from '../../core/action.ts'
 import type { AuditScan, AuditScanned } from '../../core/audit.ts'
+import { PAGE_CHARS } from '../../core/state.ts'
 import { scopeParts } from '../scope.ts'
 import { fromSql, toSql } from './text.ts'
 
@@ -50,10 +51,16 @@ export class AuditReads {
     const index = s.match.actionId !== undefined ? 'audit_action' : s.match.chainId !== undefined ? 'audit_chain' : ''
     const source = `audit ${index && `INDEXED BY ${index}`} WHERE ${[...range, ...indexed].join(' AND ')}`
     const matching = scanned.length > 0 ? `WHERE ${scanned.join(' AND ')}` : ''
-    const rows = this.#sql(`SELECT id, json FROM (SELECT * FROM ${source} ORDER BY id DESC LIMIT ?)
-      ${matching} ORDER BY id DESC LIMIT ?`).all(...args, ...indexedArgs, s.looks, ...scannedArgs, s.limit + 1)
-    const found = rows.slice(0, s.limit).map((r) => ({ id: fromSql(r.id), json: fromSql(r.json) }))
-    if (rows.length > s.limit) return { rows: found, below: found.at(-1)!.id }
+    const found: { readonly id: string; readonly json: string }[] = []
+    let chars = 0
+    for (const r of this.#sql(`SELECT id, json FROM (SELECT * FROM ${source} ORDER BY id DESC LIMIT ?)
+      ${matching} ORDER BY id DESC LIMIT ?`).iterate(...args, ...indexedArgs, s.looks, ...scannedArgs, s.limit + 1)) {
+      // Leaving the loop ends the statement.
+      if (found.length === s.limit || chars >= PAGE_CHARS) return { rows: found, below: found.at(-1)!.id }
+      const json = fromSql(r['json'])
+      found.push({ id: fromSql(r['id']), json })
+      chars += json.length
+    }
     const last = this.#sql(`SELECT id FROM ${source} ORDER BY id DESC LIMIT 1 OFFSET ?`).get(
       ...args,
       ...indexedArgs,

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Claimed } from '../../core/state.ts'
+import { type Claimed, PAGE_CHARS } from '../../core/state.ts'
 import { entryOf } from '../decide/row.ts'
 import { owned } from '../decide/text.ts'
 import type { Tx } from '../decide/tx.ts'
@@ -72,15 +72,20 @@ export class Claims {
     if (turns.length === 0 || call.limit <= 0) return []
     const picked = this.#pick(turns, call, now)
     const claimed: Claimed[] = []
+    let chars = 0
+    let last = ''
     for (const [scope, id] of picked) {
+      if (chars >= PAGE_CHARS) break
+      last = scope
       const row = tx.entries.live(call.kind, scope, id, now)
       if (row === undefined) continue
       const claim = { owner: call.owner, number: tx.nextNumber(), until: now + call.leaseMs }
       const next = { ...row, claim, dueAt: claim.until, woken: false, attempts: row.attempts + 1 }
       tx.entries.set(call.kind, scope, id, next)
       claimed.push({ ...entryOf(call.kind, scope, id, next, now), claim })
+      chars += next.value.length
     }
-    this.#last.set(call.kind, picked.at(-1)?.[0] ?? '')
+    this.#last.set(call.kind, last)
     return claimed
   }
   /** After COMMIT: the bounds of the scopes asked have come and gone, and are read anew. */

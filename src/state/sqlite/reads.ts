@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import type { Depth, Entry, Page, Peeked } from '../../core/state.ts'
+import { type Depth, type Entry, PAGE_CHARS, type Page, type Peeked } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { BUFFER } from '../decide/ops/buffers.ts'
 import { entryOf } from '../decide/row.ts'
@@ -96,12 +96,18 @@ export class Reads {
       args.push(toSql(c.after))
     }
     args.push(now, c.limit + 1)
-    const rows = this.#sql(
+    const entries: Entry[] = []
+    let chars = 0
+    for (const r of this.#sql(
       `SELECT entry.* FROM ${from} WHERE ${where.join(' AND ')} AND ${LIVE} ORDER BY ${key}.id ${order} LIMIT ?`,
-    ).all(...args)
-    const entries = rows.slice(0, c.limit).map((r) => entryOf(c.kind, c.scope, fromSql(r.id), rowOf(r), now))
-    const next = rows.length > c.limit ? entries.at(-1)?.key.id : undefined
-    return { entries, ...(next === undefined ? {} : { next }) }
+    ).iterate(...args)) {
+      // Leaving the loop ends the statement.
+      if (entries.length === c.limit || chars >= PAGE_CHARS) return { entries, next: entries.at(-1)!.key.id }
+      const entry = entryOf(c.kind, c.scope, fromSql(r['id']), rowOf(r), now)
+      entries.push(entry)
+      chars += entry.value.length
+    }
+    return { entries }
   }
 
   readonly #peek = {
@@ -157,6 +163,14 @@ export class Reads {
 const NEXT_SCOPE = 'SELECT scope FROM entry WHERE kind = ? AND scope > ? ORDER BY scope LIMIT 1'
 const LIVE = '(expires_at IS NULL OR expires_at > ?)'
 
+/** An answer as text: each call's is its own, so that one that is too long for any text spoils no other. */
+export function answerText(reads: Reads, call: Read, now: number): string {
+  try {
+    return JSON.stringify(answerOf(reads, call, now))
+  } catch (e) {
+    return JSON.stringify([1, say(e)] satisfies Answer)
+  }
+}
 export function answerOf(reads: Reads, call: Read, now: number): Answer {
   try {
     return [0, reads.run(call, now)]

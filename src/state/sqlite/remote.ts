@@ -15,7 +15,7 @@ export interface Crossing<C, M> {
 }
 
 /** Starts a worker with its own connection and waits until it has it. */
-export async function startWorker<C, M extends string | object>(
+export async function startWorker<C, M extends object>(
   data: WorkerData,
   { pack, unpack }: Crossing<C, M>,
   onFatal: (e: Error) => void,
@@ -71,5 +71,4 @@ export async function startWorker<C, M extends string | object>(
   }
 }
 
-const isDying = (message: string | object | Dying): message is Dying =>
-  typeof message !== 'string' && 'fatal' in message
+const isDying = (message: object | Dying): message is Dying => 'fatal' in message

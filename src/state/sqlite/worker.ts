@@ -1,20 +1,21 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StateUnavailable } from '../../core/errors.ts'
+import type { Answer } from '../batching.ts'
 import { answersPacker } from './answers.ts'
 import { Checkpoints, copyWhenAsked, mayCopyBeside } from './checkpoints.ts'
 import { writesUnpacker } from './codec.ts'
 import { Engine } from './engine.ts'
 import { say } from './failure.ts'
 import type { Packed } from './packing.ts'
-import { answerOf, type Read, Reads } from './reads.ts'
+import { answerText, type Read, Reads } from './reads.ts'
 import { openHeld, openReader } from './schema.ts'
 import { CLOSE, type Dying, type Hello, type WorkerData } from './worker-messages.ts'
 
 const port = parentPort!
 const data = workerData as WorkerData
 interface Served {
-  serve(message: unknown): string | Packed
+  serve(message: unknown): readonly string[] | Packed
   tidy(): void
   close(): void
 }
@@ -27,11 +28,20 @@ function writer(db: DatabaseSync, free: () => void): Served {
   const unpack = writesUnpacker()
   const pack = answersPacker()
   let now = data.now
+  /** What was done is done, and a restart would not make its answer any shorter. */
+  const packed = (answers: readonly Answer[]): Packed => {
+    try {
+      return pack(answers)
+    } catch (e) {
+      if (!(e instanceof RangeError)) throw e
+      return pack(answers.map(() => [2, say(e)]))
+    }
+  }
   return {
     serve(message) {
       const [at, batch] = unpack(message as Packed)
       now = at
-      return pack(engine.run(at, batch))
+      return packed(engine.run(at, batch))
     },
     tidy: () => engine.tidy(now),
     close() {
@@ -53,7 +63,7 @@ function reader(): Served {
   return {
     serve(message) {
       const [now, batch] = message as [number, Read[]]
-      return JSON.stringify(batch.map((call) => answerOf(reads(), call, now)))
+      return batch.map((call) => answerText(reads(), call, now))
     },
     tidy() {},
     close() {

@@ -68,6 +68,21 @@ export function listsContract(open: OpenState): void {
       expect(await walk(s, { limit: 9, tag: 'big' })).toEqual([[]])
       expect(await walk(s, { limit: 9, tag: 'blue' })).toEqual([['a', 'c']])
     })
+    it('a page and a claim end by their size too, and the next goes on from there', async () => {
+      const large = 'x'.repeat(300_000)
+      const ids = Array.from({ length: 17 }, (_, i) => `id${String(i).padStart(2, '0')}`)
+      for (const id of ids) await s.ok(s.put(id, { value: large, tags: ['large'], dueAt: 1 }))
+      for (const opts of [{}, { tag: 'large' }, { descending: true }]) {
+        const pages = await walk(s, { limit: 100, ...opts })
+        expect(pages.length).toBeGreaterThan(1)
+        expect(pages[0]!.length).toBeGreaterThan(9)
+        expect(pages.flat()).toEqual('descending' in opts ? ids.toReversed() : ids)
+      }
+      const claimed = [await s.claim(), await s.claim()].map((c) => c.map((e) => e.key.id))
+      expect(claimed[0]!.length).toBeGreaterThan(9)
+      expect(claimed.flat().toSorted()).toEqual(ids)
+      expect(await s.claim()).toEqual([])
+    })
     it('PITFALLS 48: expired entries hide no live ones behind them', async () => {
       const soon = s.clock.now() + 10
       await s.ok(

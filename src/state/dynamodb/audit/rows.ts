@@ -2,6 +2,7 @@ import type { AttributeValue } from '@aws-sdk/client-dynamodb'
 import type { Scope } from '../../../core/action.ts'
 import type { AuditRow, AuditScan, AuditScanned } from '../../../core/audit.ts'
 import { joinParts } from '../../../core/ids.ts'
+import { PAGE_CHARS } from '../../../core/state.ts'
 import { scopeParts, scopeText } from '../../scope.ts'
 import type { Client } from '../client.ts'
 import { type Item, type Name, nameOfItem, nameText } from '../items.ts'
@@ -17,6 +18,9 @@ export const rowNameOf = (row: Pick<AuditRow, 'scope' | 'id'>): Name => ({
   sk: sortKey(row.id),
 })
 export const AUDIT_SCOPES = partitionKey('scopes', 'audit')
+
+/** Records an index names that are then read at once: each may have 400 KB. */
+const BY_INDEX = 100
 
 /** Columns a scan may ask for, by the attribute that has them. */
 const COLUMNS = {
@@ -94,7 +98,7 @@ export function openAuditReads({ client, table, registry }: AuditReadParts) {
           ? { IndexName: CHAIN_INDEX, key: 'ck', value: chainKey(s.scope, s.match.chainId!) }
           : undefined
     const rows: Found[] = []
-    let looked = 0
+    let [looked, chars] = [0, 0]
     let from: Item | undefined
     do {
       const { text, values } = range(s)
@@ -105,7 +109,7 @@ export function openAuditReads({ client, table, registry }: AuditReadParts) {
         ExpressionAttributeValues: { ':key': { S: index?.value ?? rowsKey(s.scope) }, ...values, ...filter?.values },
         ...(filter && filter.text !== '' && { FilterExpression: filter.text }),
         ScanIndexForward: false,
-        Limit: filter?.text === '' ? Math.min(s.looks - looked, s.limit + 2 - rows.length) : s.looks - looked,
+        Limit: Math.min(s.looks - looked, index ? BY_INDEX : filter?.text === '' ? s.limit + 2 - rows.length : s.looks),
         ...(from !== undefined && { ExclusiveStartKey: from }),
       })
       looked += page.ScannedCount ?? 0
@@ -113,7 +117,10 @@ export function openAuditReads({ client, table, registry }: AuditReadParts) {
       const found = index ? (await whole(items)).filter((i) => matches(i, s.match)) : items
       for (const item of found) {
         const row = foundOf(item)
-        if (!excluded(s, row)) rows.push(row)
+        if (excluded(s, row)) continue
+        if (chars >= PAGE_CHARS) return { rows, below: rows.at(-1)!.id }
+        rows.push(row)
+        chars += row.json.length
       }
       from = page.LastEvaluatedKey
     } while (from !== undefined && rows.length <= s.limit && looked < s.looks)

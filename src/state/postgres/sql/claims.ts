@@ -1,3 +1,4 @@
+import { PAGE_CHARS } from '../../../core/state.ts'
 import { settings } from './settings.ts'
 
 /**
@@ -32,7 +33,7 @@ END $$;
 CREATE OR REPLACE FUNCTION take_due(k text, who text, lease_ms bigint, most bigint, per_scope bigint, served text, now_ms bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
-  scopes text[] := due_scopes(k, served, most, now_ms); turn record; e entry; taken jsonb[] := '{}';
+  scopes text[] := due_scopes(k, served, most, now_ms); turn record; e entry; taken jsonb[] := '{}'; size bigint := 0;
 BEGIN
   FOR turn IN
     SELECT t.scope, d.id, d.rest FROM unnest(scopes) WITH ORDINALITY AS t (scope, place) CROSS JOIN LATERAL (
@@ -47,6 +48,8 @@ BEGIN
       woken = false, attempts = x.attempts + 1
       WHERE x.kind = k AND x.scope = turn.scope AND x.id = turn.id AND x.rest = turn.rest RETURNING x.* INTO e;
     taken := taken || to_jsonb(e);
+    size := size + octet_length(e.value);
+    EXIT WHEN size >= ${PAGE_CHARS};
   END LOOP;
   RETURN to_jsonb(taken);
 END $$;

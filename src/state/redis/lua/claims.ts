@@ -1,3 +1,5 @@
+import { PAGE_CHARS } from '../../../core/state.ts'
+
 /** What is due, where, and taking it. Scripts that only look take the prefixes of as many tags as lie on the server. */
 
 /** ARGV: now, kind, most scopes of a tag, most entries of a scope. For each tag: scope, how many of it are due, and so on. */
@@ -20,14 +22,16 @@ return due
 /** ARGV: now, kind, owner, until, then scope and how many, and so on. For each scope: id, row, and so on. */
 export const CLAIM = String.raw`
 local kind, owner, till = A[2], A[3], tonumber(A[4])
-local taken = {}
+local taken, bytes = {}, 0
 for i = 5, #A, 2 do
   local scope, list = A[i], {}
   local ids = call('ZRANGEBYSCORE', P .. 'd' .. kind .. '\n' .. scope, '-inf', text(now), 'LIMIT', 0, A[i + 1])
   for _, id in ipairs(ids) do
+    if bytes >= ${PAGE_CHARS} then break end
     local s = slot(kind, scope, id)
     local was = s.cur
     if was then
+      bytes = bytes + #was.value
       s.cur = {due = till, num = nextNumber(), till = till, woken = false, att = was.att + 1, owner = owner,
         version = was.version, tags = was.tags, value = was.value}
       list[#list + 1] = id

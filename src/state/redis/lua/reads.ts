@@ -1,10 +1,13 @@
-/** ARGV: now, kind, scope, tag with a mark before it or nothing, limit, after with a mark before it or nothing, 1 for descending. Answers id, row, and so on. */
+/**
+ * ARGV: now, kind, scope, tag with a mark before it or nothing, limit, after with a mark before it or nothing, 1 for descending, most bytes.
+ * Answers id, row, and so on, and one more where it ended because of their bytes.
+ */
 export const LIST = String.raw`
 local P, now = KEYS[1], tonumber(ARGV[1])
 local ks = ARGV[2] .. '\n' .. ARGV[3]
 local key = ARGV[4] == '' and P .. 'i' .. ks or P .. 't' .. ks .. '\n' .. ARGV[4]:sub(2)
 local limit, descending = tonumber(ARGV[5]), ARGV[7] == '1'
-local found = {}
+local found, bytes, most = {}, 0, tonumber(ARGV[8])
 local edge = ARGV[6] == '' and (descending and '+' or '-') or '(' .. ARGV[6]:sub(2)
 while #found < limit * 2 do
   local ids = descending and redis.call('ZREVRANGEBYLEX', key, edge, '-', 'LIMIT', 0, limit)
@@ -13,8 +16,13 @@ while #found < limit * 2 do
     local row = redis.call('GET', P .. 'e' .. ks .. '\n' .. id)
     local exp = row and tonumber(row:match('^%S+ (%S+)'))
     if row and (not exp or exp > now) and #found < limit * 2 then
+      if bytes >= most then
+        found[#found + 1] = ''
+        return found
+      end
       found[#found + 1] = id
       found[#found + 1] = row
+      bytes = bytes + #row
     end
   end
   if #ids < limit then break end
