@@ -8,7 +8,7 @@ import type { End, Plan } from '../core/plan.ts'
 import type { Committed } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { appendOps } from '../groups/group.ts'
-import { scheduleOps } from '../schedules/schedule.ts'
+import { MOST_UNDER_KEY, scheduleOps } from '../schedules/schedule.ts'
 import { endedRecord } from '../schedules/schedules.ts'
 import type { After, Tools } from './after.ts'
 import type { TakenKey } from './dedup.ts'
@@ -142,6 +142,11 @@ function groupEnd({ run, plan, draft, base }: EndInput, end: EndOf<'group'>): En
 }
 
 function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndOf<'schedule'>): Ended {
+  const key = end.keyId === undefined ? undefined : draft.keys.get(end.keyId)
+  if (end.onRepeat === 'add' && (key?.holds.length ?? 0) >= MOST_UNDER_KEY) {
+    const message = `${MOST_UNDER_KEY} actions are held under this key already`
+    return failed(base, end.rule, 'schedule_key_full', message)
+  }
   const hold: Hold = {
     kind: 'scheduled',
     runId: run.runId,
@@ -161,7 +166,6 @@ function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndO
     ...(end.keyId !== undefined && { keyId: end.keyId }),
     counted: true,
   }
-  const key = end.keyId === undefined ? undefined : draft.keys.get(end.keyId)
   const scheduled = scheduleOps({ hold, onRepeat: end.onRepeat, key, version: parts.env.newId() })
   add(draft, scheduled.ops, { is: 'moved' })
   if (scheduled.key) draft.keys.set(scheduled.key.id, scheduled.key)

@@ -11,6 +11,9 @@ import type { Entry, Op } from '../core/state.ts'
 
 export type ScheduleEnd = Extract<End, { kind: 'schedule' }>
 
+/** So many may stand under one key: each of them is read when the key is asked for, and one commit of any store can end them all. */
+export const MOST_UNDER_KEY = 40
+
 /** A key as read: its entry, and those of its holds that are still there. */
 export interface KeyState {
   readonly id: string
@@ -53,7 +56,8 @@ export function scheduleOps(input: {
   if (kept) {
     const first = readHold(kept)
     return {
-      ops: [],
+      // One whose claim is in force is on its way out already, and is answered for by that.
+      ops: [...(key?.entry ? [unchanged(key.entry)] : []), ...(kept.claim ? [] : [unchanged(kept)])],
       ended: [],
       holdId: first.runId,
       scheduledFor: isoTime(kept.claim ? first.firstDueAt : (kept.dueAt ?? first.firstDueAt)),
@@ -117,9 +121,25 @@ export function unlinkOps(hold: Hold, key: Entry | undefined, version: string): 
   return [{ op: 'put', ...guard, value: keyValue(left), version }]
 }
 
+/** Asks that an entry is still what was read, and free: the same is put again under the same version, so that others who ask are in no way. */
+const unchanged = ({ key, value, version, tags, dueAt, expiresAt }: Entry): Op => ({
+  op: 'put',
+  kind: key.kind,
+  id: key.id,
+  value,
+  version,
+  tags,
+  ifVersion: version,
+  ifUnclaimed: true,
+  ...(dueAt !== undefined && { dueAt }),
+  ...(expiresAt !== undefined && { expiresAt }),
+})
+
 /** Whether a refused op means that a key or its holds have moved on: read the keys and plan again. */
 export const movedOn = (op: Op): boolean =>
-  'kind' in op && (op.kind === kinds.scheduleKey || (op.op === 'delete' && op.kind === kinds.scheduled))
+  'kind' in op &&
+  (op.kind === kinds.scheduleKey ||
+    (op.kind === kinds.scheduled && (op.op === 'delete' || (op.op === 'put' && op.ifVersion != null))))
 
 export function putHold(hold: Hold, version: string): Extract<Op, { op: 'put' }> {
   return {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import { MOST_UNDER_KEY } from '../../src/schedules/schedule.ts'
 import { badRequest, OK, receiver, unavailable } from '../fakes/provider.ts'
 import { rule, rules, type } from './build.ts'
 import { ends, later, world } from './hold-world.ts'
@@ -170,6 +171,15 @@ describe('schedule keys', () => {
     expect(await house.stored('schedule_key')).toEqual([])
   })
 
+  it('on_repeat add: so many under one key, and no more', async () => {
+    const add = '{ type: schedule, delay_seconds: 10, key: k, on_repeat: add }'
+    const { house, send, pass } = await world([rule('add', 2, add)], [OK])
+    for (let i = 0; i < MOST_UNDER_KEY; i++) expect(await send(`a${i}`)).toMatchObject({ outcome: 'scheduled' })
+    expect(await send('more')).toMatchObject({ outcome: 'failed', code: 'schedule_key_full' })
+    await pass(60_000)
+    expect(await send('after')).toMatchObject({ outcome: 'scheduled' })
+    expect((await house.records()).filter((r) => r.outcome === 'executed')).toHaveLength(MOST_UNDER_KEY)
+  })
   it('a released hold that meets its own key again is held again, once', async () => {
     const { house, hook, send, pass } = await world([
       rule('later', 2, '{ type: schedule, delay_seconds: 10, key: "{{payload.k}}" }'),

@@ -113,6 +113,35 @@ describe('on_repeat', () => {
     expect(second).toMatchObject({ holdId: 'a', kept: true, scheduledFor: '2026-01-05T12:01:00.000Z' })
     expect(await there()).toEqual(['a'])
   })
+  test.each([
+    ['cancelled', () => cancel()],
+    ['ended', () => end('a')],
+  ])('keep is not told of a hold that is %s between its look and its commit', async (_, between) => {
+    await schedule(hold('a'), 'keep')
+    const second = await schedule(hold('b'), 'keep', between)
+    expect(second).toMatchObject({ holdId: 'b', kept: false, tries: 2 })
+    expect(await there()).toEqual(['b'])
+  })
+  test('keep is not told of a hold that is gone though its key stands, and many may keep one at once', async () => {
+    await schedule(hold('a'), 'keep')
+    const gone = async () => state.commit(SCOPE, [{ op: 'delete', kind: kinds.scheduled, id: 'a' }])
+    const many = await Promise.all(['b', 'c', 'd'].map((id) => schedule(hold(id), 'keep')))
+    expect(many.map((m) => [m.kept, m.tries])).toEqual([
+      [true, 1],
+      [true, 1],
+      [true, 1],
+    ])
+    expect(await schedule(hold('e'), 'keep', gone)).toMatchObject({ holdId: 'e', kept: false, tries: 2 })
+  })
+  test('keep of a hold that is claimed between is told of it all the same, and its claim stands', async () => {
+    await schedule(hold('a'), 'keep')
+    await env.clock.advance(60_000)
+    const claimed: Awaited<ReturnType<typeof claimAll>>[] = []
+    const second = await schedule(hold('b'), 'keep', async () => void claimed.push(await claimAll()))
+    expect(second).toMatchObject({ holdId: 'a', kept: true, tries: 2 })
+    const [entry] = await state.get([{ kind: kinds.scheduled, scope: SCOPE, id: 'a' }])
+    expect(entry?.claim).toEqual(claimed[0]![0]!.claim)
+  })
   test('add lets several stand under one key, and one cancel ends them all', async () => {
     for (const id of ['a', 'b', 'c']) await schedule(hold(id), 'add')
     expect(await there()).toEqual(['a', 'b', 'c'])

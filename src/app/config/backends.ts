@@ -52,7 +52,7 @@ export function checkBackends(draft: Draft): void {
   const perNode = follow(draft.root, ['audit', 'per_node'])
   if (backendOf(draft, 'state') !== 'sqlite' && backendOf(draft, 'audit') === 'sqlite' && perNode !== true) {
     const message =
-      'audit.backend: a SQLite audit beside a shared state is one of each node, which shows what that node has done; say per_node = true'
+      'audit.backend: a SQLite audit beside a shared state is one of each node, and each record is in one of them only; say per_node = true'
     report(draft, 'error', backendPath(draft, 'audit'), message, 'value')
   }
   const shared = backendOf(draft, 'state') === 'sqlite' && backendOf(draft, 'audit') === 'sqlite'
