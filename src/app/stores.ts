@@ -65,7 +65,8 @@ const isOne = (state: StateConfig, audit: AuditConfig): boolean =>
   audit.backend === state.backend &&
   (audit.backend !== 'sqlite' || audit.path === state.path) &&
   (audit.url ?? state.url) === state.url &&
-  (audit.region ?? state.region) === state.region
+  (audit.region ?? state.region) === state.region &&
+  (audit.backend === 'sqlite' || (audit.prefix ?? state.prefix) === state.prefix)
 
 /** An audit by itself is a store of which only the audit is used. */
 const settingsOf = (state: StateConfig, audit: AuditConfig): StateConfig => ({

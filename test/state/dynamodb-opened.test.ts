@@ -1,10 +1,12 @@
 import { afterAll, describe, expect, it, vi } from 'vitest'
+import { openStores } from '../../src/app/stores.ts'
 import { monotonicClock, systemClock } from '../../src/core/clock.ts'
 import { StateUnavailable } from '../../src/core/errors.ts'
 import { systemRandom } from '../../src/core/ids.ts'
 import { openDates } from '../../src/state/dynamodb/dates.ts'
 import { openDynamo } from '../../src/state/dynamodb.ts'
 import type { OpenTools, StoreSettings } from '../../src/state/opened.ts'
+import { readText } from '../app/config/read.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy } from '../servers/proxy.ts'
 import { dynamo } from './dynamodb-open.ts'
@@ -47,6 +49,24 @@ describe('a store as a gateway opens it', () => {
     const again = await openDynamo(settings({ url: db.url(), prefix: 'opened' }), tools)
     closing.push(() => again.state.close())
     expect(await again.state.get([{ kind: 'k', scope: ['a', 'b'], id: 'a' }])).toMatchObject([{ value: 'x' }])
+  })
+  it('an audit with a prefix of its own lies apart from the state', async () => {
+    const { state, audit } = readText(`[state]
+backend = "dynamodb"
+url = "${db.url()}"
+region = "us-east-1"
+prefix = "one"
+
+[audit]
+prefix = "two"
+
+[[providers]]
+name = "console"
+type = "log"
+`).config!
+    const stores = await openStores({ state, audit }, { ...tools, migrate: true })
+    closing.push(() => stores.close())
+    expect(stores.where).toMatch(/^State in .* one_state .*, audit in .* two_audit /)
   })
   it('is in trouble while it does not reach the store, and out of it by itself', async () => {
     const proxy = await startProxy({ port: Number(new URL(db.url()).port) })
