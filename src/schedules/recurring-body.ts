@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import type { Scope } from '../core/action.ts'
+import { validateCron } from '../core/cron.ts'
 import type { FieldError } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { compileTemplate } from '../core/template.ts'
 import { invalid, parseWire, wireCount, wireName } from '../core/wire.ts'
-import { validateCron } from './cron.ts'
 import { nextOf, type Recurring, templateNames } from './recurring.ts'
 
 const json = z.custom<JsonObject>(isObject, 'expected an object')

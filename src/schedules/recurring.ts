@@ -1,10 +1,10 @@
 import type { Action } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
+import { nextOccurrence } from '../core/cron.ts'
 import type { Hold } from '../core/hold.ts'
 import { uuidv5, uuidv7Of } from '../core/ids.ts'
 import { isObject, type Json, type JsonObject } from '../core/json.ts'
 import { compileTemplate } from '../core/template.ts'
-import { nextOccurrence } from './cron.ts'
 
 /** A recurring action. The value of a `recurring` entry, whose id is the name and whose due time is `nextAt`. */
 export interface Recurring {

@@ -1,5 +1,5 @@
-import { CronExpressionParser } from 'cron-parser'
 import { z } from 'zod'
+import { nextOccurrence, validateCron } from '../../core/cron.ts'
 import { joinParts } from '../../core/ids.ts'
 import { compileScheduleKey } from '../keys.ts'
 import { type Compiling, defineRuleAction } from '../stage.ts'
@@ -53,26 +53,12 @@ function dueTime(
     return (now) => zone.next(hour, minute, now)
   }
   if (cron === undefined) return (now) => now + Math.round(delay_seconds * 1000)
-  const problem = cronProblem(cron, zone.name)
+  const never = `"${cron}" is never due`
+  const problem =
+    validateCron(cron, zone.name) ?? (nextOccurrence(cron, zone.name, 0) === undefined ? never : undefined)
   if (problem === undefined) return cronNext(cron, zone.name)
-  c.error(['cron'], problem)
+  c.error(['cron'], `"cron": ${problem}`)
   return (now) => now
-}
-
-/** cron-parser takes an empty text, three fields, and Jenkins' H (which is another time on each node) for good. */
-export function cronProblem(expression: string, timezone: string): string | undefined {
-  const fields = expression.trim().split(/\s+/)
-  const count = expression.trim() === '' ? 0 : fields.length
-  if (count !== 5 && count !== 6)
-    return `"cron" must have five fields, or six with seconds first; "${expression}" has ${count}`
-  if (fields.some((f) => /(^|[,/-])H/i.test(f.replace(/\bTHU?\b/gi, ''))))
-    return '"cron" cannot hold H: say when it is due'
-  try {
-    CronExpressionParser.parse(expression, { tz: timezone, currentDate: 0 }).next()
-    return undefined
-  } catch (e) {
-    return `"cron" is no cron expression, or never due: ${e instanceof Error ? e.message : String(e)}`
-  }
 }
 
 /** Asking costs tens of microseconds, and every moment before the next due one has the same answer: remember it. */
@@ -81,7 +67,7 @@ function cronNext(expression: string, tz: string): (now: number) => number {
   let due = Number.NaN
   return (now) => {
     if (!(now >= from && now < due)) {
-      due = CronExpressionParser.parse(expression, { tz, currentDate: now }).next().getTime()
+      due = nextOccurrence(expression, tz, now)!
       from = now
     }
     return due

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { nextOccurrence, validateCron } from '../../src/schedules/cron.ts'
+import { nextOccurrence, validateCron } from '../../src/core/cron.ts'
 
 const iso = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : new Date(ms).toISOString())
 function upcoming(expression: string, zone: string, from: string, count: number): (string | undefined)[] {

@@ -1,5 +1,5 @@
 import { type CronExpression, CronExpressionParser } from 'cron-parser'
-import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
+import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from './zone.ts'
 
 const DAY = 86_400_000
 /** What cron-parser accepts as one word. */
