@@ -51,8 +51,19 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best
 }
 
-/** `; did you mean "x"?`, or nothing: made to be appended to a message. */
+/** Words compared for hints in one go: a text with a hundred thousand slips gets hints for the first of them, and holds nobody up. */
+const MOST_COMPARED = 20_000
+let compared = 0
+
+/** `; did you mean "x"?`, or nothing: made to be appended to a message. Nothing, too, after very many in one turn. */
 export function didYouMean(word: string, known: Iterable<string>): string {
-  const n = nearest(word, known)
+  if (compared === 0)
+    queueMicrotask(() => {
+      compared = 0
+    })
+  if (compared >= MOST_COMPARED) return ''
+  const words = [...known]
+  compared += words.length
+  const n = nearest(word, words)
   return n === undefined ? '' : `; did you mean "${n}"?`
 }

@@ -23,6 +23,9 @@ export interface ReadContext {
   readonly defaultProvider?: string
 }
 
+/** Unknown fields that are named one by one. */
+const MOST_UNKNOWN = 100
+
 /** Throws Problem 400 `invalid_action` naming every field at fault. `at` prefixes the pointers, for an item of a batch. */
 export function readAction(body: Json, context: ReadContext, at = ''): Action {
   if (!isObject(body))
@@ -37,8 +40,11 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
       message,
     })
   }
+  let unknown = 0
   for (const key of Object.keys(body))
-    if (!FIELDS.has(key) && own(body, key) !== null) wrong(key, `unknown field${didYouMean(key, FIELDS)}`)
+    if (!FIELDS.has(key) && own(body, key) !== null && ++unknown <= MOST_UNKNOWN)
+      wrong(key, `unknown field${didYouMean(key, FIELDS)}`)
+  if (unknown > MOST_UNKNOWN) wrong([], `and ${unknown - MOST_UNKNOWN} more unknown fields`)
 
   const text = (field: string, max: number, bytes = false): string | undefined => {
     const v = own(body, field)

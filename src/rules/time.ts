@@ -40,11 +40,13 @@ export interface Zone {
 }
 
 const zones = new Map<string, Zone>()
+/** By the names they are known by there are some hundred; by those a caller may write, case ignored, there is no end. */
+const MOST_ZONES = 1000
 
 /** Undefined for a name Intl does not know. */
 export function zone(name: string): Zone | undefined {
-  const known = zones.get(name)
-  if (known) return known
+  const there = zones.get(name)
+  if (there) return there
   let format: Intl.DateTimeFormat
   try {
     format = new Intl.DateTimeFormat('en-US', {
@@ -60,8 +62,11 @@ export function zone(name: string): Zone | undefined {
     if (e instanceof RangeError) return undefined
     throw e
   }
-  const made = makeZone(name, format)
-  zones.set(name, made)
+  const known = format.resolvedOptions().timeZone
+  const made = zones.get(known) ?? makeZone(known, format)
+  if (zones.size >= MOST_ZONES) zones.clear()
+  zones.set(known, made)
+  if (known !== name) zones.set(name, made)
   return made
 }
 

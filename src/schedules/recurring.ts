@@ -69,23 +69,36 @@ export function occurrenceOf(def: Recurring, now: number, lateMs: number): Occur
   return { kind: 'skip', at: latest }
 }
 
-const SPANS_MS = [60_000, 3_600_000, 86_400_000, 32 * 86_400_000]
-
-/** The last occurrence up to a moment, looked for from close by first: a cron of every second may have missed a million. */
+/**
+ * The last occurrence up to a moment, in some dozen steps however many were missed: back from the end by spans that double until one has an
+ * occurrence, then by halves of what is left.
+ */
 function latestUpTo(def: Recurring, now: number): number {
   const due = def.nextAt ?? now
   const end = Math.min(now, def.endDate ?? now)
-  const starts = SPANS_MS.map((span) => end - span).filter((start) => start > due)
-  for (const start of [...starts, due - 1]) {
-    let found: number | undefined
-    let at = nextOccurrence(def.cron, def.timezone, start)
-    while (at !== undefined && at <= end) {
-      found = at
-      at = nextOccurrence(def.cron, def.timezone, at)
-    }
-    if (found !== undefined) return found
+  const nextTo = (after: number): number | undefined => {
+    const at = nextOccurrence(def.cron, def.timezone, after)
+    return at !== undefined && at <= end ? at : undefined
   }
-  return due
+  let found = due
+  /** None lies between this and the end. */
+  let none = end
+  for (let span = 1000; end - span >= due; span *= 2) {
+    const at = nextTo(end - span)
+    if (at !== undefined) {
+      found = at
+      break
+    }
+    none = end - span
+  }
+  for (;;) {
+    const next = nextTo(found)
+    if (next === undefined) return found
+    const middle = Math.floor((next + none) / 2)
+    const later = nextTo(middle)
+    if (later === undefined) none = middle
+    found = later ?? next
+  }
 }
 
 /** The same occurrence has the same run id on every node. */

@@ -24,6 +24,15 @@ test.each([
 describe('didYouMean', () => {
   it('is made to be appended to a message', () =>
     expect(didYouMean('contians', operators)).toBe('; did you mean "contains"?'))
+  it('gives hints to the first of very many slips, and to those of the next turn again', async () => {
+    const known = Array.from({ length: 500 }, (_, i) => `word${i}`)
+    const told = Array.from({ length: 100 }, () => didYouMean('wrd1', known))
+    const first = told.indexOf('')
+    expect(first).toBeGreaterThan(20)
+    expect(told.slice(first).join('')).toBe('')
+    await Promise.resolve()
+    expect(didYouMean('wrd1', known)).toContain('word1')
+  })
   it('is nothing where nothing is near', () => expect(didYouMean('xyz', operators)).toBe(''))
 })
 

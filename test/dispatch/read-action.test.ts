@@ -66,6 +66,12 @@ describe('an action at the door', () => {
     })
   })
 
+  it('names the first of very many unknown fields, and says how many there are', () => {
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`payloda${i}`, 1]))
+    const told = wrong({ action_type: 'a', ...many })
+    expect(Object.keys(told)).toHaveLength(101)
+    expect(told['']).toBe('and 4900 more unknown fields')
+  })
   it('points into a batch', () => {
     expect(wrong({ action_type: 1 }, '/3')).toEqual({ '/3/action_type': 'expected a string' })
     expect(wrong('text', '/4')).toEqual({ '/4': 'expected an object' })

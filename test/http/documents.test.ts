@@ -80,6 +80,10 @@ describe('quotas, recurring actions and retention policies', () => {
       next_cursor: null,
     })
     expect((await g.ask('GET', '/v1/retention/other')).status).toBe(404)
+    const { id } = (await g.ask('PUT', '/v1/retention?tenant=a', {})).body
+    const ofB = await g.ask('PUT', `/v1/retention/${id}?tenant=a`, { tenant: 'b', audit_ttl_seconds: 7 })
+    expect(ofB).toMatchObject({ status: 400, body: { code: 'invalid_retention', errors: [{ pointer: '/tenant' }] } })
+    expect((await g.ask('PUT', `/v1/retention/${id}?tenant=a`, { tenant: 'a' })).status).toBe(200)
   })
   test('usage tells what is counted, and never by reading it', async () => {
     const g = await testGateway()

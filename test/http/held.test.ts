@@ -181,6 +181,8 @@ describe('chains', () => {
     const off = await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: false, why: 'floods' })
     expect([off.status, off.body]).toMatchObject([200, { enabled: false, disable_details: { why: 'floods' } }])
     expect((await g.dispatch({ action_type: 'x' })).body).toMatchObject({ outcome: 'failed', code: 'chain_disabled' })
+    const stale = { 'if-match': '"of-before"' }
+    expect((await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: true }, stale)).status).toBe(412)
     const on = await g.ask('PUT', '/v1/chains/definitions/of-file/enabled', { enabled: true })
     expect(on.body).toMatchObject({ enabled: true })
     expect((await g.dispatch({ action_type: 'x' })).body).toMatchObject({ outcome: 'chain_started' })

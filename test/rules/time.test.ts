@@ -22,6 +22,8 @@ describe('local time', () => {
   })
   it('knows no other zones, and the nearest of those it knows', () => {
     expect(zone('Europe/Berln')).toBeUndefined()
+    // However it is written, there is one of it.
+    expect(zone('EUROPE/berlin')).toBe(zone('Europe/Berlin'))
     expect(unknownZone('Europe/Berln')).toContain('Europe/Berlin')
   })
 })

@@ -6,7 +6,7 @@ import { notFound } from '../../core/errors.ts'
 import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Redact } from '../../core/redact.ts'
-import { parseWire } from '../../core/wire.ts'
+import { parseWire, preconditionFailed } from '../../core/wire.ts'
 import { json, noContent, plain } from '../answer.ts'
 import type { Answered } from '../answered.ts'
 import { jsonBody, noBody } from '../body.ts'
@@ -122,6 +122,9 @@ export const chainDefinitionRoutes: readonly Route[] = [
       readQuery(c, [])
       const { enabled, why } = parseWire(enabledSchema, await jsonBody(c, deps.server.bodyLimitBytes), 'switch')
       const how = { by: callerOf(c), ...(why !== undefined && { why }) }
+      const { ifMatch: held } = await ifMatch(c, () => deps.chains.definition(param(c, 'name'))?.version)
+      if (held !== undefined && deps.chains.definition(param(c, 'name'))?.version !== held)
+        throw preconditionFailed('chain definition')
       return answer(await deps.chains.setEnabled(param(c, 'name'), enabled, how), deps)
     },
   },

@@ -1,5 +1,7 @@
 import type { Scope } from '../../core/action.ts'
 import { notFound, type Problem } from '../../core/errors.ts'
+import { isObject, type Json, own } from '../../core/json.ts'
+import { invalid } from '../../core/wire.ts'
 import { policyId } from '../../retention/policy.ts'
 import { json, noContent } from '../answer.ts'
 import type { Answered } from '../answered.ts'
@@ -19,6 +21,15 @@ function named(c: Ctx): Scope {
   if (c.req.param('id') !== undefined && param(c, 'id') !== policyId(scope)) throw none()
   return scope
 }
+/** What the address names is what is replaced. */
+function sameScope(body: Json, scope: Scope): void {
+  const wrong = (['namespace', 'tenant'] as const).filter((part, i) => {
+    const given = isObject(body) ? (own(body, part) ?? null) : null
+    return given !== null && given !== scope[i]
+  })
+  const errors = wrong.map((part) => ({ pointer: `/${part}`, message: 'is not that of the policy the address names' }))
+  if (errors.length > 0) throw invalid('retention', errors)
+}
 function read(c: Ctx, { retention }: HttpDeps): Answered {
   const found = retention.get(named(c))
   if (!found) throw none()
@@ -27,6 +38,7 @@ function read(c: Ctx, { retention }: HttpDeps): Answered {
 async function put(c: Ctx, deps: HttpDeps): Promise<Answered> {
   const scope = named(c)
   const body = await jsonBody(c, deps.server.bodyLimitBytes)
+  if (c.req.param('id') !== undefined) sameScope(body, scope)
   const match = await ifMatch(c, () => deps.retention.get(scope)?.etag)
   const done = await deps.retention.put(scope, body, { caller: callerOf(c), ...match })
   return json(done.created ? 201 : 200, done.view, etag(done.etag))
