@@ -1,32 +1,30 @@
 import { hostname } from 'node:os'
 import { type Clock, systemClock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
-import { showFinding } from '../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../core/ids.ts'
-import type { Routes } from '../delivery/route.ts'
 import type { HttpDeps } from '../http/deps.ts'
 import { createDirect } from '../http/direct.ts'
 import { createApp, type Listening, listen } from '../http/server.ts'
 import { createStats } from '../http/stats.ts'
 import { createStreams } from '../http/stream/streams.ts'
 import { backgroundLoops } from '../loops/index.ts'
-import { type Loops, startLoops } from '../loops/loop.ts'
+import { startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
 import { type Assembled, assemble, ChainsNotLoaded } from './assemble.ts'
 import type { Serve } from './commands/command.ts'
 import { openingProblem } from './commands/migrate.ts'
 import { packageVersion } from './commands/version.ts'
-import { needsRestart } from './config/changes.ts'
 import type { Config } from './config/config.ts'
 import { logOutcomes } from './dispatch-log.ts'
 import { withRoomForHolds } from './held-room.ts'
+import { createInForce } from './in-force.ts'
 import { hostPort, listeningProblem } from './listening.ts'
 import { openLog } from './log.ts'
 import { providerEnv } from './provider-log.ts'
 import { recording } from './recording.ts'
 import { watchConfig } from './reload.ts'
 import { roomOf } from './room.ts'
-import { breakerTable, closeRoutes, openProvider, openRoutes } from './routes.ts'
+import { openProvider, openRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** The signals a service manager and a terminal stop a process with. */
@@ -38,42 +36,45 @@ export const serve: Serve = async (first, again, loaded) => {
   const local = systemClock()
   const { log, close: closeLog } = openLog(local)
   const random = systemRandom()
-  let config: Config = first
-  let configError: string | undefined
   const stopping = new AbortController()
 
   let stores: Stores
   try {
-    stores = await openStores(config, { clock: local, random, log })
+    stores = await openStores(first, { clock: local, random, log })
   } catch (e) {
-    process.stderr.write(`signalbox: ${openingProblem(config, e)}\n`)
+    process.stderr.write(`signalbox: ${openingProblem(first, e)}\n`)
     return 1
   }
   const { audit, clock } = stores
   const env: Env = { clock, random, newId: uuidv7Source(clock.now, random), log }
   const stats = createStats(env)
   const streams = createStreams(audit, env)
-  const room = roomOf(config)
+  const room = roomOf(first)
   const { carryAudit, ...recorded } = recording(stores, streams)
   const state = withRoomForHolds(recorded.state, room.held)
-  let loops: Loops | undefined
   let parts: Assembled
   let address: string | undefined
-  const open = (c: Config): Routes =>
-    openRoutes(
-      c,
-      providerEnv(env, () => parts.redact()),
-      openProvider,
-    )
-  let routes = open(config)
+  const ofProviders = providerEnv(env, () => parts.redact())
+  const inForce = createInForce({
+    first,
+    env,
+    again,
+    open: (config) => openRoutes(config, ofProviders, openProvider),
+    begin: (config) =>
+      startLoops(
+        backgroundLoops({ env, state, owner: parts.node, config, handlers: parts.handlers, nudge: inForce.nudge }),
+        env,
+      ),
+    parts: () => parts,
+  })
   try {
     parts = await assemble({
-      config: () => config,
+      config: () => inForce.config,
       env,
       state,
       audit,
       carryAudit,
-      routes,
+      routes: inForce.routes,
       processEnv: process.env,
       about: {
         version: packageVersion(),
@@ -83,7 +84,7 @@ export const serve: Serve = async (first, again, loaded) => {
       },
       stats: { attempt: (seen) => stats.attempt(seen), ...logOutcomes(log, stats) },
       stopping: stopping.signal,
-      nudge: (name) => loops?.nudge(name),
+      nudge: inForce.nudge,
     })
   } catch (e) {
     await stores.close()
@@ -91,20 +92,8 @@ export const serve: Serve = async (first, again, loaded) => {
     process.stderr.write(`${e.message}\n`)
     return 1
   }
-  const begin = (): Loops =>
-    startLoops(
-      backgroundLoops({
-        env,
-        state,
-        owner: parts.node,
-        config: config.background,
-        handlers: parts.handlers,
-        nudge: (name) => loops?.nudge(name),
-      }),
-      env,
-    )
 
-  const { bodyLimitBytes: configured } = config.server
+  const { bodyLimitBytes: configured } = first.server
   if (configured > room.body)
     log.info(
       { body_limit_bytes: room.body, group_and_hold_bytes: room.held, response_and_step_bytes: room.data },
@@ -114,8 +103,8 @@ export const serve: Serve = async (first, again, loaded) => {
     ...parts,
     env,
     version: packageVersion(),
-    server: { ...config.server, bodyLimitBytes: Math.min(configured, room.body), batchLimitBytes: configured },
-    defaultProvider: () => config.rules.defaultProvider,
+    server: { ...first.server, bodyLimitBytes: Math.min(configured, room.body), batchLimitBytes: configured },
+    defaultProvider: () => inForce.config.rules.defaultProvider,
     state,
     audit,
     stats,
@@ -124,94 +113,34 @@ export const serve: Serve = async (first, again, loaded) => {
       const reason = stopping.signal.aborted ? 'shutting down' : stores.trouble()
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
-    configError: () => configError,
+    configError: () => inForce.error,
   }
   let server: Listening
   try {
-    server = await listen(createApp(deps), config.server, { direct: createDirect(deps) })
+    server = await listen(createApp(deps), first.server, { direct: createDirect(deps) })
   } catch (e) {
     parts.rules.stop()
     parts.breakers.close()
-    await closeRoutes(routes)
+    await inForce.close()
     await stores.close()
-    process.stderr.write(`signalbox: ${listeningProblem(config.server, e)}\n`)
+    process.stderr.write(`signalbox: ${listeningProblem(first.server, e)}\n`)
     return 1
   }
-  address = hostPort(config.server.host, server.port)
+  address = hostPort(first.server.host, server.port)
   // Only now: a process that finds its address taken has begun nothing.
   parts.rules.start()
-  loops = begin()
+  inForce.startLoops()
   // What a process that was killed had in hand is due at once: its claims ended with it.
-  for (const name of ['intents', 'chain-wakeups', 'presence']) loops.nudge(name)
-  const watching = watchConfig(config.file, loaded, env, async () => {
-    const loaded = again()
-    const errors = loaded.findings.filter((f) => f.severity === 'error')
-    if (!loaded.config) {
-      configError = errors.map(showFinding).join('; ')
-      log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
-      return
-    }
-    const { chains, providers } = loaded.config
-    const wrongChains = parts.chains
-      .checkDefinitions(
-        chains.definitions,
-        providers.map((p) => p.name),
-      )
-      .filter((i) => i.severity === 'error')
-    if (wrongChains.length > 0) {
-      configError = new ChainsNotLoaded(wrongChains).message
-      log.error({ findings: configError }, 'configuration not loaded; the one of before stays in force')
-      return
-    }
-    configError = undefined
-    const fixed = needsRestart(config, loaded.config)
-    if (fixed.length > 0) log.warn({ sections: fixed }, 'an edit of these sections needs a restart')
-    await takeOver(loaded.config)
-  })
-
-  /** Puts the parts of a new configuration in force that need no restart. */
-  async function takeOver(next: Config): Promise<void> {
-    const before = { config, routes }
-    const taken: Config = {
-      ...config,
-      providers: next.providers,
-      circuitBreaker: next.circuitBreaker,
-      chains: next.chains,
-      background: next.background,
-      hotRules: next.hotRules,
-      audit: { ...config.audit, redact: next.audit.redact },
-    }
-    const opened = open(taken)
-    config = taken
-    parts.chains.setDefinitions(config.chains.definitions)
-    // Rules name providers and chains: an edit that takes one away from under them is refused whole, like a bad rule file.
-    const rules = await parts.rules.reload()
-    if (!rules.ok) {
-      config = before.config
-      parts.chains.setDefinitions(config.chains.definitions)
-      configError = rules.findings.map(showFinding).join('; ')
-      log.error({ findings: configError }, 'configuration not loaded: rules do not go with it; the one of before stays')
-      await Promise.all([parts.rules.reload(), closeRoutes(opened)])
-      return
-    }
-    routes = opened
-    parts.breakers.update(breakerTable(config))
-    const drained = parts.deliver.update(routes)
-    const old = loops
-    loops = begin()
-    await old?.stop()
-    await drained
-    await closeRoutes(before.routes)
-    log.info({ providers: config.providers.length }, 'configuration loaded')
-  }
+  for (const name of ['intents', 'chain-wakeups', 'presence']) inForce.nudge(name)
+  const watching = watchConfig(first.file, loaded, env, inForce.reload)
 
   // Whoever reads that it listens may stop it at once.
   const told = stopSignal(clock)
-  printStart(config, parts, stores.where, server.port)
+  printStart(inForce.config, parts, stores.where, server.port)
   await told
   log.info({}, 'stopping')
   stopping.abort()
-  const forced = clock.timer(config.server.shutdownTimeoutSeconds * 1000, () => {
+  const forced = clock.timer(first.server.shutdownTimeoutSeconds * 1000, () => {
     log.error({}, 'work in hand did not end in time; its claims will run out')
     void closeLog().then(() => process.exit(1))
     // Nor may a log that nobody reads hold the process up.
@@ -220,9 +149,9 @@ export const serve: Serve = async (first, again, loaded) => {
   parts.rules.stop()
   // An edit in hand first: what it puts in the place of routes and loops is what has to be stopped.
   await Promise.all([watching.stop(), streams.close(), server.close()])
-  await Promise.all([loops.stop(), parts.chains.stop(), parts.gateway.idle()])
+  await Promise.all([inForce.stopLoops(), parts.chains.stop(), parts.gateway.idle()])
   parts.breakers.close()
-  await closeRoutes(routes)
+  await inForce.close()
   // Where the store is away the entry expires by itself.
   await parts.nodes.leave().catch((err: unknown) => log.warn({ err }, 'this node stays in the list until it expires'))
   await stores.close()

@@ -39,7 +39,7 @@ export interface ProviderTest {
 }
 
 export interface Delivering extends Deliver {
-  /** Routes after a reload. Deliveries in flight finish on the old ones; resolves when they have, so that old providers can be closed. */
+  /** Routes after a reload. Deliveries and tests in flight finish on the old ones; resolves when they have, so that old providers can be closed. */
   update(routes: Routes): Promise<void>
   health(): readonly ProviderHealth[]
   /** Can it be reached? Undefined: no such provider. */
@@ -271,24 +271,25 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         return { provider: name, type: provider.type, in_flight: bulkhead.inFlight, waiting, ...health.view() }
       }),
     async test(name) {
-      const route = current.routes.get(name)
+      const generation = current
+      const route = generation.routes.get(name)
       if (!route) return undefined
+      generation.inFlight++
       const startedAt = env.clock.now()
       const took = () => env.clock.now() - startedAt
-      const check = {
-        ...route.provider,
-        name,
-        send: async (_: Json, { signal }: { signal: AbortSignal }) => {
-          await route.provider.check(signal)
-          return { status: 200, body: null }
-        },
+      const send = async (_: Json, { signal }: { signal: AbortSignal }) => {
+        await route.provider.check(signal)
+        return { status: 200, body: null }
       }
+      const check = { ...route.provider, name, send }
       try {
         await attempt(env, check, null, { token: '', timeoutMs: route.timeoutMs, lost: NEVER })
         return { ok: true, duration_ms: took() }
       } catch (e) {
         const { code, message } = asProviderError(env.log, name, e)
         return { ok: false, duration_ms: took(), code, message }
+      } finally {
+        if (--generation.inFlight === 0) generation.ended?.()
       }
     },
   }

@@ -236,6 +236,20 @@ describe('reload', () => {
     expect(s.delivery.has('p')).toBe(false)
     expect(s.delivery.health()).toEqual([])
   })
+  test('a test of a provider finishes on the old routes too', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const s = setUp({ p: { provider: scriptedProvider('p', [OK], { check: () => promise }) } })
+    const tested = s.delivery.test('p')
+    let drained = false
+    const update = s.delivery.update(new Map()).then(() => {
+      drained = true
+    })
+    await s.clock.settle()
+    expect(drained).toBe(false)
+    resolve()
+    expect(await tested).toMatchObject({ ok: true })
+    await update
+  })
   test('new limits hold for what is in flight already', async () => {
     const s = setUp({ p: { script: [deaf], maxRetries: 0 } })
     const all = [s.start(), s.start()]

@@ -5,7 +5,8 @@ import type { Hono } from 'hono'
 import { onTestFinished } from 'vitest'
 import { type Assembled, assemble } from '../../src/app/assemble.ts'
 import type { Config } from '../../src/app/config/config.ts'
-import { loadConfig } from '../../src/app/config/load.ts'
+import { type LoadedConfig, loadConfig } from '../../src/app/config/load.ts'
+import { createInForce, type InForce } from '../../src/app/in-force.ts'
 import { recording } from '../../src/app/recording.ts'
 import { openRoutes } from '../../src/app/routes.ts'
 import { showFinding } from '../../src/core/errors.ts'
@@ -17,7 +18,7 @@ import { createApp } from '../../src/http/server.ts'
 import { createStats } from '../../src/http/stats.ts'
 import { createStreams, STREAM_LIMITS, type StreamLimits } from '../../src/http/stream/streams.ts'
 import { backgroundLoops } from '../../src/loops/index.ts'
-import { type Loops, startLoops } from '../../src/loops/loop.ts'
+import { startLoops } from '../../src/loops/loop.ts'
 import { type TestEnv, testEnv } from './env.ts'
 import { OK, type Scripted, type ScriptedProvider, scriptedProvider } from './provider.ts'
 import { type MemoryState, memoryState } from './store.ts'
@@ -55,6 +56,9 @@ export interface TestGateway extends Assembled {
   readonly stopping: AbortController
   /** Puts another text in the rule file; `rules.reload()` then loads it. */
   writeRules(text: string): void
+  /** Puts other sections, and other providers if named, in the configuration file; `inForce.reload()` then loads it. */
+  writeConfig(toml: string, providers?: readonly string[]): void
+  readonly inForce: InForce
   /** Sends a request; a body that is no string goes as JSON. */
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Told>
   dispatch(action: JsonObject, headers?: Record<string, string>, query?: string): Promise<Told>
@@ -86,42 +90,55 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
   const providers: { [name: string]: ScriptedProvider } = {}
   for (const [name, script] of Object.entries(given.providers ?? { out: [OK] }))
     providers[name] = Array.isArray(script) ? scriptedProvider(name, script) : (script as ScriptedProvider)
-  const config = configOf(given, Object.keys(providers), directory)
+  let file = { toml: given.toml ?? '', names: Object.keys(providers) }
+  const again = (): LoadedConfig => configOf(given, file, directory)
+  const { config: first, findings } = again()
+  if (!first) throw new Error(findings.map(showFinding).join('\n'))
   const stopping = new AbortController()
   const stats = createStats(env, { process: false })
-  let loops: Loops | undefined
-  const nudge = (name: string): void => loops?.nudge(name)
-  const parts = await assemble({
-    config: () => config,
+  let parts: Assembled
+  const inForce = createInForce({
+    first,
+    env,
+    again,
+    open: (c) =>
+      openRoutes(c, env, ({ name }) => {
+        providers[name] ??= scriptedProvider(name)
+        return providers[name]
+      }),
+    begin: (config) =>
+      startLoops(
+        backgroundLoops({ env, state, owner: parts.node, config, handlers: parts.handlers, nudge: inForce.nudge }),
+        env,
+      ),
+    parts: () => parts,
+  })
+  parts = await assemble({
+    config: () => inForce.config,
     env,
     state,
     audit: memory.audit,
     carryAudit: async () => 0,
-    routes: openRoutes(config, env, (p) => providers[p.name]!),
+    routes: inForce.routes,
     processEnv: {},
     about: { version: '0.0.0-test', hostname: 'here', address: () => undefined, clockOffsetMs: () => 0 },
     stats,
     stopping: stopping.signal,
-    nudge,
+    nudge: inForce.nudge,
   })
-  const { background } = config
-  if (given.loops)
-    loops = startLoops(
-      backgroundLoops({ env, state, owner: parts.node, config: background, handlers: parts.handlers, nudge }),
-      env,
-    )
+  if (given.loops) inForce.startLoops()
   const deps: HttpDeps = {
     ...parts,
     env,
     version: '0.0.0-test',
-    server: { ...config.server, batchLimitBytes: config.server.bodyLimitBytes },
-    defaultProvider: () => config.rules.defaultProvider,
+    server: { ...first.server, batchLimitBytes: first.server.bodyLimitBytes },
+    defaultProvider: () => inForce.config.rules.defaultProvider,
     state,
     audit: memory.audit,
     stats,
     streams,
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
-    configError: () => undefined,
+    configError: () => inForce.error,
   }
   const app = createApp(deps)
   const ask: TestGateway['ask'] = async (method, path, body, headers = {}) => {
@@ -146,7 +163,10 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
   return {
     ...parts,
     env,
-    config,
+    get config() {
+      return inForce.config
+    },
+    inForce,
     memory,
     state,
     audit: memory.audit,
@@ -155,6 +175,9 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     deps,
     stopping,
     writeRules,
+    writeConfig(toml, names = file.names) {
+      file = { toml, names: [...names] }
+    },
     ask,
     dispatch: (action, headers, query = '') => ask('POST', `/v1/dispatch${query}`, action, headers),
     advance: (ms) => env.clock.advance(ms),
@@ -165,7 +188,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     async close() {
       stopping.abort()
       parts.rules.stop()
-      const stopped = Promise.all([loops?.stop(), parts.chains.stop()])
+      const stopped = Promise.all([inForce.stopLoops(), parts.chains.stop()])
       await env.clock.advance(60_000)
       await stopped
       parts.breakers.close()
@@ -173,17 +196,19 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
   }
 }
 
-function configOf(given: GatewayGiven, names: readonly string[], directory: string): Config {
+function configOf(
+  given: GatewayGiven,
+  { toml, names }: { readonly toml: string; readonly names: readonly string[] },
+  directory: string,
+): LoadedConfig {
   const sections = names.map((n) => `[[providers]]\nname = ${JSON.stringify(n)}\ntype = "log"\n`).join('\n')
-  const loaded = loadConfig({
+  return loadConfig({
     cwd: directory,
     env: {},
     set: [`rules.directory=${directory}`, ...(given.set ?? [])],
     readFile(path) {
-      if (path.endsWith('gateway.toml')) return `${given.toml ?? ''}\n${sections}`
+      if (path.endsWith('gateway.toml')) return `${toml}\n${sections}`
       throw Object.assign(new Error('absent'), { code: 'ENOENT' })
     },
   })
-  if (!loaded.config) throw new Error(loaded.findings.map(showFinding).join('\n'))
-  return loaded.config
 }

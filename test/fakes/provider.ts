@@ -18,6 +18,8 @@ export interface ScriptedProvider extends Provider {
   readonly inFlight: number
   readonly mostInFlight: number
   readonly checks: number
+  /** How often it was closed: each load of a configuration opens it anew. */
+  readonly closed: number
   /** Puts more attempts at the end of the script. */
   add(...more: readonly Scripted[]): void
 }
@@ -65,6 +67,7 @@ export function scriptedProvider(
   let inFlight = 0
   let mostInFlight = 0
   let checks = 0
+  let closed = 0
   return {
     name,
     type: opts.type ?? 'scripted',
@@ -89,7 +92,9 @@ export function scriptedProvider(
       checks++
       await opts.check?.(signal)
     },
-    close: async () => {},
+    async close() {
+      closed++
+    },
     sent,
     get inFlight() {
       return inFlight
@@ -99,6 +104,9 @@ export function scriptedProvider(
     },
     get checks() {
       return checks
+    },
+    get closed() {
+      return closed
     },
     add: (...more) => void rest.push(...more),
   }
