@@ -32,6 +32,7 @@ import { openQuotas, type Quotas } from '../quotas/quotas.ts'
 import { purgeDeadLetters } from '../retention/dead-letters.ts'
 import { openRetentionPolicies, type RetentionPolicies } from '../retention/policies.ts'
 import { reaper } from '../retention/reaper.ts'
+import type { Beside } from '../rules/beside.ts'
 import { comparisons } from '../rules/conditions/index.ts'
 import { openRules, type Rules } from '../rules/rules.ts'
 import { occur } from '../schedules/occurrences.ts'
@@ -43,6 +44,7 @@ import { rulesMayBeAbsent } from './config/load.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
 import { roomOf } from './room.ts'
 import { breakerTable } from './routes.ts'
+import { ruleNames } from './rule-names.ts'
 
 /** Everything below the edges, put together: the one place that knows who needs whom. */
 export interface Assembled {
@@ -77,6 +79,8 @@ export interface AssembleInput {
   /** Carries records over to the audit, if that is kept in another place than the state; answers how many. */
   readonly carryAudit: (owner: string) => Promise<number>
   readonly routes: Routes
+  /** Reads the configuration, to be taken over together with the rules. Left out: it stays as it is. */
+  readonly beside?: () => Beside | undefined
   readonly processEnv: Environment
   /** What `GET /v1/nodes` tells of this process. */
   readonly about: NodeAbout
@@ -91,9 +95,12 @@ export interface AssembleInput {
 export class ChainsNotLoaded extends Error {
   override readonly name = 'ChainsNotLoaded'
   constructor(issues: readonly DefinitionIssue[]) {
-    super(issues.map((i) => `chains.definitions.${i.path.join('.')}: ${i.message}`).join('\n'))
+    super(issues.map(chainProblem).join('\n'))
   }
 }
+
+export const chainProblem = ({ path, message }: DefinitionIssue): string =>
+  `chains.definitions.${path.join('.')}: ${message}`
 
 /** Throws RulesNotLoaded, ChainsNotLoaded, and what the store throws. */
 export async function assemble(input: AssembleInput): Promise<Assembled> {
@@ -168,16 +175,8 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   const rules = await openRules({
     directory: config().rules.directory,
     mayBeAbsent: rulesMayBeAbsent(config()),
-    names: () => {
-      const { rules: r, background: b } = config()
-      return {
-        providers: providerNames(),
-        chains: chains.names(),
-        ...(r.defaultProvider !== undefined && { defaultProvider: r.defaultProvider }),
-        mostGroupBytes: room.held,
-        loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
-      }
-    },
+    names: () => ruleNames(config(), chains.names()),
+    ...(input.beside && { beside: input.beside }),
     env,
     control: await state.control('rules'),
     scopeControl: await state.control('rule_scopes'),

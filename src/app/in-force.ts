@@ -1,23 +1,30 @@
+import { basename } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Env } from '../core/env.ts'
-import { showFinding } from '../core/errors.ts'
+import { type Finding, showFinding } from '../core/errors.ts'
 import type { Routes } from '../delivery/route.ts'
 import type { Loops } from '../loops/loop.ts'
-import { type Assembled, ChainsNotLoaded } from './assemble.ts'
+import type { Beside } from '../rules/beside.ts'
+import { type Assembled, chainProblem } from './assemble.ts'
 import { needsRestart } from './config/changes.ts'
 import type { BackgroundConfig, Config } from './config/config.ts'
+import { nameOf } from './config/draft.ts'
 import type { LoadedConfig } from './config/load.ts'
+import { fingerprint } from './reload.ts'
 import { breakerTable, closeRoutes } from './routes.ts'
+import { ruleNames } from './rule-names.ts'
 
 export interface InForceDeps {
   readonly first: Config
+  /** The fingerprint of its file. */
+  readonly loaded: string
   readonly env: Env
   /** Reads the configuration anew. */
   readonly again: () => LoadedConfig
   readonly open: (config: Config) => Routes
   readonly begin: (config: BackgroundConfig) => Loops
   /** Asked for when there is an edit: they are built upon this. */
-  readonly parts: () => Pick<Assembled, 'breakers' | 'chains' | 'deliver' | 'rules'>
+  readonly parts: () => Pick<Assembled, 'breakers' | 'chains' | 'deliver'>
 }
 
 /** The configuration in force, with the providers and loops that are of it. */
@@ -26,8 +33,10 @@ export interface InForce {
   readonly routes: Routes
   /** Why what lies on the disk is not what is in force. */
   readonly error: string | undefined
-  /** Takes over what the file says now: whole, or nothing changes. One at a time. */
-  reload(): Promise<void>
+  /** The fingerprint of the file as it was read last. */
+  readonly seen: string
+  /** Reads what the file says now, to be judged and taken over together with the rules. Undefined: there is no file. */
+  beside(): Beside | undefined
   startLoops(): void
   nudge(loop: string): void
   /** Begins no more background work, and waits for what is in hand, of what edits have replaced too. */
@@ -36,12 +45,14 @@ export interface InForce {
   close(): Promise<void>
 }
 
-export function createInForce({ first, env, again, open, begin, parts }: InForceDeps): InForce {
+export function createInForce({ first, loaded, env, again, open, begin, parts }: InForceDeps): InForce {
   const { log } = env
   let config = first
   let routes = open(first)
   let loops: Loops | undefined
   let error: string | undefined
+  let seen = loaded
+  let stopped = false
   const retiring = new Set<Promise<void>>()
 
   /**
@@ -55,59 +66,64 @@ export function createInForce({ first, env, again, open, begin, parts }: InForce
     retiring.add(ended)
   }
 
-  async function reload(): Promise<void> {
-    const loaded = again()
-    const errors = loaded.findings.filter((f) => f.severity === 'error')
-    if (!loaded.config) {
-      error = errors.map(showFinding).join('; ')
-      log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
-      return
-    }
-    const { chains, providers } = loaded.config
-    const wrongChains = parts()
-      .chains.checkDefinitions(
-        chains.definitions,
-        providers.map((p) => p.name),
-      )
-      .filter((i) => i.severity === 'error')
-    if (wrongChains.length > 0) {
-      error = new ChainsNotLoaded(wrongChains).message
-      log.error({ findings: error }, 'configuration not loaded; the one of before stays in force')
-      return
-    }
-    error = undefined
-    const fixed = needsRestart(config, loaded.config)
-    if (fixed.length > 0) log.warn({ sections: fixed }, 'an edit of these sections needs a restart')
-    await takeOver(loaded.config)
+  const fault = (message: string): Finding => {
+    const file = basename(first.file ?? 'gateway.toml')
+    return { file, line: 0, column: 0, severity: 'error', message }
   }
 
-  /** Puts the parts of a new configuration in force that need no restart. */
-  async function takeOver(next: Config): Promise<void> {
-    const { breakers, chains, deliver, rules } = parts()
+  function beside(): Beside | undefined {
+    if (first.file === undefined) return undefined
+    const print = fingerprint(first.file) // before the reading: an edit in between is seen by the next look
+    const edited = print !== seen
+    seen = print
+    const { config: next, findings } = again()
+    const { chains } = parts()
+    if (!next) return refused(findings.filter((f) => f.severity === 'error'))
+    const fixed = needsRestart(config, next)
+    if (edited && fixed.length > 0) log.warn({ sections: fixed }, 'an edit of these sections needs a restart')
+    const taken = takenOf(config, next)
+    const made = chains.definitions().filter((d) => d.source === 'api')
+    const names = [...made.map((d) => d.name), ...taken.chains.definitions.flatMap((d) => nameOf(d) ?? [])]
+    const issues = chains.checkDefinitions(
+      taken.chains.definitions,
+      taken.providers.map((p) => p.name),
+    )
+    const same = isDeepStrictEqual(taken, config)
+    return {
+      errors: issues.filter((i) => i.severity === 'error').map((i) => fault(chainProblem(i))),
+      names: ruleNames(taken, names),
+      take: () => (same ? stays() : takeOver(taken)),
+      refuse: (errors) => void (same ? stays() : refuse(errors)),
+    }
+  }
+  const refused = (errors: readonly Finding[]): Beside => ({
+    errors,
+    names: ruleNames(config, parts().chains.names()),
+    take: () => errors,
+    refuse,
+  })
+  function refuse(errors: readonly Finding[]): void {
+    error = errors.map(showFinding).join('; ')
+    log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
+  }
+  /** What lies on the disk is in force already. */
+  function stays(): readonly Finding[] {
+    error = undefined
+    return []
+  }
+
+  function takeOver(taken: Config): readonly Finding[] {
+    if (stopped) return [fault('the gateway is stopping')]
+    const { breakers, chains, deliver } = parts()
     const before = { config, routes }
-    const taken: Config = {
-      ...config,
-      providers: next.providers,
-      circuitBreaker: next.circuitBreaker,
-      chains: next.chains,
-      background: next.background,
-      hotRules: next.hotRules,
-      audit: { ...config.audit, redact: next.audit.redact },
+    try {
+      routes = open(taken)
+    } catch (e) {
+      return [fault(e instanceof Error ? e.message : String(e))]
     }
-    const opened = open(taken)
     config = taken
+    error = undefined
     chains.setDefinitions(config.chains.definitions)
-    // Rules name providers and chains: an edit that takes one away from under them is refused whole, like a bad rule file.
-    const done = await rules.reload()
-    if (!done.ok) {
-      config = before.config
-      chains.setDefinitions(config.chains.definitions)
-      error = done.findings.map(showFinding).join('; ')
-      log.error({ findings: error }, 'configuration not loaded: rules do not go with it; the one of before stays')
-      await Promise.all([rules.reload(), closeRoutes(opened)])
-      return
-    }
-    routes = opened
     breakers.update(breakerTable(config))
     retire(deliver.update(routes).then(() => closeRoutes(before.routes)))
     if (loops && !isDeepStrictEqual(before.config.background, config.background)) {
@@ -116,6 +132,7 @@ export function createInForce({ first, env, again, open, begin, parts }: InForce
       retire(old.stop())
     }
     log.info({ providers: config.providers.length }, 'configuration loaded')
+    return []
   }
 
   return {
@@ -128,12 +145,16 @@ export function createInForce({ first, env, again, open, begin, parts }: InForce
     get error() {
       return error
     },
-    reload,
+    get seen() {
+      return seen
+    },
+    beside,
     startLoops() {
       loops = begin(config.background)
     },
     nudge: (loop) => loops?.nudge(loop),
     async stopLoops() {
+      stopped = true // nobody would stop what an edit begins from now on
       await Promise.all([loops?.stop(), ...retiring])
     },
     async close() {
@@ -142,3 +163,14 @@ export function createInForce({ first, env, again, open, begin, parts }: InForce
     },
   }
 }
+
+/** What is in force after an edit: the parts that need no restart, beside those of the start. */
+const takenOf = (config: Config, next: Config): Config => ({
+  ...config,
+  providers: next.providers,
+  circuitBreaker: next.circuitBreaker,
+  chains: next.chains,
+  background: next.background,
+  hotRules: next.hotRules,
+  audit: { ...config.audit, redact: next.audit.redact },
+})

@@ -10,28 +10,26 @@ export interface Watching {
 
 /**
  * Calls `changed` after each edit of the configuration file, one at a time. A look each half second also sees renames and symlink swaps.
- * `loaded`: its fingerprint when it was loaded, so that an edit while the gateway was starting is one too.
+ * `seen`: its fingerprint when it was read last, at the start or since: an edit before the first look is one too, and one that was
+ * read along with the rules is not told of again.
  */
 export function watchConfig(
   file: string | undefined,
-  loaded: string,
+  seen: () => string,
   env: Env,
-  changed: () => Promise<void>,
+  changed: () => Promise<unknown>,
 ): Watching {
   const { clock, log } = env
   let stopped = false
-  let seen = loaded
   async function look(): Promise<void> {
     if (file === undefined || stopped) return
-    const print = fingerprint(file)
-    if (print !== seen) {
+    if (fingerprint(file) !== seen()) {
       try {
         await changed()
       } catch (error) {
         log.error({ error }, 'an edit of the configuration could not be taken over')
       }
     }
-    seen = print
     if (!stopped) clock.timer(LOOK_MS, lookAgain)
   }
   let looking: Promise<void>

@@ -57,6 +57,7 @@ export const serve: Serve = async (first, again, loaded) => {
   const ofProviders = providerEnv(env, () => parts.redact())
   const inForce = createInForce({
     first,
+    loaded,
     env,
     again,
     open: (config) => openRoutes(config, ofProviders, openProvider),
@@ -75,6 +76,7 @@ export const serve: Serve = async (first, again, loaded) => {
       audit,
       carryAudit,
       routes: inForce.routes,
+      beside: inForce.beside,
       processEnv: process.env,
       about: {
         version: packageVersion(),
@@ -132,7 +134,7 @@ export const serve: Serve = async (first, again, loaded) => {
   inForce.startLoops()
   // What a process that was killed had in hand is due at once: its claims ended with it.
   for (const name of ['intents', 'chain-wakeups', 'presence']) inForce.nudge(name)
-  const watching = watchConfig(first.file, loaded, env, inForce.reload)
+  const watching = watchConfig(first.file, () => inForce.seen, env, parts.rules.reload)
 
   // Whoever reads that it listens may stop it at once.
   const told = stopSignal(clock)

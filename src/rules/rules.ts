@@ -7,6 +7,7 @@ import { joinParts, sha256 } from '../core/ids.ts'
 import type { Ruleset } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Control } from '../core/state.ts'
+import type { Beside } from './beside.ts'
 import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
 import type { Environment } from './document.ts'
 import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
@@ -37,7 +38,7 @@ export interface LoadState {
 
 export interface Rules {
   current(): Ruleset
-  /** Reads the directory again: whole, or nothing changes. Never throws. */
+  /** Reads the directory again, and what lies beside it: whole, or nothing changes. Never throws. */
   reload(): Promise<Reloaded>
   readonly lastLoad: LoadState
   /** In order of evaluation, as they stand in the scope; left out: in general. */
@@ -67,8 +68,10 @@ export interface OpenRules {
   readonly directory: string
   /** Nobody named the directory: without it the gateway begins with no rules, until it is there. */
   readonly mayBeAbsent?: boolean
-  /** Read at every load. */
+  /** Those of the first load, of every load where nothing lies beside the rules, and of `check`. */
   readonly names: () => RuleNames
+  /** Reads what lies beside the rules, at every load but the first. Left out, and undefined: nothing does. */
+  readonly beside?: () => Beside | undefined
   readonly env: Env
   /** The topics `rules` and `rule_scopes`. */
   readonly control: Control
@@ -123,8 +126,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   let mayBeAbsent = options.mayBeAbsent === true
 
   const isEnabled = (rule: Rule): boolean => inForce(rule, switches)?.enabled ?? rule.enabled
-  const context = (): CompileContext => ({
-    names: options.names(),
+  const context = (names = options.names()): CompileContext => ({
+    names,
     timezone: options.defaults.timezone,
     envNames: options.defaults.envNames,
     environment: options.processEnv,
@@ -158,7 +161,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     else makeReady()
   }
 
-  async function load(): Promise<Reloaded> {
+  async function load(readBeside?: () => Beside | undefined): Promise<Reloaded> {
     const findings: Finding[] = []
     let files: readonly RuleFile[] = []
     try {
@@ -171,22 +174,29 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       fingerprint = UNREADABLE
       findings.push(noDirectory(directory, e, mayBeAbsent && isAbsent(e)))
     }
-    const ctx = context()
-    const compiled = findings.some((f) => f.severity === 'error') ? undefined : compileRules(files, ctx)
+    // From here on nothing is waited for until all is in force: what was judged is what takes effect.
+    const beside = readBeside?.()
+    findings.push(...(beside?.errors ?? []))
+    const ctx = context(beside?.names)
+    const compiled = isWrong(findings) ? undefined : compileRules(files, ctx)
     findings.push(...(compiled?.findings ?? []))
+    if (!isWrong(findings)) findings.push(...(beside?.take() ?? []))
     const at = clock.now()
-    const ok = compiled !== undefined && !findings.some((f) => f.severity === 'error')
+    const ok = compiled !== undefined && !isWrong(findings)
     lastLoad = { at, ok, findings }
-    if (!ok) return { ok, findings }
+    if (!ok) {
+      beside?.refuse(findings.filter(isError))
+      return { ok, findings }
+    }
     const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
-    const { defaultProvider } = ctx.names
-    const named = new Map(compiled.rules.map((r) => [r.name, r]))
-    await dropOverruled(control, named, switches, log)
-    await scoped.dropOverruled(named)
-    loaded = { rules: compiled.rules, content, at, defaultProvider }
-    byName = named
+    loaded = { rules: compiled.rules, content, at, defaultProvider: ctx.names.defaultProvider }
+    byName = new Map(compiled.rules.map((r) => [r.name, r]))
+    makeReady()
+    // Only now: an overruled switch has no effect on these rules, but would be missed by those of before.
+    await dropOverruled(control, byName, switches, log)
+    await scoped.dropOverruled(byName)
     switches = readSwitches(control, log)
-    return { ok, version: makeReady().version, warnings: findings }
+    return { ok, version: set.version, warnings: findings }
   }
 
   const warn = (findings: readonly Finding[]): void => {
@@ -195,7 +205,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   // One load at a time, so that the last one asked for is the last to take effect.
   let queue: Promise<unknown> = Promise.resolve()
   function reload(): Promise<Reloaded> {
-    const next = queue.then(load)
+    const next = queue.then(() => load(options.beside))
     queue = next.catch(() => undefined) // its caller has the error; the next load must not
     return next.then((done) => {
       if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
@@ -278,6 +288,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   }
 }
 const UNREADABLE = 'unreadable'
+const isError = (f: Finding): boolean => f.severity === 'error'
+const isWrong = (findings: readonly Finding[]): boolean => findings.some(isError)
 
 /** Rules that are on in some scope by a switch of its own. */
 function pinnedIn(scopes: Scopes): ReadonlySet<string> {

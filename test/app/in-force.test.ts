@@ -3,6 +3,10 @@ import { testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
 
 const OUT = '[rules]\ndefault_provider = "out"\n'
+/** An edit of what concerns no delivery. */
+const edited = (n: number): string => `${OUT}[circuit_breaker]\nfailure_threshold = ${n + 6}\n`
+const to = (provider: string): string =>
+  `rules:\n  - { name: there, condition: { field: action.action_type, eq: note }, action: { type: reroute, target_provider: ${provider} } }\n`
 
 describe('a slow delivery', () => {
   test('holds up no edit that comes after it, and what was replaced closes when its own deliveries have ended', async () => {
@@ -13,13 +17,14 @@ describe('a slow delivery', () => {
     const out = g.providers['out']!
     expect(out.inFlight).toBe(1)
 
-    await g.inForce.reload()
+    g.writeConfig(edited(0))
+    await g.rules.reload()
     g.writeConfig(OUT, ['out', 'more'])
-    await g.inForce.reload()
+    await g.rules.reload()
     expect((await g.dispatch({ action_type: 'note', provider: 'more' })).status).toBe(200)
     for (let edit = 0; edit < 20; edit++) {
-      g.writeConfig(`${OUT}[circuit_breaker]\nfailure_threshold = ${edit + 6}\n`, ['out', 'more'])
-      await g.inForce.reload()
+      g.writeConfig(edited(edit), ['out', 'more'])
+      await g.rules.reload()
     }
     await g.env.clock.settle()
     // Those nobody used are closed; the one with the delivery and the one in force are not.
@@ -35,8 +40,10 @@ describe('a slow delivery', () => {
     const g = await testGateway({ providers: { out: [slow.answer] }, toml: OUT })
     const first = g.dispatch({ action_type: 'note' })
     await g.env.clock.settle()
-    await g.inForce.reload()
-    await g.inForce.reload()
+    for (const edit of [0, 1]) {
+      g.writeConfig(edited(edit))
+      await g.rules.reload()
+    }
     let closed = false
     const closing = g.inForce.close().then(() => {
       closed = true
@@ -62,7 +69,7 @@ describe('a slow delivery', () => {
     expect(g.providers['out']!.inFlight).toBe(1)
     for (const every of [2, 3]) {
       g.writeConfig(`${OUT}[background]\nscheduled_check_interval_seconds = ${every}\n`)
-      await g.inForce.reload()
+      await g.rules.reload()
       expect(g.config.background.scheduledCheckIntervalSeconds).toBe(every)
     }
     await g.dispatch({ action_type: 'later' })
@@ -70,5 +77,98 @@ describe('a slow delivery', () => {
     expect(g.providers['out']!.sent).toHaveLength(2)
     slow.finish(OK)
     await g.close()
+  })
+})
+
+describe('rules and configuration', () => {
+  async function renaming() {
+    const g = await testGateway({ providers: { out: [OK], p3: [OK] }, rules: to('p3'), toml: OUT })
+    const reload = () => g.ask('POST', '/v1/rules/reload')
+    const provider = async () => (await g.dispatch({ action_type: 'note' })).body['provider']
+    const health = async () => (await g.ask('GET', '/health')).body
+    return { ...g, reload, provider, health }
+  }
+  const renameProvider = (g: Awaited<ReturnType<typeof renaming>>) => g.writeConfig(OUT, ['out', 'p4'])
+  const renameInRules = (g: Awaited<ReturnType<typeof renaming>>) => g.writeRules(to('p4'))
+
+  test.each([
+    ['the provider first', renameProvider, renameInRules, true],
+    ['the rules first', renameInRules, renameProvider, false],
+  ])('are judged together as they lie on the disk: a rename in both, %s', async (_, first, second, inConfig) => {
+    const g = await renaming()
+    const { version } = g.rules.current()
+    first(g)
+    const refused = await g.reload()
+    expect(refused.status).toBe(422)
+    expect(refused.text).toMatch(/there is no provider .*p[34]/)
+    const health = await g.health()
+    expect(health).toMatchObject({ status: 'degraded', rules: { version, error: expect.stringContaining('provider') } })
+    expect('config_error' in health).toBe(inConfig)
+    expect(await g.provider()).toBe('p3')
+
+    second(g)
+    expect((await g.reload()).status).toBe(200)
+    expect(await g.health()).toMatchObject({ status: 'ok' })
+    expect(await g.health()).not.toHaveProperty('config_error')
+    expect(await g.provider()).toBe('p4')
+    expect(g.deliver.has('p3')).toBe(false)
+  })
+
+  test('are both refused while one of them is wrong by itself, and both in force when it is mended', async () => {
+    const g = await renaming()
+    g.writeConfig(`${OUT}[server]\nprot = 1\n`)
+    g.writeRules('rules:\n  - { name: stop, action: { type: deny } }\n')
+    expect((await g.reload()).body['findings']).toMatchObject([
+      { file: 'gateway.toml', message: expect.stringMatching(/prot.*port/) },
+    ])
+    expect((await g.health())['config_error']).toMatch(/gateway\.toml:\d+:1.*prot/)
+    expect(await g.provider()).toBe('p3')
+    g.writeConfig(OUT)
+    expect((await g.reload()).status).toBe(200)
+    expect((await g.dispatch({ action_type: 'note' })).body['outcome']).toBe('denied')
+    expect(await g.health()).toMatchObject({ status: 'ok' })
+
+    g.writeRules('rules:\n  - { name: stop, action: { type: deni } }\n')
+    g.writeConfig(OUT, ['out', 'p3', 'p5'])
+    expect((await g.reload()).status).toBe(422)
+    expect((await g.health())['config_error']).toMatch(/rules\.yaml.*deni/)
+    expect(g.deliver.has('p5')).toBe(false)
+    g.writeConfig(OUT, ['out', 'p3'])
+    expect((await g.reload()).status).toBe(422)
+    // What the file says is in force again; the rules alone are wrong.
+    expect(await g.health()).not.toHaveProperty('config_error')
+  })
+
+  test('a chain that does not go with those made by the API refuses both', async () => {
+    const g = await renaming()
+    const steps = [{ name: 's', provider: 'out', action_type: 'x' }]
+    expect((await g.ask('PUT', '/v1/chains/definitions/c', { steps })).status).toBe(201)
+    g.writeConfig(
+      `${OUT}[[chains.definitions]]\nname = "c"\nsteps = [{ name = "s", provider = "out", action_type = "x" }]\n`,
+    )
+    renameInRules(g)
+    expect((await g.reload()).body['findings']).toMatchObject([
+      { file: 'gateway.toml', message: expect.stringMatching(/^chains\.definitions\.0.*"c"/) },
+    ])
+    expect((await g.ask('DELETE', '/v1/chains/definitions/c')).status).toBe(204)
+    g.writeRules(to('p3'))
+    expect((await g.reload()).status).toBe(200)
+    expect(g.chains.definition('c')).toMatchObject({ source: 'file' })
+  })
+
+  test('a load that finds the configuration as it is replaces nothing', async () => {
+    const g = await renaming()
+    g.writeRules(to('out'))
+    expect((await g.reload()).status).toBe(200)
+    expect(await g.provider()).toBe('out')
+    expect(g.providers['p3']!.closed).toBe(0)
+  })
+
+  test('once it stops, no edit is taken over that nobody would end', async () => {
+    const g = await renaming()
+    await g.inForce.stopLoops()
+    g.writeConfig(OUT, ['out', 'p3', 'p5'])
+    expect((await g.reload()).text).toContain('the gateway is stopping')
+    expect(g.deliver.has('p5')).toBe(false)
   })
 })

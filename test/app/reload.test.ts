@@ -10,14 +10,23 @@ function watched(loaded: (file: string) => string, taking?: Promise<void>) {
   const env = testEnv()
   const file = path('gateway.toml')
   writeFileSync(file, 'as it was loaded')
-  const print = loaded(file)
+  let seen = loaded(file)
   let told = 0
+  const read = () => {
+    seen = fingerprint(file)
+  }
   const start = () =>
-    watchConfig(file, print, env, async () => {
-      told++
-      await taking
-    })
-  return { env, file, start, told: () => told }
+    watchConfig(
+      file,
+      () => seen,
+      env,
+      async () => {
+        told++
+        read()
+        await taking
+      },
+    )
+  return { env, file, start, read, told: () => told }
 }
 
 it('an edit between the load and the first look is one', async () => {
@@ -45,6 +54,16 @@ it('tells of each edit once, of a file that is gone too, and of none after it wa
   writeFileSync(file, 'there again')
   await env.clock.advance(2000)
   expect(told()).toBe(2)
+})
+
+it('does not tell of an edit that was read along with the rules', async () => {
+  const { env, file, start, read, told } = watched(fingerprint)
+  const watching = start()
+  writeFileSync(file, 'another')
+  read()
+  await env.clock.advance(2000)
+  expect(told()).toBe(0)
+  await watching.stop()
 })
 
 it('stops only when the edit in hand has been taken over: what that begins would be stopped by nobody', async () => {

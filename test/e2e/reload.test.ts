@@ -138,7 +138,7 @@ test('gateway.toml: providers are taken over while running, what needs a restart
   expect(await gateway.stop()).toBe(0)
 })
 
-test('gateway.toml: an edit that takes away a provider rules name is refused whole; the old one serves on', async () => {
+test('gateway.toml: an edit that takes away a provider rules name is refused whole; the old one serves on, until an edit of the rules agrees', async () => {
   const toml = (...names: string[]): string =>
     `${names.map((n) => `[[providers]]\nname = "${n}"\ntype = "log"\n`).join('')}[rules]\ndefault_provider = "out"\n`
   const at = place({
@@ -151,9 +151,16 @@ test('gateway.toml: an edit that takes away a provider rules name is refused who
   at.write('gateway.toml', toml('out'))
   await until(() => /there is no provider \\"other\\"/.test(gateway.stderr), 'the refusal in the log')
   expect(await provider()).toBe('other')
-  at.write('gateway.toml', toml('out', 'other', 'third'))
-  await until(() => gateway.stderr.includes('"configuration loaded"'), 'the good edit in force')
-  expect(await provider()).toBe('other')
+  at.write('rules/rules.yaml', 'rules:\n  - { name: there, action: { type: reroute, target_provider: third } }\n')
+  await until(() => /there is no provider \\"third\\"/.test(gateway.stderr), 'the refusal of both in the log')
+  at.write('gateway.toml', toml('out', 'third'))
+  await until(async () => (await provider()) === 'third', 'both edits in force')
+  at.write('gateway.toml', toml('out', 'fourth'))
+  await until(async () => (await gateway.ask('GET', '/health')).body['status'] === 'degraded', 'the refusal')
+  // Now the rules alone: the configuration that was refused is judged again with them.
+  at.write('rules/rules.yaml', 'rules:\n  - { name: there, action: { type: reroute, target_provider: fourth } }\n')
+  await until(async () => (await provider()) === 'fourth', 'both edits in force')
+  expect((await gateway.ask('GET', '/health')).body).toMatchObject({ status: 'ok' })
   expect(await gateway.stop()).toBe(0)
 })
 

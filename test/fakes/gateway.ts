@@ -56,7 +56,7 @@ export interface TestGateway extends Assembled {
   readonly stopping: AbortController
   /** Puts another text in the rule file; `rules.reload()` then loads it. */
   writeRules(text: string): void
-  /** Puts other sections, and other providers if named, in the configuration file; `inForce.reload()` then loads it. */
+  /** Puts other sections, and other providers if named, in the configuration file; `rules.reload()` then loads it. */
   writeConfig(toml: string, providers?: readonly string[]): void
   readonly inForce: InForce
   /** Sends a request; a body that is no string goes as JSON. */
@@ -99,6 +99,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
   let parts: Assembled
   const inForce = createInForce({
     first,
+    loaded: '',
     env,
     again,
     open: (c) =>
@@ -120,6 +121,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     audit: memory.audit,
     carryAudit: async () => 0,
     routes: inForce.routes,
+    beside: inForce.beside,
     processEnv: {},
     about: { version: '0.0.0-test', hostname: 'here', address: () => undefined, clockOffsetMs: () => 0 },
     stats,

@@ -2,11 +2,10 @@ import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import { compileRules } from '../../rules/compile.ts'
 import { isAbsent, listRules, noDirectory, readRules } from '../../rules/loader.ts'
-import type { RuleNames } from '../../rules/names.ts'
 import type { Config } from '../config/config.ts'
 import { nameOf } from '../config/draft.ts'
 import { rulesMayBeAbsent } from '../config/load.ts'
-import { roomOf } from '../room.ts'
+import { ruleNames } from '../rule-names.ts'
 
 /** Compiles the rule files as a start would. Warnings for a directory that only the default names, errors for all else. */
 export async function checkRules(
@@ -22,23 +21,15 @@ export async function checkRules(
   if (!listing) return { count: 0, findings }
   const files = await readRules(listing.files, findings)
   const compiled = compileRules(files, {
-    names: ruleNames(config),
+    // Chains that were put by API are known to a running gateway only.
+    names: ruleNames(
+      config,
+      config.chains.definitions.flatMap((d) => nameOf(d) ?? []),
+    ),
     timezone: config.rules.defaultTimezone,
     envNames: config.rules.env,
     environment,
     redact: (v) => v,
   })
   return { count: compiled.rules.length, findings: [...findings, ...compiled.findings] }
-}
-
-/** What the rules may name, as far as the file says: chains that were put by API are known to a running gateway only. */
-function ruleNames(config: Config): RuleNames {
-  const { providers, chains, rules, background: b } = config
-  return {
-    providers: providers.map((p) => p.name),
-    chains: chains.definitions.flatMap((d) => nameOf(d) ?? []),
-    ...(rules.defaultProvider !== undefined && { defaultProvider: rules.defaultProvider }),
-    mostGroupBytes: roomOf(config).held,
-    loops: { groupFlush: b.enabled && b.enableGroupFlush, scheduled: b.enabled && b.enableScheduledActions },
-  }
 }

@@ -85,7 +85,7 @@ export const ruleRoutes: readonly Route[] = [
   {
     method: 'POST',
     path: '/v1/rules/reload',
-    doc: 'Load the rule files now: whole, or 422 and nothing changes',
+    doc: 'Load the rule files and `gateway.toml` now: whole, or 422 and nothing changes',
     async handle(c, deps) {
       readQuery(c, [])
       await noBody(c, deps.server.bodyLimitBytes)
