@@ -164,9 +164,14 @@ export function createInForce({ first, loaded, env, again, open, begin, parts }:
   }
 }
 
-/** What is in force after an edit: the parts that need no restart, beside those of the start. */
+/**
+ * What is in force after an edit: the parts that need no restart, beside those of the start. All that names a provider is of the
+ * edit, as it was checked against the providers of the edit.
+ */
 const takenOf = (config: Config, next: Config): Config => ({
   ...config,
+  rules: { ...config.rules, defaultProvider: next.rules.defaultProvider },
+  deadLetters: { ...config.deadLetters, forwardTo: next.deadLetters.forwardTo },
   providers: next.providers,
   circuitBreaker: next.circuitBreaker,
   chains: next.chains,

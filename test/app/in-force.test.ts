@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { testGateway } from '../fakes/gateway.ts'
-import { held, OK } from '../fakes/provider.ts'
+import { badRequest, held, OK } from '../fakes/provider.ts'
 
 const OUT = '[rules]\ndefault_provider = "out"\n'
 /** An edit of what concerns no delivery. */
@@ -172,3 +172,42 @@ describe('rules and configuration', () => {
     expect(g.deliver.has('p5')).toBe(false)
   })
 })
+
+describe('a provider that is renamed in one edit, with the keys that name it', () => {
+  const named = (name: string): string =>
+    `[rules]\ndefault_provider = "${name}"\n[dead_letters]\nforward_to = "${name}"\n`
+
+  test('is the default provider at once, of the door and of the rules', async () => {
+    const g = await testGateway({ toml: named('out') })
+    g.writeConfig(named('out2'), ['out2'])
+    expect(await g.rules.reload()).toMatchObject({ ok: true })
+    const done = await g.dispatch({ action_type: 'note' })
+    expect(done).toMatchObject({ status: 200, body: { outcome: 'executed', provider: 'out2' } })
+    expect(g.env.logged.map((l) => l.message)).not.toContain('an edit of these sections needs a restart')
+  })
+
+  test('is sent the dead letters', async () => {
+    const g = await testGateway({ providers: { p: [badRequest()], out: [OK] }, toml: named('out'), loops: true })
+    g.writeConfig(named('out2'), ['p', 'out2'])
+    expect(await g.rules.reload()).toMatchObject({ ok: true })
+    await g.dispatch({ action_type: 'note', provider: 'p' })
+    await g.advance(5000)
+    expect(g.providers['out2']!.sent).toHaveLength(1)
+    expect(g.providers['out']!.sent).toEqual([])
+    await g.close()
+  })
+})
+
+test.each([
+  ['max_retries', []],
+  ['deadline_seconds', [{ fields: { sections: ['executor'] } }]],
+])(
+  '[executor].%s: what providers take over is in force with them, what only a start reads is named',
+  async (key, named) => {
+    const g = await testGateway({ toml: OUT })
+    g.writeConfig(`${OUT}[executor]\n${key} = 7\n`)
+    await g.rules.reload()
+    expect(g.config.providers[0]!.maxRetries).toBe(key === 'max_retries' ? 7 : 3)
+    expect(g.env.logged.filter((l) => l.message === 'an edit of these sections needs a restart')).toMatchObject(named)
+  },
+)

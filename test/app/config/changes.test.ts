@@ -21,8 +21,11 @@ test.each([
     ['server.port=2', 'state.path=x', 'quotas.enabled=false'],
     ['server', 'state', 'audit', 'quotas'],
   ],
+  [['rules.default_provider=console', 'dead_letters.forward_to=console', 'executor.max_retries=1'], []],
+  [['executor.timeout_seconds=1', 'executor.max_concurrent=1'], []],
+  [['rules.default_timezone=Europe/Berlin'], ['rules']],
   [
-    ['executor.max_concurrent=1', 'dead_letters.ttl_seconds=1'],
+    ['executor.deadline_seconds=1', 'dead_letters.ttl_seconds=1'],
     ['executor', 'dead_letters'],
   ],
 ])('an edit of %j needs a restart for %j', (set, sections) => {
