@@ -51,8 +51,8 @@ export interface CompileContext {
   readonly timezone: string
   /** The allow-listed names `env.NAME` may read. */
   readonly envNames: readonly string[]
-  /** For `${…}` in the files, and the values behind `env.NAME`. */
-  readonly environment: Environment
+  /** For `${…}` in the files, and the values behind `env.NAME`. Undefined for a text that is only checked for whoever sent it. */
+  readonly environment: Environment | undefined
   /** What a trace may show of values. */
   readonly redact: Redact
 }
@@ -158,7 +158,7 @@ function compileRule(node: Located, context: RuleContext): Omit<Rule, 'file' | '
   return { name, priority, description, enabled, reentrant, maxExecutions, ...action, ...condition }
 }
 
-const envValues = ({ envNames, environment }: CompileContext): ReadonlyMap<string, string | undefined> =>
+const envValues = ({ envNames, environment = {} }: CompileContext): ReadonlyMap<string, string | undefined> =>
   new Map(envNames.map((n) => [n, Object.hasOwn(environment, n) ? environment[n] : undefined]))
 
 function named(fallback: string, own: readonly [Located, string] | undefined, report: Report): Zone {

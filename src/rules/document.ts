@@ -17,8 +17,17 @@ export interface Document {
   readonly references: readonly string[]
 }
 
-/** Parses a rule file's text. Everything wrong with it goes to `findings`, with its place; nothing is thrown. */
-export function readDocument(file: string, text: string, environment: Environment, findings: Finding[]): Document {
+/**
+ * Parses a rule file's text. Everything wrong with it goes to `findings`, with its place; nothing is thrown. Without an environment,
+ * as for a text that a caller sent, a reference stands as it is written and whatever holds one is taken for good: only its default,
+ * which is the text's own, is put in.
+ */
+export function readDocument(
+  file: string,
+  text: string,
+  environment: Environment | undefined,
+  findings: Finding[],
+): Document {
   const lines = new LineCounter()
   const position = (at: number) => {
     const { line, col } = lines.linePos(at)
@@ -26,7 +35,13 @@ export function readDocument(file: string, text: string, environment: Environmen
   }
   const push = (severity: Finding['severity']) => (at: number, message: string) =>
     void findings.push({ file, ...position(at), severity, message })
-  const report: Report = { error: push('error'), warn: push('warning') }
+  const fail = push('error')
+  /** Where values stand that nobody knows here, so that nothing is wrong with them. */
+  const unknown = new Set<number>()
+  const report: Report = {
+    error: (at, message) => (unknown.has(at) ? undefined : fail(at, message)),
+    warn: push('warning'),
+  }
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' })
   for (const e of [...document.errors, ...document.warnings]) report.error(e.pos[0], yamlMessage(e.code, e.message))
   const references: string[] = []
@@ -36,22 +51,25 @@ export function readDocument(file: string, text: string, environment: Environmen
   let values = 0
   let flooded = false
   const expand = (source: string, at: number): string =>
-    expandReferences(source, environment, references, (m) => report.error(at, m))
+    expandReferences(source, environment, references, (written, name) => {
+      if (environment)
+        fail(at, `the environment variable ${name} is not set; "\${${name}:-default}" gives it a default`)
+      else unknown.add(at)
+      return environment ? '' : written
+    })
 
   function walk(node: Node | null | undefined, depth: number, nearby: number): Located {
     const at = node?.range?.[0] ?? nearby
     if (flooded || ++values > MAX_VALUES || depth > MAX_DEPTH) {
       if (!flooded)
-        report.error(
-          at,
-          `the file holds more than ${MAX_VALUES} values or ${MAX_DEPTH} levels once aliases are expanded`,
-        )
+        fail(at, `the file holds more than ${MAX_VALUES} values or ${MAX_DEPTH} levels once aliases are expanded`)
       flooded = true
       return { value: null, at }
     }
     if (!node) return { value: null, at }
     if (isAlias(node)) {
       const target = walk(node.resolve(document), depth + 1, at)
+      if (unknown.has(target.at)) unknown.add(at)
       return { ...target, at }
     }
     if (isScalar(node)) return walkScalar(node, at)
@@ -99,18 +117,15 @@ const WHOLE = /^\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}$/
 /** `${NAME}` and `${NAME:-default}`; `$${NAME}` stands for itself. What was put in is not looked at again. */
 function expandReferences(
   source: string,
-  environment: Environment,
+  environment: Environment = {},
   used: string[],
-  fail: (message: string) => void,
+  unset: (written: string, name: string) => string,
 ): string {
   return source.replace(REFERENCE, (whole, dollar: string, name: string, fallback: string | undefined) => {
     if (dollar !== '') return whole.slice(1)
     const set = Object.hasOwn(environment, name) ? environment[name] : undefined
     const value = set === undefined || set === '' ? (fallback ?? set) : set
-    if (value === undefined) {
-      fail(`the environment variable ${name} is not set; "\${${name}:-default}" gives it a default`)
-      return ''
-    }
+    if (value === undefined) return unset(whole, name)
     used.push(`${name}=${value}`)
     return value
   })

@@ -55,7 +55,7 @@ export interface Rules {
   ): Promise<RuleView>
   /** Switches a rule off in a scope, where one of its runs was over a limit: durably, on every node, until `setEnabled`. */
   trip(trip: Trip): Promise<Tripped>
-  /** Compiles a rule file's text beside nothing else and changes nothing. */
+  /** Compiles a rule file's text beside nothing else and changes nothing. The environment is not read: `${…}` may stand for anything. */
   check(text: string): readonly Finding[]
   /** Counts a hit of each rule. `now` in milliseconds. A released action's plan begins with what had matched before: leave that out. */
   hit(names: readonly string[], now: number): void
@@ -269,7 +269,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       return view(byName.get(name) ?? rule, scope)
     },
     trip: (t) => scoped.trip(t),
-    check: (text) => compileRules([{ file: 'rules.yaml', text }], context()).findings,
+    // Findings quote what they are about, and the text is a caller's: it never meets the environment.
+    check: (text) => compileRules([{ file: 'rules.yaml', text }], { ...context(), environment: undefined }).findings,
     hit(names, now) {
       for (const name of names) {
         const h = hits.get(name)

@@ -146,6 +146,43 @@ rules:
     expect((await g.ask('POST', '/v1/rules/check', yaml, { 'content-type': 'image/png' })).status).toBe(415)
     expect((await g.ask('GET', '/v1/rules/third')).status).toBe(404)
   })
+  test('a text to be checked never meets the environment: a reference may stand for anything, its default is put in', async () => {
+    const g = await testGateway({ rules: RULES })
+    const check = async (action: string, more = '') =>
+      (await g.ask('POST', '/v1/rules/check', { yaml: `rules: [{ name: third, ${more}action: ${action} }]` })).body
+    const path = process.env.PATH!
+    expect(path).toBeTruthy()
+    const texts = [
+      ['{ type: "${PATH}" }'],
+      ['{ type: reroute, target_provider: "${PATH}" }'],
+      ['{ type: modify, set: { action.provider: "${PATH}" } }'],
+      ['{ type: modify, changes: { a: "to ${PATH} and {{${PATH}}}" } }'],
+      ['{ type: schedule, cron: "${PATH}", timezone: "${PATH}" }'],
+      ['{ type: throttle, max_count: "${PATH}", window_seconds: 1 }'],
+      ['{ type: throttle, max_count: "${NOBODY_HAS_SET_THIS}", window_seconds: 1 }'],
+      ['{ type: suppress }', 'priority: "${PATH}", '],
+      ['{ type: suppress }', 'timezone: "${PATH}", '],
+      ['{ type: suppress }', 'condition: { cel: "${PATH}" }, '],
+      ['{ type: suppress }', 'condition: { field: "${PATH}", eq: 1 }, '],
+      ['{ type: suppress }', 'condition: { field: action.payload.a, matches: "(${PATH}" }, '],
+      ['{ type: suppress }', 'condition: { field: action.payload.a, in: [1, "${PATH}"], between: "${PATH}" }, '],
+      ['{ type: reroute, target_provider: *a }', 'description: &a "${PATH}", '],
+    ] as const
+    for (const [action, more] of texts)
+      expect([action, more, await check(action, more)]).toEqual([action, more, { ok: true, findings: [] }])
+    // What stands beside a reference is looked at all the same.
+    const both = await check('{ type: reroute, target_provider: "${PATH}", fallback_provider: "${PATH:-uot}" }')
+    expect(both).toMatchObject({
+      ok: false,
+      findings: [{ message: 'there is no provider "uot"; did you mean "out"?' }],
+    })
+    const named = await check('{ type: alow }', 'condition: { field: env.PATH, eq: 1 }, ')
+    expect(named).toMatchObject({
+      ok: false,
+      findings: [{ message: expect.stringContaining('not in [rules].env') }, {}],
+    })
+    expect(JSON.stringify([both, named])).not.toContain(path)
+  })
   test('evaluate takes the action bare or named, and points into what was sent', async () => {
     const g = await testGateway({ rules: RULES })
     const action = { action_type: 'x', provider: 'out', payload: { a: 1 } }
