@@ -6,6 +6,13 @@ export const MACROS = ['all', 'exists', 'exists_one', 'map', 'filter', 'bind']
 export const children = (n: ASTNode): readonly ASTNode[] =>
   [n.args].flat(3).filter((a): a is ASTNode => typeof a === 'object' && a !== null && 'op' in a)
 
+/** Every name that a comprehension or `bind` gives. */
+export function namesGiven(n: ASTNode): readonly string[] {
+  const inner = children(n).flatMap(namesGiven)
+  const variable = n.op === 'rcall' && MACROS.includes(n.args[0]) ? n.args[2][0] : undefined
+  return variable?.op === 'id' ? [variable.args, ...inner] : inner
+}
+
 /** The paths an expression looks up from its roots, as far as they are written out: `steps.look.body[0]` is `steps look body 0`. */
 export function readsOf(root: ASTNode, names: readonly string[]): readonly (readonly string[])[] {
   const found: (readonly string[])[] = []

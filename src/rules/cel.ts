@@ -1,7 +1,8 @@
 import { type ASTNode, Environment, EvaluationError, ParseError } from '@marcbachmann/cel-js'
 import type { Action } from '../core/action.ts'
 import { isObject, type Json, own, setOwn } from '../core/json.ts'
-import { children, MACROS, readsOf } from './cel-reads.ts'
+import { type Meter, meter, meteredName, registerMetered, weightOf } from './cel-meter.ts'
+import { children, MACROS, namesGiven, readsOf } from './cel-reads.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import type { Zone } from './time.ts'
 
@@ -27,9 +28,23 @@ const GET = 'signalbox_get'
 const DATA = 'signalbox_data'
 const HAS = 'signalbox_has'
 const MATCHES = 'signalbox_matches'
+/** These spend from the budget of the evaluation: a value that has a name here, a step, and what stands around a droppable error. */
+const SEEN = 'signalbox_seen'
+const STEP = 'signalbox_step'
+const BEGIN = 'signalbox_begin'
+const DONE = 'signalbox_done'
 
-/** A comprehension asks once per element, one inside another once per pair: so much data each may look through. */
-const MAX_VALUES = [100_000, 100_000, 1000] as const
+/** Comprehensions that drop the error of an element when another decides; the others fail with it. */
+const QUANTIFIERS = ['all', 'exists']
+const MAX_COMPREHENSIONS = 2
+/** Characters that the linear engine goes through in the time of a unit. */
+const MATCHED_PER_UNIT = 4
+/** What a key of a mapping costs beside its value. */
+const PER_KEY = 3
+/** Characters. The parser and we go down into what is nested, so that a long enough text would use up the stack. */
+const MAX_SOURCE = 10_000
+/** What we write around each operation nests deeper than what was written. */
+const MAX_WRITTEN_DEPTH = 750
 
 /** The condition of a rule: over the action, the time here and the environment; true or false. */
 export function compileCel(
@@ -56,8 +71,9 @@ const notBool = (gives: string): string => `"cel" must be true or false, not ${g
 export function compileExpression(source: string, names: readonly string[]): Expression | { readonly refused: string } {
   const refuse = (why: string) => ({ refused: `"cel" ${why}` })
   const patterns = new Map<string, Pattern>()
-  const roots = () => {
-    const environment = new Environment({ homogeneousAggregateLiterals: false })
+  if (source.length > MAX_SOURCE) return refuse(`is over ${MAX_SOURCE} characters`)
+  const roots = (limits = {}) => {
+    const environment = new Environment({ homogeneousAggregateLiterals: false, limits })
     return names.reduce((e, name) => e.registerVariable(name, 'dyn'), environment)
   }
   try {
@@ -66,16 +82,26 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     const parsed = written.parse(source)
     const checked = parsed.check()
     if (!checked.valid) return refuse(`is not right: ${checked.error?.summary ?? 'it does not type-check'}`)
-    const depth = comprehensionDepth(parsed.ast)
-    const limit = MAX_VALUES[depth]
-    if (limit === undefined) return refuse('may nest two comprehensions, not more')
+    if (comprehensionDepth(parsed.ast) > MAX_COMPREHENSIONS) return refuse('may nest two comprehensions, not more')
     const text = rewrite(parsed.ast, names, patterns)
-    const run = roots()
+    const budget = meter()
+    const running = roots({ maxDepth: MAX_WRITTEN_DEPTH })
       .registerFunction(`${GET}(dyn, dyn): dyn`, get)
       .registerFunction(`${HAS}(dyn, dyn): bool`, (o: unknown, k: unknown) => get(o, k) !== null)
-      .registerFunction(`${DATA}(dyn): dyn`, (v: unknown) => convert(v, { left: limit }))
-      .registerFunction(`${MATCHES}(string, string): bool`, (t: string, p: string) => patterns.get(p)!(t))
-      .parse(text)
+      .registerFunction(`${DATA}(dyn): dyn`, (v: unknown) => convert(v, budget))
+      .registerFunction(`${MATCHES}(string, string): bool`, (t: string, p: string) => {
+        budget.spend(t.length / MATCHED_PER_UNIT)
+        return patterns.get(p)!(t)
+      })
+      .registerFunction(`${SEEN}(dyn): dyn`, (v: unknown) => seen(v, budget))
+      .registerFunction(`${STEP}(int): bool`, (weight: bigint) => {
+        budget.spend(Number(weight))
+        return true
+      })
+      .registerFunction(`${BEGIN}(int): bool`, (weight: bigint) => budget.begin(Number(weight)))
+      .registerFunction(`${DONE}(dyn): dyn`, (v: unknown) => budget.done(v))
+    registerMetered(running, budget)
+    const run = running.parse(text)
     const given = (at: { readonly [root: string]: unknown }) => {
       const all: Record<string, unknown> = {}
       for (const name of names) all[name] = at[name] ?? null
@@ -84,11 +110,16 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     return {
       gives: String(checked.type ?? 'dyn'),
       reads: readsOf(parsed.ast, names),
-      evaluate: (at) => answer(() => run(given(at)), limit),
+      evaluate(at) {
+        budget.reset(text.length)
+        return answer(() => run(given(at)), budget)
+      },
     }
   } catch (e) {
     if (e instanceof ParseError) return refuse(`is not an expression: ${e.summary}`)
     if (e instanceof Refusal) return refuse(e.message)
+    // What the parser's own limits let through may still be nested deeper than the stack is.
+    if (e instanceof RangeError) return refuse('is nested too deep')
     throw e
   }
 }
@@ -96,17 +127,20 @@ export function compileExpression(source: string, names: readonly string[]): Exp
 class Refusal extends Error {}
 
 /** Whatever goes wrong inside an expression is an answer: a condition never throws. */
-function answer(run: () => unknown, limit: number): { readonly value: Json } | { readonly error: string } {
+function answer(run: () => unknown, budget: Meter): { readonly value: Json } | { readonly error: string } {
   try {
-    return { value: toJson(run(), { left: limit }) }
+    const value = toJson(run(), budget)
+    // `all`, `exists`, `||` and `&&` may have dropped the error that said so.
+    if (budget.over) budget.spend(0)
+    return { value }
   } catch (e) {
     return { error: e instanceof EvaluationError ? e.summary : e instanceof Error ? e.message : String(e) }
   }
 }
 
 /** What CEL gave, as JSON has it: a moment as RFC 3339, a duration as its seconds. Throws for what JSON has not. */
-function toJson(v: unknown, budget: { left: number }): Json {
-  if (--budget.left < 0) throw new Error('the answer is too large')
+function toJson(v: unknown, budget: Meter): Json {
+  budget.spend(1)
   if (v === null || v === undefined) return null
   if (typeof v === 'string' || typeof v === 'boolean') return v
   if (typeof v === 'number') return exact(v, Number.isFinite(v))
@@ -138,14 +172,30 @@ function get(of: unknown, key: unknown): unknown {
 }
 
 /** JSON as CEL has it: whole numbers are int (64 bits, here those a double holds exactly), the others double. */
-function convert(v: unknown, budget: { left: number }): unknown {
-  if (--budget.left < 0) throw new Error('the data is too large for an expression')
+function convert(v: unknown, budget: Meter): unknown {
+  budget.spend(1)
+  if (typeof v === 'string') {
+    budget.text(v.length)
+    return v
+  }
   if (typeof v === 'number') return Number.isSafeInteger(v) ? BigInt(v) : v
   if (Array.isArray(v)) return v.map((x: unknown) => convert(x, budget))
   if (typeof v !== 'object' || v === null || !isPlain(v)) return v ?? null
   const out: Record<string, unknown> = {}
-  for (const k of Object.keys(v)) setOwn(out, k, convert(own(v, k), budget))
+  for (const k of Object.keys(v)) {
+    budget.spend(PER_KEY)
+    setOwn(out, k, convert(own(v, k), budget))
+  }
   return out
+}
+/** What has been converted once and is looked at again under a name of its own. */
+function seen(v: unknown, budget: Meter): unknown {
+  budget.spend(1)
+  if (typeof v === 'string' || v instanceof Uint8Array) budget.text(v.length)
+  else if (Array.isArray(v)) for (const x of v) seen(x, budget)
+  else if (v instanceof Map) for (const x of v.values()) seen(x, budget)
+  else if (typeof v === 'object' && v !== null && isPlain(v)) for (const k of Object.keys(v)) seen(own(v, k), budget)
+  return v
 }
 const isPlain = (o: object): o is { readonly [k: string]: Json } => {
   const prototype: unknown = Object.getPrototypeOf(o)
@@ -159,6 +209,8 @@ function comprehensionDepth(n: ASTNode): number {
 
 /** Writes the tree out again, every operation in parentheses, with our calls for `.`, `[]`, `has` and `matches`. */
 function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, Pattern>): string {
+  const named = new Set(namesGiven(root))
+  let comprehensions = 0
   const access = (of: ASTNode, key: string): string => `${GET}(${raw(of)}, ${key})`
   /** A path kept as JSON, to be converted where it ends. */
   function raw(n: ASTNode): string {
@@ -179,12 +231,26 @@ function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, 
     if (name === 'has' && first?.op === '.') return `${HAS}(${raw(first.args[0])}, ${JSON.stringify(first.args[1])})`
     return `${name}(${args.map(write).join(', ')})`
   }
+  /** `all(x, p)` and the like: the first of what comes after the name is asked for each element. */
+  function comprehension(name: string, receiver: ASTNode, variable: string, body: readonly ASTNode[]): string {
+    const weight = body.reduce((sum, n) => sum + weightOf(n), 0)
+    const over = write(receiver)
+    comprehensions++
+    const [first = '', ...rest] = body.map(write)
+    comprehensions--
+    const step = QUANTIFIERS.includes(name)
+      ? // Once all is spent it ends: an error would be dropped for each element.
+        `(${BEGIN}(${weight}) ? ${DONE}(${first}) : ${name === 'exists'})`
+      : `(${STEP}(${weight}) ? ${first} : dyn(null))`
+    return `${over}.${name}(${[variable, step, ...rest].join(', ')})`
+  }
   function write(n: ASTNode): string {
     switch (n.op) {
       case 'value':
         return typeof n.args === 'string' ? JSON.stringify(n.args) : n.input.slice(n.range.start, n.range.end)
       case 'id':
-        return names.includes(n.args) ? `${DATA}(${n.args})` : n.args
+        if (names.includes(n.args)) return `${DATA}(${n.args})`
+        return named.has(n.args) ? `${SEEN}(${n.args})` : n.args
       case '.':
       case '[]':
         return `${DATA}(${raw(n)})`
@@ -203,9 +269,19 @@ function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, 
         const [name, receiver, args] = n.args
         if (name === 'matches') return call(name, [receiver, ...args])
         const [variable, ...others] = args
-        const inner =
-          MACROS.includes(name) && variable?.op === 'id' ? [variable.args, ...others.map(write)] : args.map(write)
-        return `${write(receiver)}.${name}(${inner.join(', ')})`
+        if (variable?.op === 'id' && MACROS.includes(name)) {
+          if (name !== 'bind') return comprehension(name, receiver, variable.args, others)
+          return `${write(receiver)}.bind(${[variable.args, ...others.map(write)].join(', ')})`
+        }
+        return `${write(receiver)}.${meteredName(name)}(${args.map(write).join(', ')})`
+      }
+      case '||':
+      case '&&': {
+        const [left, right] = n.args.map(write)
+        // An error on the left is dropped where the right decides: once that is cheap, once per element it is not.
+        return comprehensions === 0
+          ? `(${left} ${n.op} ${right})`
+          : `((${BEGIN}(1) ? ${DONE}(${left}) : false) ${n.op} ${right})`
       }
       case '.?':
       case '[?]':

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import { compileExpression } from '../../src/rules/cel.ts'
 import { action, holds, ruleset, traced } from './build.ts'
 
 const cel = (expression: string, payload: JsonObject = {}) =>
@@ -69,6 +70,91 @@ describe('cel', () => {
   it('more data than an expression may look through is an error, not a wait', () => {
     const list = Array.from({ length: 5000 }, (_, i) => i)
     expect(cel('action.payload.list.exists(x, x == 4999)', { list })).toBe(true)
-    expect(cel('action.payload.list.exists(x, action.payload.list.exists(y, y == x))', { list })).toBe(false)
+    expect(cel('action.payload.list.all(x, action.payload.list.exists(y, y == x))', { list })).toBe(false)
+  })
+
+  describe('PITFALLS 2: one budget for a whole evaluation, whatever it is spent on', () => {
+    const N = 20_000
+    const items = Array.from({ length: N }, (_, i) => i)
+    const payload = {
+      items,
+      allowed: items,
+      nothing: items.map(() => null),
+      words: items.map((i) => `word ${i}`),
+      text: 'a'.repeat(1_000_000),
+      late: `${'a'.repeat(400_000)}b`,
+      csv: 'a,'.repeat(500_000),
+    }
+    it.each([
+      'action.payload.items.all(x, x in action.payload.allowed)',
+      'cel.bind(l, action.payload.allowed, action.payload.items.all(x, x in l))',
+      'cel.bind(l, action.payload.allowed, action.payload.items.exists(x, l == [x]))',
+      'cel.bind(l, action.payload.allowed, cel.bind(m, l + l, cel.bind(n, m + m, cel.bind(o, n + n, o + o + o == []))))',
+      'action.payload.items.exists(x, action.payload.items.exists(y, x + y < 0))',
+      // The error of each element is dropped for that of the next, and costs a hundred times as much as an answer.
+      'action.payload.nothing.all(x, x > 1)',
+      'action.payload.nothing.all(x, x > 1 || x > 2 || true)',
+      'action.payload.words.exists(x, int(x) == 1)',
+      'action.payload.items.all(x, timestamp(x).getHours("Europe/Berlin") >= 0)',
+      'cel.bind(t, action.payload.text, action.payload.items.all(x, t.size() > x))',
+      'action.payload.text.lastIndexOf(action.payload.late) == -1',
+      'action.payload.words.join(action.payload.late) == ""',
+      'action.payload.csv.split(",").all(x, x == "a" || x == "")',
+      'action.payload.items.all(x, !action.payload.text.matches("(a|b)+c"))',
+      'action.payload.items.map(x, action.payload.text + action.payload.text) == []',
+      // Dropped errors do not make an answer of it.
+      'action.payload.items.all(x, x in action.payload.allowed) || true',
+      'action.payload.items.exists(x, x in action.payload.allowed ? x < 0 : true)',
+    ])('%s ends early, in error', (expression) => {
+      const compiled = compileExpression(expression, ['action'])
+      if ('refused' in compiled) throw new Error(compiled.refused)
+      const from = performance.now()
+      expect(compiled.evaluate({ action: { payload } })).toEqual({ error: 'the data is too large for an expression' })
+      // Some tens of milliseconds, where nothing else runs; without the budget seconds to minutes.
+      expect(performance.now() - from).toBeLessThan(1000)
+      // The next evaluation has a budget of its own.
+      expect(compiled.evaluate({ action: { payload: null } })).not.toMatchObject({
+        error: expect.stringContaining('large'),
+      })
+    })
+
+    it.each<[string, unknown]>([
+      ['l.map(x, x + 1)', [2, 3, 4]],
+      ['l.map(x, [x])', [[1], [2], [3]]],
+      ['l.map(x, {"n": x})', [{ n: 1 }, { n: 2 }, { n: 3 }]],
+      ['l.map(x, "k")', ['k', 'k', 'k']],
+      ['l.map(x, x > 1, x * 2)', [4, 6]],
+      ['l.map(x, null)', [null, null, null]],
+      ['l.exists_one(x, x == 2)', true],
+      ['l.filter(x, x != 2).map(x, string(x)).join("-")', '1-3'],
+      ['l.all(x, x > 5 || x < 5)', true],
+      ['l.all(x, x > "a" || x < 5)', true],
+      ['l.exists(x, x > "a" && x < 5)', 'no such overload: dyn<int> > string'],
+      ['"a,b,c".split(",")', ['a', 'b', 'c']],
+      ['"a,b,c".split(",", 2)', ['a', 'b,c']],
+      ['"a,b,c".split(",", 0)', []],
+      ['"a,b,c".split(",", -1).join()', 'abc'],
+      ['"banana".contains("nan") && !"banana".contains("x")', true],
+      [
+        '["banana".indexOf("na"), "banana".indexOf("na", 3), "banana".lastIndexOf("na"), "banana".lastIndexOf("na", 3)]',
+        [2, 4, 4, 2],
+      ],
+      ['"banana".indexOf("a", 9)', 'the index is out of range'],
+      ['"banana".indexOf("", 9)', 9],
+    ])('%s is what it was', (expression, expected) => {
+      const compiled = compileExpression(expression, ['l'])
+      if ('refused' in compiled) throw new Error(compiled.refused)
+      const answer = compiled.evaluate({ l: [1, 2, 3] })
+      expect('error' in answer ? answer.error : answer.value).toEqual(expected)
+    })
+  })
+
+  it.each([
+    ['!'.repeat(50_000), '"cel" is over 10000 characters'],
+    // Which limit is met first, a parser's or the stack's, is a question of who calls.
+    [`${'!'.repeat(9_000)}true`, '"cel" is '],
+    [`${'('.repeat(4_000)}1${')'.repeat(4_000)} == 1`, 'maxDepth'],
+  ])('an expression nested without end is refused, not thrown: %#', (expression, why) => {
+    expect(compileExpression(expression, [])).toEqual({ refused: expect.stringContaining(why) })
   })
 })
