@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CENTURY_SECONDS } from './duration.ts'
 import { type FieldError, Problem } from './errors.ts'
 import { isObject, type JsonObject } from './json.ts'
 import { didYouMean } from './nearest.ts'
@@ -11,8 +12,11 @@ export const wireName = z
   .refine((s) => !/[\u0000-\u001f\u007f-\u009f]/.test(s), 'holds a control character')
   .refine((s) => s.isWellFormed(), 'is not well-formed Unicode')
 
-/** A count or a length of time in whole seconds, from 1 up. */
+/** A count, from 1 up. */
 export const wireCount = z.int('expected a whole number').min(1, 'must be at least 1')
+
+/** How long something ended is kept, in whole seconds: a moment so far away must still be one that can be written down. */
+export const wireAge = wireCount.max(CENTURY_SECONDS, `must be at most ${CENTURY_SECONDS}, a hundred years`)
 
 const pointer = (path: readonly PropertyKey[]): string =>
   path.map((p) => `/${String(p).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
+import { YEAR_SECONDS } from '../core/duration.ts'
 import type { FieldError } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -19,8 +20,8 @@ export const quotaSchema = z.strictObject({
   provider: wireName.optional(),
   max_actions: wireCount,
   window: z.union(
-    [z.enum(calendarWindows), wireCount],
-    'expected hourly, daily, weekly, monthly or a number of seconds',
+    [z.enum(calendarWindows), wireCount.max(YEAR_SECONDS)],
+    `expected hourly, daily, weekly, monthly or a number of seconds, ${YEAR_SECONDS} (a year) at most`,
   ),
   timezone: z
     .string()

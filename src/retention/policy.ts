@@ -3,16 +3,16 @@ import type { Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { joinParts, uuidv5 } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
-import { parseWire, wireCount, wireName } from '../core/wire.ts'
+import { parseWire, wireAge, wireName } from '../core/wire.ts'
 
 /** A policy as callers write it: how long what has ended is kept. Work never expires. */
 export const retentionSchema = z.strictObject({
   namespace: wireName.optional(),
   tenant: wireName.optional(),
-  audit_ttl_seconds: wireCount.optional(),
-  event_ttl_seconds: wireCount.optional(),
+  audit_ttl_seconds: wireAge.optional(),
+  event_ttl_seconds: wireAge.optional(),
   /** Finished executions and dead letters. */
-  state_ttl_seconds: wireCount.optional(),
+  state_ttl_seconds: wireAge.optional(),
   enabled: z.boolean().default(true),
   description: z.string().max(1000).optional(),
   /** A word of the contract that is not built: accepting it would delete what somebody must keep. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Scope } from '../core/action.ts'
 import { validateCron } from '../core/cron.ts'
+import { LAST_MOMENT } from '../core/duration.ts'
 import type { FieldError } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
@@ -41,7 +42,10 @@ export const recurringSchema = z.strictObject({
   timezone: z.string().max(100).default('UTC'),
   enabled: z.boolean().default(true),
   description: z.string().max(1000).optional(),
-  end_date: z.iso.datetime({ offset: true, error: 'expected an RFC 3339 date and time' }).optional(),
+  end_date: z.iso
+    .datetime({ offset: true, error: 'expected an RFC 3339 date and time' })
+    .refine((v) => Date.parse(v) <= LAST_MOMENT, 'is after the year 9999')
+    .optional(),
   max_executions: wireCount.optional(),
   overlap_policy: choice(['allow_all', 'skip'], 'cancel_other').default('allow_all'),
   missed: choice(['fire_once', 'skip'], 'fire_all').default('fire_once'),

@@ -32,6 +32,14 @@ describe('wait', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', duration_ms: 20_000 })
   })
 
+  it('a moment after the year 9999 cannot be written down: refused, and a failure where data gives it', async () => {
+    const w = await world([line({ name: 'until', wait: { until: '{{origin.payload.at}}' } })], { p: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line', actionOf({ at: '9999-12-31T23:59:59-01:00' }))
+    await w.env.clock.advance(1000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'failed', error: { code: 'invalid_wait' } })
+  })
+
   it('a back-off of less than a look takes no longer than it says', async () => {
     const retry = { max_attempts: 3, backoff: 'fixed', initial_ms: 100 }
     const w = await world([line(step('one', 'p', { retry }))], { p: { script: [unavailable(), unavailable(), OK] } })

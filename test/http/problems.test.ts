@@ -117,6 +117,37 @@ describe('what is sent as something else than JSON', () => {
   })
 })
 
+describe('a length of time', () => {
+  const action = { action_type: 'x', provider: 'out' }
+  test.each<[string, string, object, string, string]>([
+    ['PUT', '/v1/quotas/q', { max_actions: 1, window: 31_536_001 }, 'invalid_quota', '/window'],
+    ['PUT', '/v1/quotas/q', { max_actions: 10, window: 9_007_199_254_740 }, 'invalid_quota', '/window'],
+    ['PUT', '/v1/retention', { audit_ttl_seconds: 3_153_600_001 }, 'invalid_retention', '/audit_ttl_seconds'],
+    ['PUT', '/v1/retention', { state_ttl_seconds: 9_007_199_254_740 }, 'invalid_retention', '/state_ttl_seconds'],
+    [
+      'PUT',
+      '/v1/recurring/r',
+      { ...action, cron_expr: '* * * * *', end_date: '9999-12-31T23:59:59-01:00' },
+      'invalid_recurring',
+      '/end_date',
+    ],
+  ])('%s %s %o is refused: nothing comes after the year 9999', async (method, path, body, code, pointer) => {
+    const g = await testGateway()
+    problem(await g.ask(method, path, body), 400, code, errorsAt(pointer))
+  })
+  test('as long as it may be is counted, answered and kept', async () => {
+    const g = await testGateway()
+    expect((await g.ask('PUT', '/v1/quotas/q', { max_actions: 1, window: 31_536_000 })).status).toBe(201)
+    expect((await g.dispatch(action)).status).toBe(200)
+    expect((await g.dispatch(action)).body).toMatchObject({
+      outcome: 'quota_exceeded',
+      resets_at: '2026-12-18T00:00:00.000Z',
+    })
+    expect((await g.ask('GET', '/v1/quotas/q/usage')).body).toMatchObject({ used: 1 })
+    expect((await g.ask('PUT', '/v1/retention', { audit_ttl_seconds: 3_153_600_000 })).status).toBeLessThan(300)
+  })
+})
+
 describe('what the gateway cannot take', () => {
   test('a provider nobody configured, with the nearest name', async () => {
     const g = await testGateway()

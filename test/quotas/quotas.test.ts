@@ -166,7 +166,7 @@ describe('definitions', () => {
     expect(Object.fromEntries(errors.map((e) => [e.pointer, e.message]))).toEqual({
       '/max_action': 'unknown field; did you mean "max_actions"?',
       '/max_actions': 'is required',
-      '/window': 'expected hourly, daily, weekly, monthly or a number of seconds',
+      '/window': 'expected hourly, daily, weekly, monthly or a number of seconds, 31536000 (a year) at most',
       '/timezone': expect.stringContaining('is no time zone'),
       '/overage_behavior': '"degrade" is not supported yet, expected "block" or "warn"',
     })

@@ -1,14 +1,20 @@
 import { z } from 'zod'
 import { chainShape, commonStep } from '../../chains/model/shape.ts'
 import { stepKinds } from '../../chains/steps/index.ts'
+import { CENTURY_SECONDS, YEAR_SECONDS } from '../../core/duration.ts'
 import { limitShape, modes } from '../../rules/limits.ts'
 import { backendNames } from './config.ts'
 
 /** The sections of gateway.toml, strict, with their defaults. The types of `[[providers]]` bring their own keys. */
 
 const count = z.number().int().min(1)
-const seconds = z.number().positive()
-const wholeSeconds = z.number().int().min(1)
+// What is to be waited for comes to pass, and a moment that is reckoned with these can be written down.
+const seconds = z.number().positive().max(YEAR_SECONDS)
+const wholeSeconds = z.number().int().min(1).max(CENTURY_SECONDS)
+const milliseconds = z
+  .number()
+  .min(1)
+  .max(YEAR_SECONDS * 1000)
 const name = z.string().min(1).max(128)
 
 const server = z.strictObject({
@@ -16,7 +22,7 @@ const server = z.strictObject({
   port: z.number().int().min(0).max(65535).default(8080),
   allowed_hosts: z.array(z.string().min(1)).min(1).optional(),
   body_limit_bytes: count.default(2_097_152),
-  shutdown_timeout_seconds: z.number().min(0).default(30),
+  shutdown_timeout_seconds: z.number().min(0).max(YEAR_SECONDS).default(30),
   approval_secret: z.string().optional(),
 })
 
@@ -90,8 +96,8 @@ const executor = z.strictObject({
   timeout_seconds: seconds.default(30),
   deadline_seconds: seconds.default(60),
   max_concurrent: count.default(64),
-  backoff_initial_ms: z.number().min(1).default(200),
-  backoff_max_ms: z.number().min(1).default(10_000),
+  backoff_initial_ms: milliseconds.default(200),
+  backoff_max_ms: milliseconds.default(10_000),
 })
 
 export const breakerShape = z.strictObject({

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { isoTime } from '../../core/clock.ts'
+import { LAST_MOMENT, YEAR_SECONDS } from '../../core/duration.ts'
 import { compileTemplate } from '../../core/template.ts'
 import type { WaitStep } from '../model/definition.ts'
 import { failed, good, opening } from '../model/outcomes.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { variables } from '../model/variables.ts'
 
-const YEAR_S = 31_536_000
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/
 
 /** Lets time pass; nothing but the stored moment holds it. */
@@ -17,7 +17,7 @@ export const waitStep: StepKind<WaitStep> = {
   chooses: false,
   shape: {
     wait: z.strictObject({
-      seconds: z.union([z.number().min(0).max(YEAR_S), z.string().min(1)]).optional(),
+      seconds: z.union([z.number().min(0).max(YEAR_SECONDS), z.string().min(1)]).optional(),
       until: z.string().min(1).optional(),
     }),
   },
@@ -26,8 +26,8 @@ export const waitStep: StepKind<WaitStep> = {
       at.error(['wait'], 'a wait has seconds or until, one of the two')
     const { seconds } = wait
     if (typeof seconds === 'string' && !seconds.includes('{{') && typeof after(seconds, 0) === 'string')
-      at.error(['wait', 'seconds'], `seconds is a number from 0 to ${YEAR_S}, or a template that gives one`)
-    if (wait.until !== undefined && !wait.until.includes('{{') && !RFC3339.test(wait.until))
+      at.error(['wait', 'seconds'], `seconds is a number from 0 to ${YEAR_SECONDS}, or a template that gives one`)
+    if (wait.until !== undefined && !wait.until.includes('{{') && typeof moment(wait.until) === 'string')
       at.error(
         ['wait', 'until'],
         'until is a moment like 2026-01-31T08:00:00Z (RFC 3339), or a template that gives one',
@@ -56,11 +56,12 @@ export const waitStep: StepKind<WaitStep> = {
 
 function after(value: unknown, now: number): number | string {
   const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
-  if (typeof seconds === 'number' && seconds >= 0 && seconds <= YEAR_S) return now + Math.ceil(seconds * 1000)
-  return `seconds gave ${JSON.stringify(value)}, which is no number from 0 to ${YEAR_S}`
+  if (typeof seconds === 'number' && seconds >= 0 && seconds <= YEAR_SECONDS) return now + Math.ceil(seconds * 1000)
+  return `seconds gave ${JSON.stringify(value)}, which is no number from 0 to ${YEAR_SECONDS}`
 }
 
 function moment(value: unknown): number | string {
   const at = typeof value === 'string' && RFC3339.test(value) ? Date.parse(value) : Number.NaN
-  return Number.isNaN(at) ? `until gave ${JSON.stringify(value)}, which is no moment of RFC 3339` : at
+  if (at <= LAST_MOMENT) return at
+  return `until gave ${JSON.stringify(value)}, which is no moment of RFC 3339 up to the year 9999`
 }
