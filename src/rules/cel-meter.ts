@@ -25,8 +25,10 @@ export interface Meter {
   done<T>(value: T): T
 }
 
+/** An error of ours: like all that people may read, it quotes nothing that came from data. */
+export class Failure extends Error {}
 /** Made once: most of what an error costs is finding out where it happened. */
-const OVER = new Error('the data is too large for an expression')
+const OVER = new Failure('the data is too large for an expression')
 
 export function meter(): Meter {
   let left = BUDGET
@@ -96,7 +98,7 @@ export function registerMetered(e: Environment, m: Meter): void {
   const within = (text: string, wanted: string, from: bigint, find: (at: number) => number): bigint => {
     if (wanted === '') return from
     const at = Number(from)
-    if (at < 0 || at >= text.length) throw new Error('the index is out of range')
+    if (at < 0 || at >= text.length) throw new Failure('the index is out of range')
     return BigInt(find(at))
   }
   const split = (text: string, by: string): string[] => {
@@ -109,7 +111,7 @@ export function registerMetered(e: Environment, m: Meter): void {
   const join = (list: readonly unknown[], by = ''): string => {
     let length = list.length * by.length
     for (const text of list) {
-      if (typeof text !== 'string') throw new Error('join() takes a list of text')
+      if (typeof text !== 'string') throw new Failure('join() takes a list of text')
       length += text.length
     }
     m.spend(list.length)

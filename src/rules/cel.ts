@@ -1,8 +1,9 @@
 import { type ASTNode, Environment, EvaluationError, ParseError } from '@marcbachmann/cel-js'
 import type { Action } from '../core/action.ts'
-import { isObject, type Json, own, setOwn } from '../core/json.ts'
-import { type Meter, meter, meteredName, registerMetered, weightOf } from './cel-meter.ts'
+import { isObject, type Json, own } from '../core/json.ts'
+import { Failure, type Meter, meter, meteredName, registerMetered, weightOf } from './cel-meter.ts'
 import { children, MACROS, namesGiven, readsOf } from './cel-reads.ts'
+import { convert, seen, toJson } from './cel-values.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import type { Zone } from './time.ts'
 
@@ -39,8 +40,6 @@ const QUANTIFIERS = ['all', 'exists']
 const MAX_COMPREHENSIONS = 2
 /** Characters that the linear engine goes through in the time of a unit. */
 const MATCHED_PER_UNIT = 4
-/** What a key of a mapping costs beside its value. */
-const PER_KEY = 3
 /** Characters. The parser and we go down into what is nested, so that a long enough text would use up the stack. */
 const MAX_SOURCE = 10_000
 /** What we write around each operation nests deeper than what was written. */
@@ -134,72 +133,29 @@ function answer(run: () => unknown, budget: Meter): { readonly value: Json } | {
     if (budget.over) budget.spend(0)
     return { value }
   } catch (e) {
-    return { error: e instanceof EvaluationError ? e.summary : e instanceof Error ? e.message : String(e) }
+    return { error: messageOf(e) }
   }
 }
 
-/** What CEL gave, as JSON has it: a moment as RFC 3339, a duration as its seconds. Throws for what JSON has not. */
-function toJson(v: unknown, budget: Meter): Json {
-  budget.spend(1)
-  if (v === null || v === undefined) return null
-  if (typeof v === 'string' || typeof v === 'boolean') return v
-  if (typeof v === 'number') return exact(v, Number.isFinite(v))
-  if (typeof v === 'bigint') return exact(Number(v), Number.isSafeInteger(Number(v)))
-  if (v instanceof Date) return v.toISOString()
-  if (Array.isArray(v)) return v.map((x: unknown) => toJson(x, budget))
-  if (v instanceof Map || (typeof v === 'object' && isPlain(v))) {
-    const out: Record<string, Json> = {}
-    for (const [k, x] of v instanceof Map ? v : Object.entries(v)) setOwn(out, String(k), toJson(x, budget))
-    return out
-  }
-  // The library's own classes of unsigned integers and durations, which it does not export.
-  const plain: unknown = v.valueOf()
-  if (typeof plain === 'bigint') return toJson(plain, budget)
-  if (typeof plain === 'number') return plain / 1000
-  throw new Error('the answer is nothing that JSON has')
+/** Messages of the library that quote a value, by their codes: what is redacted would stand in them. */
+const QUOTING: { readonly [code: string]: string } = {
+  bool_conversion_error: 'bool() was given text that is neither true nor false',
+  invalid_duration: 'duration() was given text that is no duration',
+  numeric_overflow: 'a number is too large',
+  no_such_key: 'there is no such key',
 }
-function exact(n: number, ok: boolean): number {
-  if (!ok) throw new Error(`${n} is no number that JSON holds exactly`)
-  return n
+function messageOf(e: unknown): string {
+  if (e instanceof EvaluationError) return QUOTING[e.code] ?? e.summary
+  // Those of the engine, about a time zone or JSON, quote too.
+  return e instanceof Failure ? e.message : 'a function was given a value it does not take'
 }
 
 /** A key of a mapping or an index of a list; null where there is none, and below null. */
 function get(of: unknown, key: unknown): unknown {
   if (of === null || of === undefined) return null
   if (Array.isArray(of)) return of[Number(key)] ?? null
-  if (!isObject(of)) throw new Error(`${typeof of} has no "${String(key)}"`)
+  if (!isObject(of)) throw new Failure(`a ${typeof of} has no keys`)
   return own(of, String(key)) ?? null
-}
-
-/** JSON as CEL has it: whole numbers are int (64 bits, here those a double holds exactly), the others double. */
-function convert(v: unknown, budget: Meter): unknown {
-  budget.spend(1)
-  if (typeof v === 'string') {
-    budget.text(v.length)
-    return v
-  }
-  if (typeof v === 'number') return Number.isSafeInteger(v) ? BigInt(v) : v
-  if (Array.isArray(v)) return v.map((x: unknown) => convert(x, budget))
-  if (typeof v !== 'object' || v === null || !isPlain(v)) return v ?? null
-  const out: Record<string, unknown> = {}
-  for (const k of Object.keys(v)) {
-    budget.spend(PER_KEY)
-    setOwn(out, k, convert(own(v, k), budget))
-  }
-  return out
-}
-/** What has been converted once and is looked at again under a name of its own. */
-function seen(v: unknown, budget: Meter): unknown {
-  budget.spend(1)
-  if (typeof v === 'string' || v instanceof Uint8Array) budget.text(v.length)
-  else if (Array.isArray(v)) for (const x of v) seen(x, budget)
-  else if (v instanceof Map) for (const x of v.values()) seen(x, budget)
-  else if (typeof v === 'object' && v !== null && isPlain(v)) for (const k of Object.keys(v)) seen(own(v, k), budget)
-  return v
-}
-const isPlain = (o: object): o is { readonly [k: string]: Json } => {
-  const prototype: unknown = Object.getPrototypeOf(o)
-  return prototype === Object.prototype || prototype === null
 }
 
 function comprehensionDepth(n: ASTNode): number {

@@ -95,7 +95,10 @@ function compileSet(written: string, value: Json, c: Compiling): Change | undefi
     const text = asText(rendered)
     const wrong = problem(text)
     if (wrong === undefined) return { ...a, [field]: text }
-    warn(`${wrong}; left as it was`)
+    // The text came from data, and what it is called there, so that it could be hidden, is not known any more: it is not quoted.
+    warn(
+      `${field === 'provider' && !c.isProvider(text) ? 'what "action.provider" came to is no provider' : wrong}; left as it was`,
+    )
     return a
   }
 }

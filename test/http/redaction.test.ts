@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { ProviderError } from '../../src/core/errors.ts'
 import { testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
+import { items } from './read.ts'
 
 const SECRET = 'hunter2'
 const RULES = `
@@ -24,6 +25,60 @@ const refusing = new ProviderError('http_400', 'it said no', {
   response: { status: 400, body: { password: SECRET, said: 'no' } },
 })
 const payload = { password: SECRET, nested: { key: SECRET, other: 'plain' }, list: [{ password: SECRET }] }
+
+test('PITFALLS 52: no warning and no error that is about a value quotes it', async () => {
+  const chain = (name: string, step: string) =>
+    `[[chains.definitions]]\nname = "${name}"\nsteps = [{ name = "s", ${step} }]\n`
+  const cels = [
+    'bool(action.payload.password)',
+    'duration(action.payload.password) == duration("1s")',
+    'timestamp(action.created_at).getHours(action.payload.password) == 1',
+    'action.payload.text[action.payload.password] == 1',
+    'bytes(action.payload.password).json() == {}',
+    'action.payload.number * action.payload.number > 1',
+  ]
+  const g = await testGateway({
+    rules: `
+rules:
+  - { name: to, priority: 1, action: { type: modify, set: { action.provider: "{{payload.password}}", action.action_type: "{{payload.many}}" } } }
+${cels.map((c, i) => `  - { name: cel-${i}, priority: 2, condition: { cel: ${JSON.stringify(c)} }, action: { type: suppress } }`).join('\n')}
+  - { name: w, priority: 3, condition: { field: action.action_type, eq: w }, action: { type: chain, chain: w } }
+  - { name: u, priority: 3, condition: { field: action.action_type, eq: u }, action: { type: chain, chain: u } }
+  - { name: e, priority: 3, condition: { field: action.action_type, eq: e }, action: { type: chain, chain: e } }
+`,
+    toml: `[audit.redact]\nfields = ["password", "number", "many"]\n${chain('w', 'wait = { seconds = "{{origin.payload.password}}" }')}${chain('u', 'wait = { until = "{{origin.payload.password}}" }')}${chain('e', 'set = { x = { cel = "bool(origin.payload.password)" } }')}`,
+  })
+  const seen: string[] = []
+  const of = (action_type: string) => ({
+    action_type,
+    provider: 'out',
+    payload: { password: SECRET, text: 'x', number: 4_000_000_000_123, many: SECRET.repeat(30) },
+  })
+  const live = await g.dispatch(of('x'))
+  expect(live.body.warnings).toEqual([
+    'rule "to": what "action.provider" came to is no provider; left as it was',
+    'rule "to": action_type must be 1 to 128 characters, none of them control; left as it was',
+  ])
+  const traced = await g.ask('POST', '/v1/rules/evaluate', of('x'))
+  expect(traced.text.match(/cel is in error/g)).toHaveLength(cels.length)
+  seen.push(live.text, traced.text)
+  for (const type of ['w', 'u', 'e']) {
+    const { body } = await g.dispatch(of(type))
+    expect(body).toMatchObject({ outcome: 'chain_started' })
+    await g.env.clock.advance(1000)
+    const run = await g.ask('GET', `/v1/chains/${String(body.chain_id)}`)
+    // The step's own input stands there under its own name, which can be named to be hidden.
+    const [step] = items(run, 'steps')
+    expect(run.body).toMatchObject({ status: 'failed' })
+    seen.push(JSON.stringify([run.body.error, step!.output]))
+  }
+  for (const { details } of await g.records()) seen.push(JSON.stringify({ ...(details as object), input: null }))
+  for (const text of seen) {
+    expect(text).not.toContain(SECRET)
+    expect(text).not.toContain('4000000000123')
+    expect(text).not.toContain(String(4_000_000_000_123n ** 2n))
+  }
+})
 
 test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a redacted value; delivery has it whole', async () => {
   const g = await testGateway({

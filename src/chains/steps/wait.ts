@@ -57,11 +57,11 @@ export const waitStep: StepKind<WaitStep> = {
 function after(value: unknown, now: number): number | string {
   const seconds = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
   if (typeof seconds === 'number' && seconds >= 0 && seconds <= YEAR_SECONDS) return now + Math.ceil(seconds * 1000)
-  return `seconds gave ${JSON.stringify(value)}, which is no number from 0 to ${YEAR_SECONDS}`
+  return `seconds gave what is no number from 0 to ${YEAR_SECONDS}`
 }
 
 function moment(value: unknown): number | string {
   const at = typeof value === 'string' && RFC3339.test(value) ? Date.parse(value) : Number.NaN
   if (at <= LAST_MOMENT) return at
-  return `until gave ${JSON.stringify(value)}, which is no moment of RFC 3339 up to the year 9999`
+  return 'until gave what is no moment of RFC 3339 up to the year 9999'
 }
