@@ -45,6 +45,17 @@ export function follow(value: Json | undefined, path: readonly string[]): Json |
   return v
 }
 
+/**
+ * A dotted path cut at its dots. Metadata is flat, so below it they are its key's: `metadata.app.io/name` is `metadata`, `app.io/name`,
+ * and so it is below an action by one of its names.
+ */
+export function pathOf(text: string): readonly string[] {
+  const path = text.split('.')
+  const at = path[0] === 'metadata' ? 1 : path[1] === 'metadata' && ACTIONS.includes(path[0]!) ? 2 : path.length
+  return path.length <= at + 1 ? path : [...path.slice(0, at), path.slice(at).join('.')]
+}
+const ACTIONS = ['action', 'origin']
+
 /** Nesting depth of JSON text counted without parsing it: brackets outside strings. */
 export function jsonDepth(text: string): number {
   let depth = 0

@@ -1,6 +1,6 @@
-import { follow, isObject, type Json, own, setOwn } from './json.ts'
+import { follow, isObject, type Json, own, pathOf, setOwn } from './json.ts'
 
-/** One `{{ … }}` reference: the path as written, cut at dots. */
+/** One `{{ … }}` reference: the path as written, and cut at its dots. */
 export interface Reference {
   readonly text: string
   readonly path: readonly string[]
@@ -50,7 +50,7 @@ function compileText(source: string, references: Reference[]): Node {
   for (const m of source.matchAll(REFERENCE)) {
     if (m.index > at) parts.push(source.slice(at, m.index))
     const text = m[1]!.trim()
-    const reference = { text, path: text.split('.') }
+    const reference = { text, path: pathOf(text) }
     references.push(reference)
     parts.push(reference)
     at = m.index + m[0].length

@@ -70,6 +70,31 @@ describe('what steps see', () => {
     expect(p.sent).toHaveLength(0)
   })
 
+  it('a metadata key with dots is found by templates, branches, conditions and the lock alike', async () => {
+    const field = 'origin.metadata.app.io/name'
+    const chain = {
+      ...(line(
+        step('one', 'p', {
+          payload_template: { n: `{{${field}}}` },
+          branches: [{ field, operator: 'eq', value: 'gw', target: 'ask' }],
+          default_next: 'no',
+        }),
+        { name: 'ask', condition: { field, eq: 'gw' }, else: 'no' },
+        step('yes', 'p', { default_next: 'end' }),
+        step('no', 'q'),
+        step('end', 'p'),
+      ) as object),
+      lock_by: 'metadata.app.io/name',
+    }
+    const w = await world([chain as never], { p: {}, q: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line', { ...actionOf(), metadata: { 'app.io/name': 'gw' } })
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', entity: 'gw' })
+    expect(w.providers['p']!.sent[0]!.request).toMatchObject({ payload: { n: 'gw' } })
+    expect([w.providers['p']!.sent.length, w.providers['q']!.sent.length]).toEqual([3, 0])
+  })
+
   it('a loop enters a step anew each time, under a token of its own, and sees its last result', async () => {
     const branches = [{ field: 'body.n', operator: 'ne', value: 3, target: 'ask' }]
     const answers = [1, 2, 3].map((n) => ({ status: 200, body: { n } }))

@@ -33,6 +33,23 @@ describe('a string that is one reference keeps the JSON type', () => {
   ])('%s', (source, value) => expect(rendered(source)).toEqual({ value, missing: [] }))
 })
 
+test('metadata is flat: dots below it are of its key, and of that of an action it belongs to', () => {
+  const metadata = { 'app.io/name': 'gw', zone: 'n' }
+  const v = {
+    metadata,
+    action: { metadata },
+    origin: { metadata },
+    payload: { metadata: { app: { 'io/name': 'deep' } } },
+  }
+  for (const at of ['metadata', 'action.metadata', 'origin.metadata']) {
+    expect(rendered(`{{${at}.app.io/name}}`, v)).toEqual({ value: 'gw', missing: [] })
+    expect(rendered(`{{${at}.zone}}`, v)).toEqual({ value: 'n', missing: [] })
+    expect(rendered(`{{${at}}}`, v)).toEqual({ value: metadata, missing: [] })
+    expect(rendered(`{{${at}.zone.x}}`, v)).toEqual({ value: null, missing: [`${at}.zone.x`] })
+  }
+  expect(rendered('{{payload.metadata.app.io/name}}', v)).toEqual({ value: 'deep', missing: [] })
+})
+
 describe('anything around a reference makes text', () => {
   test.each<[string, string]>([
     [' {{origin.payload.n}}', ' 1'],

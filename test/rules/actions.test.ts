@@ -61,6 +61,14 @@ describe('modify', () => {
     )
     expect(p.action.payload).toEqual({ copy: 42, text: 'n/smartbuilding-hq', value: 0, at: 12 })
   })
+  it('a metadata key with dots is found by a template as it is by a condition', () => {
+    const p = changed(
+      'changes: { a: "{{metadata.app.io/name}}", b: "{{action.metadata.app.io/name}}!" }',
+      of({}, { metadata: { 'app.io/name': 'gw' } }),
+    )
+    expect(p.action.payload).toEqual({ a: 'gw', b: 'gw!' })
+    expect(p.warnings).toEqual([])
+  })
   it('PITFALLS 40: text from data is not expanded again', () => {
     expect(changed('changes: { a: "{{payload.x}}" }', of({ x: '{{action.tenant}}' })).action.payload).toMatchObject({
       a: '{{action.tenant}}',

@@ -1,5 +1,5 @@
 import { sha256 } from '../../core/ids.ts'
-import { canonicalJson, type Json } from '../../core/json.ts'
+import { canonicalJson, type Json, pathOf } from '../../core/json.ts'
 import { compileTemplate } from '../../core/template.ts'
 import type { Chain, ChainStep, GroupPlan, OnFailure } from '../model/compiled.ts'
 import {
@@ -69,7 +69,7 @@ function compileStep(
     branches: (step.branches ?? []).map((b) => {
       const test = tests.compile(b.operator, b.value)
       if (typeof test === 'string') throw new Error(`chain "${chain.name}", step "${step.name}": ${test}`)
-      return { path: b.field.split('.'), test, target: b.target }
+      return { path: pathOf(b.field), test, target: b.target }
     }),
     next,
     judgesFailure: step.default_next !== undefined || (step.branches ?? []).length > 0,

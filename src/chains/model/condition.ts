@@ -1,4 +1,4 @@
-import { follow, isObject, type Json, own } from '../../core/json.ts'
+import { follow, isObject, type Json, own, pathOf } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { BranchTests, ConditionNode, Path } from './definition.ts'
 import { conditionRoots, type Lookup } from './step-kind.ts'
@@ -16,7 +16,7 @@ const NEVER: Holds = () => false
 export function lookupsOf(node: Json, tests: BranchTests, path: Path = []): readonly Lookup[] {
   if (!isObject(node)) return []
   const field = own(node, 'field')
-  if (typeof field === 'string') return [{ path: [...path, 'field'], reads: field.split('.') }]
+  if (typeof field === 'string') return [{ path: [...path, 'field'], reads: pathOf(field) }]
   const cel = own(node, 'cel')
   if (typeof cel === 'string') {
     const expression = tests.expression(cel, conditionRoots)
@@ -82,7 +82,7 @@ function leaf(node: ConditionNode, tests: BranchTests, wrong: Wrong, path: Path)
     wrong([...path, 'field'], 'field is text')
     return NEVER
   }
-  const [root = '', ...rest] = field.split('.')
+  const [root = '', ...rest] = pathOf(field)
   if (!(conditionRoots as readonly string[]).includes(root))
     wrong(
       [...path, 'field'],

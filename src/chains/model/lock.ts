@@ -1,7 +1,7 @@
 import type { Action, Scope } from '../../core/action.ts'
 import { kinds } from '../../core/hold.ts'
 import { joinParts, sha256 } from '../../core/ids.ts'
-import { follow, type Json } from '../../core/json.ts'
+import { follow, type Json, pathOf } from '../../core/json.ts'
 import type { Entry, Op, StateStore } from '../../core/state.ts'
 import { readRun } from './loaded.ts'
 import { hasEnded, type Run } from './run.ts'
@@ -25,7 +25,7 @@ const lockTag = (lock: string): string => `lock:${lock}`
 
 /** The value at `lock_by`, a path of the origin; undefined where it has none, and then nothing is locked. */
 export function entityOf(path: string, origin: Action): string | undefined {
-  const value = follow({ ...origin } as Json, path.split('.'))
+  const value = follow({ ...origin } as Json, pathOf(path))
   if (value === undefined || value === null || value === '') return undefined
   return entityName(typeof value === 'string' ? value : JSON.stringify(value))
 }
