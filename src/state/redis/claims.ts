@@ -1,7 +1,7 @@
 import type { Claimed, StateStore } from '../../core/state.ts'
 import type { Spread } from './keys.ts'
 import { entryOf } from './rows.ts'
-import { scopeOfLine, toLine } from './text.ts'
+import { fromText, scopeOfLine, toLine } from './text.ts'
 
 type Call = Parameters<StateStore['claim']>[1]
 interface Turn {
@@ -51,7 +51,7 @@ export function claims({ link, prefix, look, clock }: Spread): StateStore['claim
         const scope = scopeOfLine(line)
         const taken: Claimed[] = []
         for (let i = 0; i < list.length; i += 2)
-          taken.push(entryOf(kind, scope, list[i]!, list[i + 1]!, now) as Claimed)
+          taken.push(entryOf(kind, scope, fromText(list[i]!), list[i + 1]!, now) as Claimed)
         return [line, taken]
       }),
     )

@@ -33,6 +33,27 @@ export function claimsContract(open: OpenState): void {
       expect((await s.claim()).map((c) => c.key.id)).toEqual(['a'])
       expect(await s.claim()).toEqual([])
     })
+    it('gives every id back as it was put, so that its claim ends what was claimed', async () => {
+      // Line and field separators, NUL, what backends mark their own with, a lone surrogate, a pair, and too long for a key.
+      const odd = [
+        'a\nb',
+        'a\tb',
+        'a\0b',
+        'a\u0001b',
+        'a\u0002b',
+        'a\ufdd0b',
+        'a\ufdd0000ab',
+        'a\ud800b',
+        'a😀b',
+        'a#b%2f:c',
+      ]
+      const ids = [...odd, 'x'.repeat(3000)]
+      await s.ok(...ids.map((id) => due(id)))
+      const claimed = await s.claim()
+      expect(claimed.map((c) => c.key.id).sort()).toEqual(ids.toSorted())
+      for (const c of claimed) await s.ok({ op: 'delete', kind: s.kind, id: c.key.id, ifClaim: ref(c) })
+      expect((await s.state.list(s.kind, s.scope, { limit: 99 })).entries).toEqual([])
+    })
     it('of twenty who claim at once, one gets each entry', async () => {
       await s.ok(due('a'), due('b'), due('c'))
       const all = await Promise.all(Array.from({ length: 20 }, (_, i) => s.claim({ owner: `w${i}`, limit: 2 })))
