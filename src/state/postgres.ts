@@ -38,6 +38,8 @@ const turn: Arming['turn'] = (then) => void setImmediate(then)
 /** Rows of a table removed in one go, and how often it is looked for them. */
 const BITE = 500
 const SWEEP_EVERY_MS = 1000
+/** What has expired outlives it by so much: who decides that it is over is the reader, by its own clock, and the sweep's may be ahead of that. */
+const LATE_MS = 60_000
 
 /** State and audit in one PostgreSQL schema, which any number of nodes share. */
 export async function openPostgres(settings: StoreSettings, tools: PostgresTools): Promise<OpenedPostgres> {
@@ -88,7 +90,7 @@ async function openOver(
   async function sweep(): Promise<void> {
     try {
       for (let most = BITE; most === BITE && !closing.signal.aborted; ) {
-        const [row] = await connections.write<{ n: number }>(`SELECT ${s}.sweep($1, $2) AS n`, [now(), BITE])
+        const [row] = await connections.write<{ n: number }>(`SELECT ${s}.sweep($1, $2) AS n`, [now() - LATE_MS, BITE])
         most = row?.n ?? 0
       }
     } catch (e) {

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { auditStore } from '../../src/audit/scan.ts'
 import type { Op } from '../../src/core/state.ts'
+import { fakeClock } from '../fakes/clock.ts'
 import { testEnv } from '../fakes/env.ts'
 import { testGateway } from '../fakes/gateway.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
@@ -103,6 +104,48 @@ describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
       all.flatMap((_, n) => Array.from({ length: 50 }, (_, i) => `${n}/${i}`)).sort(),
     )
     for (const { state } of all) await state.close()
+  })
+
+  it('a node whose clock is ahead sweeps away nothing that others still count by', async () => {
+    const start = Date.UTC(2026, 0, 5)
+    const [early, late] = [testEnv({ clock: fakeClock(start + 300) }), testEnv({ clock: fakeClock(start) })]
+    const [ahead, behind] = [
+      await openSimulated(server.url, 'sweep', early),
+      await openSimulated(server.url, 'sweep', late),
+    ]
+    const ops: readonly Op[] = [
+      { op: 'count', id: 'q', by: 1, limit: 1, expiresAt: start + 1100 },
+      { op: 'admit', id: 'w', max: 1, windowMs: 1000 },
+      { op: 'slot', id: 's', holder: 'other', max: 1, until: start + 1100 },
+      { op: 'put', kind: 'once', id: 'x', value: '', version: 'v', ifVersion: null, expiresAt: start + 1100 },
+    ]
+    expect((await behind.state.commit(scope, ops)).ok).toBe(true)
+    await early.clock.advance(900)
+    await late.clock.advance(900)
+    const client = new pg.Client({ connectionString: server.url })
+    await client.connect()
+    const left = async () => {
+      const { rows } = await client.query<{ n: number }>(
+        'SELECT ((SELECT count(*) FROM sweep.counter) + (SELECT count(*) FROM sweep.stamp) + (SELECT count(*) FROM sweep.holder) + (SELECT count(*) FROM sweep.entry))::int AS n',
+      )
+      return rows[0]?.n
+    }
+    /** Begins with a commit, and has ended when the store is closed. */
+    const swept = async () => {
+      const { state } = await openSimulated(server.url, 'sweep', early)
+      await state.commit(scope, [{ op: 'wake', kind: 'none', id: 'none' }])
+      await state.close()
+    }
+    await swept()
+    const again: readonly Op[] = ops.map((op) => (op.op === 'slot' ? { ...op, holder: 'one more' } : op))
+    for (const op of again) expect(await behind.state.commit(scope, [op]), op.op).toMatchObject({ ok: false })
+    // By the clock that is ahead they are over.
+    for (const op of again) expect((await ahead.state.commit(scope, [op], { dry: true })).ok, op.op).toBe(true)
+    await early.clock.advance(60_000)
+    await swept()
+    expect(await left()).toBe(0)
+    await client.end()
+    for (const { state } of [ahead, behind]) await state.close()
   })
 
   it('a control change is with every node within a second, and at once where it may listen', async () => {
