@@ -98,7 +98,11 @@ async function openOver(
     }
   }
 
-  const commits = batching<Commit>(commitsOver(write, s, now, tidy), { turn, ...GATHERING }, StateUnknown)
+  const commits = batching<Commit>(
+    commitsOver(write, s, { now, servers: measured !== undefined }, tidy),
+    { turn, ...GATHERING },
+    StateUnknown,
+  )
   const commit = (...call: Commit): Promise<Committed | Refused> => commits.call(call) as Promise<Committed | Refused>
   let hints: Hints | undefined
   if (settings.listenUrl !== undefined) hints = listenForHints(settings.listenUrl, `${s}_control`, tools)

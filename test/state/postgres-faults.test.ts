@@ -242,6 +242,35 @@ describe.skipIf(withoutPostgres())('PostgreSQL with faults', { timeout: 60_000 }
       expect((await state.commit(scope, [count])).ok).toBe(true)
       expect(await counted(state)).toBe(1)
     })
+    it('was frozen, and goes on when the caller has given up: what was asked long ago is not done any more', async () => {
+      const { state } = opened
+      const put: Op = { op: 'put', kind: 'k', id: 'late', value: '', version: 'v', ifVersion: null }
+      await standing()
+      const client = new pg.Client({ connectionString: server.url })
+      await client.connect()
+      const { rows } = await client.query<{ pid: number }>(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+      )
+      const tell = (signal: NodeJS.Signals) => {
+        for (const { pid } of rows) process.kill(pid, signal)
+      }
+      tell('SIGSTOP')
+      await expect(state.commit(scope, [put, count])).rejects.toThrow(StateUnknown)
+      const other = await openReal(server.url, { prefix: `serving_${n}` })
+      const seen = async () => [
+        (await other.state.get([{ kind: 'k', scope, id: 'late' }]))[0],
+        await counted(other.state),
+      ]
+      expect(await seen()).toEqual([undefined, 1])
+      tell('SIGCONT')
+      // Whoever has the commit does it or not, and ends, as nobody hears of it.
+      const there = async () =>
+        (await client.query('SELECT FROM pg_stat_activity WHERE pid = ANY ($1)', [rows.map((r) => r.pid)])).rowCount
+      while ((await there()) === rows.length);
+      expect(await seen()).toEqual([undefined, 1])
+      await client.end()
+      await other.state.close()
+    })
     it('tells the time of the server', () => {
       expect(Math.abs(opened.clock.now() - Date.now())).toBeLessThan(1000)
       expect(Math.abs(opened.clockOffsetMs())).toBeLessThan(1000)

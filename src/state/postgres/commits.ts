@@ -1,7 +1,7 @@
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Op } from '../../core/state.ts'
 import type { Answer, Carrier } from '../batching.ts'
-import type { Ask } from './connections.ts'
+import { ANSWER_MS, type Ask } from './connections.ts'
 import { isRetryable, say } from './failure.ts'
 import { inOrder, lockOf } from './locks.ts'
 import { type Done, pack, plainAnswers, type Ready } from './plain.ts'
@@ -23,13 +23,20 @@ const MOST_LOCKS = 512
 /** Times a batch is begun that the server has undone to end a deadlock. */
 const TRIES = 5
 
+/** The part of the time a caller waits within which a batch is done; the rest is for what the server's clock and ours may differ. */
+const LATEST = 0.9
+
 /** Batches of commits: each one round trip and one transaction, its answer that of the server once it is durable. */
-export function commitsOver(write: Ask, s: string, now: () => number, between: () => void): Carrier<Commit> {
+export function commitsOver(
+  write: Ask,
+  s: string,
+  { now, servers }: { readonly now: () => number; readonly servers: boolean },
+  between: () => void,
+): Carrier<Commit> {
   const sql = `SELECT ${s}.run_batch($1::bigint[], $2::jsonb, $3::jsonb, $4::jsonb, $5::jsonb, $6::jsonb, $7::jsonb,
-    $8::jsonb, $9::int, $10::int[], $11::bigint) AS answered`
+    $8::jsonb, $9::int, $10::int[], $11::bigint, $12::bigint) AS answered`
 
   async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
-    const at = now()
     const packed = pack(batch)
     const list = (all: readonly object[]): string | null => (all.length === 0 ? null : JSON.stringify(all))
     const { put, replace, delete: deletes, count, admit, record } = packed.lists
@@ -44,11 +51,12 @@ export function commitsOver(write: Ask, s: string, now: () => number, between: (
       list(record),
       packed.tickets,
       `{${packed.slow.join(',')}}`,
-      at,
     ]
     for (let attempt = 1; ; attempt++) {
+      const at = now()
+      const latest = servers ? at + ANSWER_MS * LATEST : null
       try {
-        const [row] = await write<{ answered: Answered }>(sql, values)
+        const [row] = await write<{ answered: Answered }>(sql, [...values, at, latest])
         const { plain, answers } = row!.answered
         const all: (Answer | undefined)[] = plain
           ? plainAnswers(batch, packed, plain).map((a): Answer | undefined => a && [0, a])

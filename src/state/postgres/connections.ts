@@ -26,7 +26,7 @@ export interface ConnectionOptions {
 
 const CONNECT_MS = 3000
 /** Longer than the server waits for a lock, so that who waits for one hears of it. */
-const ANSWER_MS = 5000
+export const ANSWER_MS = 5000
 const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [100, 2000]
 const INT8 = 20
 

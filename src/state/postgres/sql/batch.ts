@@ -7,7 +7,9 @@ import { TRAIL_LOCK } from './trail.ts'
  * 1 All locks first, in one order for every node, so that no two batches wait for each other.
  * 2 Plain commits all at once; where that fails, and for those it has left, op by op like the others, in their order.
  * 3 Each commit that is taken op by op in a subtransaction: an op that refuses undoes its commit, and its neighbours stand.
- * 4 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
+ * 4 What comes after `latest`, by the server's clock, is not done: its callers have been told "unknown" and may have looked. So it is asked
+ *   when all locks are there, and at the end, as tables and rows may have been waited for. NULL: the caller's clock is not the server's.
+ * 5 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
  */
 export const batch = (schema: string): string => `
 CREATE OR REPLACE FUNCTION apply_op(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -29,13 +31,16 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb,
-  records jsonb, tickets int, slow int[], now_ms bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
+  records jsonb, tickets int, slow int[], now_ms bigint, latest bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
   c jsonb; o jsonb; ref jsonb; s text; done jsonb; results jsonb[]; answers jsonb[] := '{}'; plain jsonb; place int; i int; last int;
 BEGIN
   -- Before anything that gives the transaction a number (see the trail).
   PERFORM pg_advisory_xact_lock_shared(${TRAIL_LOCK});
   PERFORM pg_advisory_xact_lock(k) FROM unnest(locks) AS k;
+  IF latest < extract(epoch FROM clock_timestamp()) * 1000 THEN
+    RAISE SQLSTATE 'SB003' USING MESSAGE = 'it was asked too late, and has done nothing';
+  END IF;
   IF cardinality(slow) < jsonb_array_length(calls) THEN
     BEGIN
       plain := run_plain(puts, replaces, deletes, counts, admits, records,
@@ -82,6 +87,9 @@ BEGIN
         answers := answers || jsonb_build_array(place, 1, SQLERRM);
     END;
   END LOOP;
+  IF latest < extract(epoch FROM clock_timestamp()) * 1000 THEN
+    RAISE SQLSTATE 'SB003' USING MESSAGE = 'it has taken too long, and has done nothing';
+  END IF;
   RETURN jsonb_build_object('plain', plain, 'answers', to_jsonb(answers));
 END $$;
 
