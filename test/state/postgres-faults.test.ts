@@ -242,6 +242,23 @@ describe.skipIf(withoutPostgres())('PostgreSQL with faults', { timeout: 60_000 }
       expect((await state.commit(scope, [count])).ok).toBe(true)
       expect(await counted(state)).toBe(1)
     })
+    it('a slow way there: an admission counts from when it was decided, not from when it was asked for', async () => {
+      const { state, clock } = opened
+      const windowMs = 600_000
+      const admit = (id: string): Op => ({ op: 'admit', id, max: 1, windowMs })
+      const quick = await openReal(server.url, { prefix: `serving_${n}` })
+      await standing()
+      proxy.delay(300)
+      // All at once, and op by op.
+      for (const ops of [[admit('a')], [{ ...count, by: 0 }, admit('b')]]) {
+        const asked = clock.now()
+        expect((await state.commit(scope, ops)).ok).toBe(true)
+        const refused = await quick.state.commit(scope, ops)
+        expect(refused.ok ? 0 : refused.retryAt! - windowMs - asked).toBeGreaterThan(250)
+      }
+      proxy.delay(0)
+      await quick.state.close()
+    })
     it('was frozen, and goes on when the caller has given up: what was asked long ago is not done any more', async () => {
       const { state } = opened
       const put: Op = { op: 'put', kind: 'k', id: 'late', value: '', version: 'v', ifVersion: null }

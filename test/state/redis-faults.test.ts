@@ -109,6 +109,16 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
     await ok(put('a', { ifVersion: null }))
   })
 
+  it('is slow to reach: an admission counts from when it was decided, not from when it was asked for', async () => {
+    const admit: Op = { op: 'admit', id: 'w', max: 1, windowMs: 600_000 }
+    proxy.delay(300)
+    const asked = clock.now()
+    await ok(admit)
+    proxy.delay(0)
+    const refused = await state.commit(scope, [admit])
+    expect(refused.ok ? 0 : refused.retryAt! - 600_000 - asked).toBeGreaterThan(250)
+  })
+
   it('loses the answer to a claim: the entry comes back, counted', async () => {
     await ok(put('a', { dueAt: 1 }))
     const claim = () => state.claim('work', { owner: 'w', leaseMs: 1, limit: 9 })

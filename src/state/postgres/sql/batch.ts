@@ -9,7 +9,9 @@ import { TRAIL_LOCK } from './trail.ts'
  * 3 Each commit that is taken op by op in a subtransaction: an op that refuses undoes its commit, and its neighbours stand.
  * 4 What comes after `latest`, by the server's clock, is not done: its callers have been told "unknown" and may have looked. So it is asked
  *   when all locks are there, and at the end, as tables and rows may have been waited for. NULL: the caller's clock is not the server's.
- * 5 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
+ * 5 An admission is stamped with the moment it is decided, which is later than what the caller's clock said when it asked. All else goes by
+ *   that, as callers have made their times of it.
+ * 6 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
  */
 export const batch = (schema: string): string => `
 CREATE OR REPLACE FUNCTION apply_op(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -34,17 +36,19 @@ CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, puts jsonb, re
   records jsonb, tickets int, slow int[], now_ms bigint, latest bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
   c jsonb; o jsonb; ref jsonb; s text; done jsonb; results jsonb[]; answers jsonb[] := '{}'; plain jsonb; place int; i int; last int;
+  moment bigint := now_ms;
 BEGIN
   -- Before anything that gives the transaction a number (see the trail).
   PERFORM pg_advisory_xact_lock_shared(${TRAIL_LOCK});
   PERFORM pg_advisory_xact_lock(k) FROM unnest(locks) AS k;
-  IF latest < extract(epoch FROM clock_timestamp()) * 1000 THEN
-    RAISE SQLSTATE 'SB003' USING MESSAGE = 'it was asked too late, and has done nothing';
+  IF latest IS NOT NULL THEN
+    moment := greatest(now_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+    IF moment > latest THEN RAISE SQLSTATE 'SB003' USING MESSAGE = 'it was asked too late, and has done nothing'; END IF;
   END IF;
   IF cardinality(slow) < jsonb_array_length(calls) THEN
     BEGIN
       plain := run_plain(puts, replaces, deletes, counts, admits, records,
-        ARRAY(SELECT nextval('claim_number') FROM generate_series(1, tickets)), now_ms);
+        ARRAY(SELECT nextval('claim_number') FROM generate_series(1, tickets)), now_ms, moment);
       slow := ARRAY(SELECT x FROM unnest(slow || ARRAY(SELECT jsonb_array_elements(plain -> 'bad')::int)) AS x GROUP BY x ORDER BY x);
     EXCEPTION
       WHEN deadlock_detected OR lock_not_available OR read_only_sql_transaction THEN
@@ -69,7 +73,7 @@ BEGIN
           o := CASE ref ->> 0 WHEN 'put' THEN puts WHEN 'replace' THEN replaces WHEN 'delete' THEN deletes WHEN 'count' THEN counts WHEN 'admit' THEN admits
             ELSE records END -> (ref -> 1)::int;
         END IF;
-        done := apply_op(s, o, now_ms);
+        done := apply_op(s, o, CASE WHEN o ->> 'op' = 'admit' THEN moment ELSE now_ms END);
         IF done ? 'refused' THEN RAISE SQLSTATE 'SB001'; END IF;
         results := results || coalesce(done, '{}');
       END LOOP;

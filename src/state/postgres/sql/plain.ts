@@ -9,7 +9,8 @@ import { settings } from './settings.ts'
  * meanwhile undoes the whole.
  */
 export const plain = (schema: string): string => `
-CREATE OR REPLACE FUNCTION run_plain(puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint)
+CREATE OR REPLACE FUNCTION run_plain(puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint,
+  moment bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   bad int[] := '{}'; over_limit int[]; counted bigint[]; admitted bigint[]; one jsonb; had jsonb;
@@ -43,7 +44,7 @@ BEGIN
     WITH k AS MATERIALIZED (SELECT place, (o ->> 'c')::int AS c, o ->> 's' AS s, tight(o ->> 'id') AS i, (o ->> 'max')::bigint AS most,
         (o ->> 'windowMs')::bigint AS span FROM jsonb_array_elements(admits) WITH ORDINALITY AS a (o, place)),
       g AS MATERIALIZED (SELECT x.*, (SELECT coalesce(sum(t.n), 0) FROM stamp t
-          WHERE t.scope = x.s AND t.id = x.i AND t.at > now_ms - x.span) AS before
+          WHERE t.scope = x.s AND t.id = x.i AND t.at > moment - x.span) AS before
         FROM (SELECT s, i, count(*) AS total, min(most) AS most, min(span) AS span, min(most) <> max(most) OR min(span) <> max(span) AS mixed
           FROM k GROUP BY s, i) x)
     SELECT array_agg(g.before ORDER BY k.place), array_agg(k.c) FILTER (WHERE g.mixed OR g.before + g.total > g.most)
@@ -89,11 +90,11 @@ BEGIN
   END IF;
   IF admits IS NOT NULL THEN
     INSERT INTO stamp AS t (scope, id, at, n, leaves_at)
-      SELECT x.s, x.i, x.moment, count(*), x.moment + x.span FROM (SELECT k.s, k.i, k.span, CASE WHEN k.most <= 100 THEN now_ms
-          ELSE ((now_ms * 100 / k.span + 1) * k.span + 99) / 100 END AS moment
+      SELECT x.s, x.i, x.at, count(*), x.at + x.span FROM (SELECT k.s, k.i, k.span, CASE WHEN k.most <= 100 THEN moment
+          ELSE ((moment * 100 / k.span + 1) * k.span + 99) / 100 END AS at
         FROM (SELECT o ->> 's' AS s, tight(o ->> 'id') AS i, (o ->> 'max')::bigint AS most, (o ->> 'windowMs')::bigint AS span
           FROM jsonb_array_elements(admits) AS o WHERE (o ->> 'c')::int <> ALL (bad)) k) x
-      GROUP BY x.s, x.i, x.moment, x.span
+      GROUP BY x.s, x.i, x.at, x.span
       ON CONFLICT (scope, id, at) DO UPDATE SET n = t.n + excluded.n, leaves_at = greatest(t.leaves_at, excluded.leaves_at);
   END IF;
   IF records IS NOT NULL THEN

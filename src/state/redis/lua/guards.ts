@@ -1,8 +1,8 @@
 /** count, admit and slot; a window is kept as in SQLite's: (stamp, how many), and both kinds of stamp mix. */
 export const WINDOW = `
-local function prune(w)
+local function prune(w, moment)
   local gone = 0
-  while gone < #w.at and w.at[gone + 1] + w.ms <= now do gone = gone + 1; w.total = w.total - w.n[gone] end
+  while gone < #w.at and w.at[gone + 1] + w.ms <= moment do gone = gone + 1; w.total = w.total - w.n[gone] end
   if gone == 0 then return end
   local left, n = {}, {}
   for i = gone + 1, #w.at do left[i - gone], n[i - gone] = w.at[i], w.n[i] end
@@ -33,6 +33,9 @@ function ops.c(scope)
   done('n' .. text(n))
 end
 
+-- An admission is stamped with the moment it is decided, which is later than what the caller's clock said when it asked. All else goes by
+-- that, as callers have made their times of it.
+local moment = now
 local EXACT, SLOTS = 100, 100
 local function retryAt(w, max)
   if w.total < max then return nil end
@@ -41,10 +44,10 @@ local function retryAt(w, max)
     leave = leave - w.n[i]
     if leave <= 0 then return w.at[i] + w.ms end
   end
-  return now + w.ms
+  return moment + w.ms
 end
 local function admit(w, max)
-  local stamp = max <= EXACT and now or math.ceil((math.floor(now * SLOTS / w.ms) + 1) * w.ms / SLOTS)
+  local stamp = max <= EXACT and moment or math.ceil((math.floor(moment * SLOTS / w.ms) + 1) * w.ms / SLOTS)
   local i = #w.at
   while i > 0 and w.at[i] > stamp do i = i - 1 end
   if i > 0 and w.at[i] == stamp then w.n[i] = w.n[i] + 1
@@ -77,7 +80,7 @@ function ops.a(scope)
     windows[key] = w
   end
   w.ms = ms
-  prune(w)
+  prune(w, moment)
   local again = retryAt(w, max)
   if again then return {n = text(w.total), retry = text(again)} end
   local stamp = admit(w, max)

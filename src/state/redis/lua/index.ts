@@ -15,7 +15,8 @@ import { FLUSH, ROWS } from './rows.ts'
 const COMMIT = `
 if A[4] ~= '' then
   local time = call('TIME')
-  if time[1] * 1000 + time[2] / 1000 > tonumber(A[4]) then return {} end
+  moment = math.max(now, time[1] * 1000 + math.floor(time[2] / 1000))
+  if moment > tonumber(A[4]) then return {} end
 end
 local replies = {}
 at = 4

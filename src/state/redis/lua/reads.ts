@@ -54,7 +54,7 @@ function kinds.admit(name)
   local stored = redis.call('GET', P .. 'w' .. name)
   if not stored then return {} end
   local w = cmsgpack.unpack(stored)
-  prune(w)
+  prune(w, now)
   return {text(w.total)}
 end
 function kinds.buffer(name)
