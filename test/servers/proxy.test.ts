@@ -111,6 +111,20 @@ describe('the proxy', () => {
     expect(told).toEqual([])
     expect(await idle.ask('e')).toBe('re: e')
   })
+  it('forgets the connections that stand, and takes new ones', async () => {
+    const c = await client()
+    await c.ask('a')
+    proxy.forget()
+    c.socket.write('b')
+    const told: unknown[] = []
+    c.socket.on('data', (d) => told.push(d))
+    const other = await client()
+    expect(await other.ask('c')).toBe('re: c')
+    proxy.up()
+    await c.closed
+    expect([told, heard]).toEqual([[], ['a', 'c']])
+    expect(await other.ask('d')).toBe('re: d')
+  })
   it('loses the reply to a request after the server has acted', async () => {
     const [c, other] = [await client(), await client()]
     const lost = proxy.loseReply({

@@ -28,6 +28,8 @@ export interface TcpProxy {
   down(): void
   /** Takes connections and says nothing, and those that stand fall silent, as behind a broken router. What is swallowed is gone. */
   blackHole(): void
+  /** Connections that stand fall silent, as behind a router that has forgotten them; new ones work. */
+  forget(): void
   /** Works again. Connections that a black hole has swallowed from are ended. */
   up(): void
   /** The server gets the next request of the kind and acts; its answer is swallowed and the connection cut. Resolves then. */
@@ -40,6 +42,7 @@ interface Pair {
   readonly server: net.Socket
   /** Something was swallowed: it can never be right again. */
   spoiled: boolean
+  forgotten: boolean
   losing: { readonly loss: Loss; readonly said: Buffer[]; done(): void } | undefined
   /** Data on its way that waits, first come first. */
   readonly waiting: ReadonlyMap<net.Socket, Buffer[]>
@@ -61,7 +64,7 @@ export async function startProxy(to: { readonly host?: string; readonly port: nu
     for (const pair of [...pairs]) end(pair)
   }
   function pass(pair: Pair, into: net.Socket, data: Buffer): void {
-    if (mode === 'silent') {
+    if (mode === 'silent' || pair.forgotten) {
       pair.spoiled = true
       return
     }
@@ -98,7 +101,7 @@ export async function startProxy(to: { readonly host?: string; readonly port: nu
     if (mode === 'down') return void client.destroy()
     const server = net.connect({ host: to.host ?? '127.0.0.1', port: to.port })
     const waiting = new Map([client, server].map((socket): [net.Socket, Buffer[]] => [socket, []]))
-    const pair: Pair = { client, server, spoiled: false, losing: undefined, waiting }
+    const pair: Pair = { client, server, spoiled: false, forgotten: false, losing: undefined, waiting }
     pairs.add(pair)
     for (const socket of [client, server]) {
       socket.setNoDelay(true)
@@ -136,6 +139,9 @@ export async function startProxy(to: { readonly host?: string; readonly port: nu
     },
     blackHole() {
       mode = 'silent'
+    },
+    forget() {
+      for (const pair of pairs) pair.forgotten = true
     },
     up() {
       mode = 'through'

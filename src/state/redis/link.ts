@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
-import { Cluster, type ClusterOptions, Command, Redis } from 'ioredis'
+import { Command, Redis } from 'ioredis'
 import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Random } from '../../core/ids.ts'
 import { failed, isReply, reason, refusalCode } from './failure.ts'
 import { type ScriptName, scripts } from './lua/index.ts'
-import { type Durability, isCluster, type ServerFacts, unfit } from './server.ts'
+import { openNodes, type Servers } from './nodes.ts'
+import { type Durability, isCluster, unfit } from './server.ts'
+import { learn, look, lost, unusable, type Watched, watch } from './watch.ts'
 
 export interface LinkOptions {
   readonly url: string
@@ -43,16 +45,17 @@ const shas = Object.fromEntries(
   Object.entries(scripts).map(([name, text]) => [name, createHash('sha1').update(text).digest('hex')]),
 ) as { readonly [s in ScriptName]: string }
 
-/** Connects and looks at the server. Rejects with StateUnavailable and one line. */
+/** Connects and looks at the server, or at all masters of its cluster. Rejects with StateUnavailable and one line. */
 export async function openLink(opts: LinkOptions): Promise<Link> {
   const { clock, random, durability } = opts
   const url = address(opts.url)
+  const where = url.host
+  const closing = new AbortController()
+  const closed = closing.signal
   let started = false
-  let closed = false
   let roundTrips = 0
-  let trouble: string | undefined = 'the connection to Redis has not been made'
   const backoff = (times: number): number | null =>
-    started && !closed
+    started && !closed.aborted
       ? Math.min(BACKOFF.maxMs, BACKOFF.initialMs * 2 ** Math.min(times, 10)) * (0.5 + random.float() / 2)
       : null
   const timeout = opts.commandTimeoutMs ?? COMMAND_TIMEOUT_MS
@@ -67,87 +70,67 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
     disableClientInfo: true,
     connectionName: 'signalbox',
   } as const
-  const where = url.host
   const single = new Redis(opts.url, {
     ...settings,
     lazyConnect: true,
     enableOfflineQueue: false,
     retryStrategy: backoff,
   })
-  let client: Redis | Cluster = single
   let last: Error | undefined
   single.on('error', (e: Error) => {
     last = e
   })
-  const unreached = (e: unknown): StateUnavailable =>
-    new StateUnavailable(`cannot use Redis at ${where}: ${reason(refusalCode(e) ? e : (last ?? e))}`, {
-      cause: e,
-    })
+  const watching = { durability, clock, closed }
 
-  try {
+  async function open(): Promise<{ servers: Servers; cluster: boolean }> {
     await single.connect()
     const facts = await look(single)
-    const why = unfit(facts, durability)
-    if (why !== undefined) throw new StateUnavailable(`cannot use Redis at ${where}: ${why}`)
-    // They are known before the first call, and whoever may not run any is told now.
-    await Promise.all(Object.values(scripts).map((text) => single.script('LOAD', text)))
     if (isCluster(facts.info)) {
-      client = await clustered(url, settings, backoff)
       single.disconnect()
+      return { servers: await openNodes({ ...watching, url, settings, backoff }), cluster: true }
     }
-    if (client.status !== 'ready') throw last ?? new Error('it closes the connection')
-  } catch (e) {
+    const why = unfit(facts, durability)
+    if (why !== undefined) throw new StateUnavailable(unusable(where, why))
+    await learn(single)
+    if (single.status !== 'ready') throw last ?? new Error('it closes the connection')
+    return { servers: alone(watch(single, where, watching, { looked: true })), cluster: false }
+  }
+  const { servers, cluster } = await open().catch((e: unknown) => {
+    closing.abort(ABORTED)
     single.disconnect()
-    throw e instanceof StateUnavailable ? e : unreached(e)
-  }
+    if (e instanceof StateUnavailable) throw e
+    throw new StateUnavailable(unusable(where, reason(refusalCode(e) ? e : (last ?? e))), { cause: e })
+  })
   started = true
-  trouble = undefined
-
-  /** Each new connection may lead to another server than before: a failover, or one that was set up anew. */
-  async function examine(): Promise<void> {
-    const mine = ++connection
-    const found = await look(single).then(
-      (facts) => unfit(facts, durability),
-      (e: unknown) => reason(e),
-    )
-    if (mine !== connection) return
-    trouble = found && `cannot use Redis at ${where}: ${found}`
-    if (trouble === undefined) return
-    await clock.sleep(BACKOFF.maxMs, closing.signal)
-    if (mine === connection && !closed) anew()
-  }
-  let connection = 0
-  const closing = new AbortController()
-  const lost = `the connection to Redis at ${where} is lost`
-  const away = (): void => {
-    connection++
-    trouble = lost
-  }
-  const anew = (): void => {
-    away()
-    single.disconnect(true)
-  }
-  if (client instanceof Redis) {
-    client.on('close', away)
-    client.on('ready', () => void examine())
-  }
 
   async function send(name: string, args: readonly string[]): Promise<unknown> {
-    if (trouble !== undefined) throw new StateUnavailable(trouble)
-    if (client.status !== 'ready') throw new StateUnavailable(lost)
-    roundTrips++
-    try {
-      return await client.sendCommand(new Command(name, args as string[], { replyEncoding: 'utf8' }))
-    } catch (e) {
-      // What answers nothing any more may never do so again, and one that has become a replica is none of ours: a new connection shows.
-      const over = !isReply(e) || refusalCode(e) === 'READONLY'
-      if (over && client === single && trouble === undefined) anew()
-      throw e
+    for (let moved = false; ; moved = true) {
+      const command = new Command(name, args as string[], { replyEncoding: 'utf8' })
+      const server = usable(servers.holder(command))
+      roundTrips++
+      try {
+        return await server.redis.sendCommand(command)
+      } catch (e) {
+        const code = refusalCode(e)
+        if (code === 'MOVED' && !moved) {
+          await servers.refresh()
+          continue
+        }
+        // What answers nothing any more may never do so again, and one that has become a replica is none of ours: a new connection shows.
+        if ((!isReply(e) || code === 'READONLY') && server.trouble === undefined) server.anew()
+        throw e
+      }
     }
+  }
+  /** Nothing is sent to one that is not. */
+  function usable(server: Watched | undefined): Watched {
+    if (server === undefined) throw new StateUnavailable(servers.trouble() ?? lost(where))
+    if (server.trouble !== undefined) throw new StateUnavailable(server.trouble)
+    return server
   }
 
   return {
-    cluster: client instanceof Cluster,
+    cluster,
     timeoutMs: timeout,
     where,
     get roundTrips() {
@@ -175,14 +158,13 @@ export async function openLink(opts: LinkOptions): Promise<Link> {
       }
     },
     async time() {
-      const [seconds, micros] = client instanceof Cluster ? await client.time() : await single.time()
+      const [seconds, micros] = await usable(servers.timekeeper()).redis.time()
       return Number(seconds) * 1000 + Number(micros) / 1000
     },
-    trouble: () => trouble ?? (client.status === 'ready' ? undefined : lost),
+    trouble: () => servers.trouble(),
     close() {
-      closed = true
       closing.abort(ABORTED)
-      client.disconnect()
+      servers.close()
     },
   }
 }
@@ -194,55 +176,10 @@ function address(text: string): URL {
   return url
 }
 
-async function look(redis: Redis): Promise<ServerFacts> {
-  const [info, config] = await Promise.allSettled([redis.info(), settingsOf(redis)])
-  if (info.status === 'rejected') throw info.reason
-  if (config.status === 'fulfilled') return { info: info.value, config: config.value }
-  if (!isReply(config.reason)) throw config.reason
-  return { info: info.value, config: undefined }
-}
-async function settingsOf(redis: Redis): Promise<ReadonlyMap<string, string>> {
-  const found = new Map<string, string>()
-  for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
-    const [key, value] = (await redis.config('GET', name)) as string[]
-    if (key !== undefined && value !== undefined) found.set(key, value)
-  }
-  return found
-}
-
-async function clustered(
-  url: URL,
-  settings: Omit<NonNullable<ClusterOptions['redisOptions']>, 'replyMapping'>,
-  backoff: (times: number) => number | null,
-): Promise<Cluster> {
-  const login = {
-    ...(url.username && { username: decodeURIComponent(url.username) }),
-    ...(url.password && { password: decodeURIComponent(url.password) }),
-    ...(url.protocol === 'rediss:' && { tls: {} }),
-  }
-  const cluster = new Cluster([{ host: url.hostname, port: Number(url.port || 6379) }], {
-    redisOptions: { ...settings, ...login },
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    // It would send again what may have been done.
-    retryDelayOnFailover: 0,
-    retryDelayOnClusterDown: 0,
-    maxRedirections: 4,
-    clusterRetryStrategy: backoff,
-  })
-  let last: Error | undefined
-  // Each call says why it failed; without a listener the error would be thrown.
-  cluster.on('error', (e: Error & { readonly lastNodeError?: Error }) => {
-    last = e.lastNodeError ?? e
-  })
-  await new Promise<void>((resolve, reject) => {
-    // Where no node that it names can be reached, nothing more would ever be heard.
-    const ended = (): void => reject(last ?? new Error('no node that its cluster names can be reached'))
-    cluster.once('end', ended)
-    cluster.connect().then(() => {
-      cluster.off('end', ended)
-      resolve()
-    }, reject)
-  })
-  return cluster
-}
+const alone = (server: Watched): Servers => ({
+  holder: () => server,
+  timekeeper: () => server,
+  trouble: () => server.trouble,
+  refresh: async () => {},
+  close: () => server.redis.disconnect(),
+})
