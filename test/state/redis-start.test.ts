@@ -83,6 +83,17 @@ describe.skipIf(withoutRedis())('a Redis that may not keep state says why, in on
     link.close()
     await admin.config('SET', 'appendonly', 'yes')
   })
+  it('PITFALLS 76: always, but not while it rewrites its file', async () => {
+    await admin.config('SET', 'appendfsync', 'always')
+    await admin.config('SET', 'no-appendfsync-on-rewrite', 'yes')
+    expect(await refusal(server.url, 'always')).toBe(
+      `${at}[state].durability is "always", but this Redis keeps less while it rewrites its file (no-appendfsync-on-rewrite yes)`,
+    )
+    await admin.config('SET', 'no-appendfsync-on-rewrite', 'no')
+    const link = await open(server.url, 'always')
+    link.close()
+    await admin.config('SET', 'appendfsync', 'everysec')
+  })
   it('one that does not tell its settings is taken with "managed" alone', async () => {
     await admin.call('ACL', 'SETUSER', 'guest', 'on', '>secret', '~*', '+@all', '-config')
     const url = server.url.replace(/:[0-9a-f]+@/, 'guest:secret@')

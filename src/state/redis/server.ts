@@ -30,6 +30,8 @@ function undurable(config: ServerFacts['config'], wanted: Durability): string | 
   }
   if (wanted === 'managed') return undefined
   const has = keeps(config)
+  if (has === wanted && wanted === 'always' && config.get('no-appendfsync-on-rewrite') === 'yes')
+    return '[state].durability is "always", but this Redis keeps less while it rewrites its file (no-appendfsync-on-rewrite yes)'
   return has === wanted
     ? undefined
     : `[state].durability is "${wanted}", but this Redis keeps "${has}" (${settingsOf(config)})`

@@ -94,7 +94,7 @@ export async function look(redis: Redis): Promise<ServerFacts> {
 }
 async function settingsOf(redis: Redis): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>()
-  for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
+  for (const name of ['appendonly', 'appendfsync', 'no-appendfsync-on-rewrite', 'maxmemory-policy']) {
     const [key, value] = (await redis.config('GET', name)) as string[]
     if (key !== undefined && value !== undefined) found.set(key, value)
   }
