@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ProviderError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { OK, scriptedProvider } from '../fakes/provider.ts'
-import { actionOf, letters, line, scope, start, step, stepsOf, world } from './set-up.ts'
+import { actionOf, letters, line, payloads, ran, scope, start, step, stepsOf, world } from './set-up.ts'
 
 describe('what steps see', () => {
   it('PITFALLS 40: text that came from a response is never expanded again', async () => {
@@ -50,6 +50,27 @@ describe('what steps see', () => {
     const view = await chains.get(scope, id)
     expect(stepsOf(view)['one']).toMatchObject({ input: { v: 1 } })
     expect(view).toMatchObject({ status: 'failed', error: { code: 'invalid_payload' } })
+  })
+
+  it('a template that gives null sends nothing: neither the step nor what undoes one falls back to the payload of the origin', async () => {
+    const w = await world(
+      [
+        line(
+          step('one', 'p', {
+            compensate: { provider: 'undo', action_type: 'undo', payload_template: '{{result.body.receipt}}' },
+          }),
+          step('two', 'q', { payload_template: '{{origin.payload.nothing}}' }),
+        ),
+      ],
+      { p: {}, q: {}, undo: {} },
+    )
+    const view = await ran(w, 'line', { card: '4111' })
+    expect(view).toMatchObject({ status: 'failed', error: { code: 'compensation_failed' } })
+    expect(stepsOf(view)).toMatchObject({
+      one: { compensation: { status: 'failed', output: { error: { code: 'invalid_payload' } } } },
+      two: { status: 'failed', output: { error: { code: 'invalid_payload' } }, missing: ['origin.payload.nothing'] },
+    })
+    expect([payloads(w.providers['q']), payloads(w.providers['undo'])]).toEqual([[], []])
   })
 
   it('a payload the provider does not take is a failed step with a dead letter, and nothing is sent', async () => {

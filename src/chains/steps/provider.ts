@@ -58,7 +58,7 @@ export function sends(what: Sends): Sender {
   return {
     enter(at, seen) {
       const missing: string[] = []
-      const payload = what.payload?.render(seen, missing) ?? at.origin.payload
+      const payload = what.payload === undefined ? at.origin.payload : what.payload.render(seen, missing)
       const base = opening(at, missing)
       if (!isObject(payload))
         return failed(base, { code: 'invalid_payload', message: 'payload_template did not give an object' })
