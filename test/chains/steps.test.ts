@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { ProviderError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
-import { OK, scriptedProvider } from '../fakes/provider.ts'
-import { actionOf, letters, line, payloads, ran, scope, start, step, stepsOf, world } from './set-up.ts'
+import { badRequest, OK, scriptedProvider } from '../fakes/provider.ts'
+import { actionOf, both, letters, line, payloads, quiet, ran, scope, start, step, stepsOf, world } from './set-up.ts'
 
 describe('what steps see', () => {
   it('PITFALLS 40: text that came from a response is never expanded again', async () => {
@@ -138,6 +138,40 @@ describe('what steps see', () => {
       ['ask', 2],
       ['done', 0],
     ])
+  })
+
+  it.each(['constructor', 'toString', 'valueOf', '__proto__'])('a step may be called %s', async (name) => {
+    const to = (one: string, more: JsonObject) => ({ ...step(one, 'p', more), default_next: 'last' })
+    const w = await world(
+      [
+        line(
+          step(name, 'p', { branches: [{ field: 'body.n', operator: 'eq', value: 1, target: name }] }),
+          to('second', { payload_template: { saw: `{{steps.${name}.body.n}}`, prev: '{{prev.body.n}}' } }),
+          both('last', [step(name, 'p'), step('other', 'bad')], { on_failure: 'best_effort', join: 2 }),
+        ),
+      ],
+      {
+        p: { script: [1, 2].map((n) => ({ status: 200, body: { n } })) },
+        bad: { script: [badRequest(), OK] },
+      },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'failed', error: { code: 'branch_failed' }, last_step: 'last' })
+    expect(w.providers['p']!.sent[2]!.request).toMatchObject({ payload: { saw: 2, prev: 2 } })
+    await chains.retry(scope, id, 'ann')
+    await quiet(w)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    await chains.reset(scope, id, { step: name, by: 'ann' })
+    await quiet(w)
+    const again = await chains.get(scope, id)
+    expect(again).toMatchObject({ status: 'completed' })
+    expect((again!['steps'] as JsonObject[]).filter((s) => s['name'] === name).map((s) => s['iteration'])).toEqual([
+      0, 1, 2,
+    ])
+    expect(new Set(w.providers['p']!.sent.map((s) => s.token)).size).toBe(w.providers['p']!.sent.length)
   })
 
   it('a loop that never finds its exit ends after 1000 steps', async () => {

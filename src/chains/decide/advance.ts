@@ -1,7 +1,15 @@
 import type { ChainStep } from '../model/compiled.ts'
 import type { Begins } from '../model/happening.ts'
 import { bad } from '../model/outcomes.ts'
-import { groupOf, groupTask, type Run, type StepRecord, type StepResult, type Task } from '../model/run.ts'
+import {
+  groupOf,
+  groupTask,
+  type Run,
+  type StepRecord,
+  type StepResult,
+  type Task,
+  timesEntered,
+} from '../model/run.ts'
 import type { Entered, Over } from '../model/step-kind.ts'
 import { backoffOf } from './backoff.ts'
 import { cacheOps } from './cache.ts'
@@ -28,7 +36,7 @@ export function openStep(turn: Turn, key: string, prev: Task['prev'], iteration?
   turn.say({
     type: 'step_entered',
     step: key,
-    iteration: iteration ?? (Object.hasOwn(turn.run.entered, key) ? turn.run.entered[key]! : 0),
+    iteration: iteration ?? timesEntered(turn.run, key),
     ...(prev && { prev }),
     ...(delay > 0 && { not_before: turn.now + Math.ceil(delay * 1000) }),
   })
@@ -206,7 +214,7 @@ export function openReady(turn: Turn): void {
     // A step that failed for good has neither; its failure has stopped the execution.
     if (!step.needs.every((n) => done.includes(n))) continue
     const [first] = step.needs
-    const prev = first === undefined ? undefined : { step: first, iteration: (turn.run.entered[first] ?? 1) - 1 }
+    const prev = first === undefined ? undefined : { step: first, iteration: timesEntered(turn.run, first) - 1 }
     openStep(turn, step.name, prev)
   }
 }

@@ -1,5 +1,5 @@
 import type { Begins, ChainEvent } from './happening.ts'
-import { groupOf, type Run, type Task } from './run.ts'
+import { groupOf, type Run, type Task, timesEntered } from './run.ts'
 
 const without = (list: readonly string[], name: string): readonly string[] =>
   list.includes(name) ? list.filter((n) => n !== name) : list
@@ -123,7 +123,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
   if (group === undefined)
     return withStatus({
       ...next,
-      entered: { ...r.entered, [e.step]: Math.max(r.entered[e.step] ?? 0, e.iteration + 1) },
+      entered: { ...r.entered, [e.step]: Math.max(timesEntered(r, e.step), e.iteration + 1) },
       // One that is brought back by itself stays where it stood among those done.
       done: e.alone ? r.done : without(r.done, e.step),
     })

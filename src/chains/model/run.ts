@@ -208,6 +208,10 @@ export interface Beginning {
   readonly lineage?: Lineage
 }
 
+/** Steps may be called like what every object has: `constructor` is a name like any other. */
+export const timesEntered = (r: Pick<Run, 'entered'>, step: string): number =>
+  Object.hasOwn(r.entered, step) ? r.entered[step]! : 0
+
 export const hasEnded = (r: Run): boolean => r.endedAt !== undefined
 
 /** The member's number in its group, from its key; undefined for a step itself. */

@@ -5,7 +5,7 @@ import type { Turn } from '../decide/turn.ts'
 import type { Chain } from '../model/compiled.ts'
 import { prevOf } from '../model/history-pages.ts'
 import { type Loaded, memberIds, readRecord, readRun } from '../model/loaded.ts'
-import { groupOf, hasEnded, type Ref, type Run, type StepRecord, stepId } from '../model/run.ts'
+import { groupOf, hasEnded, type Ref, type Run, type StepRecord, stepId, timesEntered } from '../model/run.ts'
 
 /** An execution with its entry, as it was read. */
 export interface Found {
@@ -49,7 +49,7 @@ export function unfinishedSteps(
  * stands. Where an execution it waited for is to be brought back as well, it waits for that one again. Answers those.
  */
 export async function reopenStep(turn: Turn, key: string, how: Reopening): Promise<readonly Found[]> {
-  const iteration = turn.run.entered[key] ?? 0
+  const iteration = timesEntered(turn.run, key)
   const prev = (await prevOf(how.state, turn.from.scope, turn.run.id, key)) ?? lastDone(turn.from.run, iteration)
   const say = (step: string): void =>
     turn.say({ type: 'step_entered', step, iteration, ...(prev && { prev }), ...(how.alone && { alone: true }) })
@@ -81,7 +81,7 @@ export async function reopenStep(turn: Turn, key: string, how: Reopening): Promi
 /** A step that was never entered, as time ran out just before it, follows the one done last. */
 function lastDone(run: Run, iteration: number): Ref | undefined {
   const step = run.done.at(-1)
-  return iteration > 0 || step === undefined ? undefined : { step, iteration: run.entered[step]! - 1 }
+  return iteration > 0 || step === undefined ? undefined : { step, iteration: timesEntered(run, step) - 1 }
 }
 
 /** What it could not deliver goes out again: the letter that kept it has done its work. */
@@ -182,7 +182,7 @@ export async function isLatest(
   iteration: number,
 ): Promise<boolean> {
   const group = groupOf(key)
-  const last = (run.entered[group ?? key] ?? 0) - 1
+  const last = timesEntered(run, group ?? key) - 1
   if (group === undefined) return last === iteration
   const plan = chain.step(group).group
   const [record] = await records(state, scope, [stepId(run.id, group, last)])

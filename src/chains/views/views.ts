@@ -1,7 +1,7 @@
 import type { Scope } from '../../core/action.ts'
 import { actionTag, kinds } from '../../core/hold.ts'
 import { uuidv7Floor, uuidv7Time } from '../../core/ids.ts'
-import { isObject, type JsonObject } from '../../core/json.ts'
+import { isObject, type JsonObject, own } from '../../core/json.ts'
 import { firstEntries } from '../../core/pages.ts'
 import type { Redact } from '../../core/redact.ts'
 import type { Entry, StateStore } from '../../core/state.ts'
@@ -157,5 +157,5 @@ function matches(run: Run, { status, name, entity, attribute }: SearchChains): b
   if (status !== undefined && run.status !== status) return false
   if (name !== undefined && run.chain !== name) return false
   if (entity !== undefined && run.entity !== entityName(entity)) return false
-  return !attribute || run.attributes?.[attribute.name] === cut(attribute.value)
+  return !attribute || own(run.attributes ?? {}, attribute.name) === cut(attribute.value)
 }
