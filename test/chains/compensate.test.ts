@@ -105,6 +105,56 @@ describe('compensation', () => {
     expect(new Set(w.providers['undo']!.sent.map((s) => s.token)).size).toBe(3)
   })
 
+  it('what undoes a step sees the `prev` that the step saw, whatever has run since and whoever drives it', async () => {
+    const h = held()
+    const sees = (of: string) => ({ ...undo(`${of} {{prev.body.n}}`), payload_template: { prev: '{{prev.body.n}}' } })
+    const again = [{ field: 'body.n', operator: 'ne', value: 4, target: 'a' }]
+    const w = await world(
+      [
+        { name: 'outer', steps: [step('first', 'p'), { name: 'sub', sub_chain: 'line' }] },
+        line(
+          step('a', 'p', sees('a')),
+          step('b', 'p', { branches: again, ...sees('b') }),
+          both('g', [step('x', 'p', sees('g.x'))]),
+          step('bad', 'bad'),
+        ),
+      ],
+      {
+        p: { script: [7, 1, 2, 3, 4, 5].map((n) => ({ status: 200, body: { n } })) },
+        bad: { script: [badRequest()] },
+        undo: { script: [OK, h.answer, OK] },
+      },
+    )
+    const chains = await w.node()
+    await start(w, chains, w.memory.state, 'outer')
+    await quiet(w)
+    expect(w.providers['p']!.sent.map((s) => (s.request as JsonObject)['payload'])).toMatchObject([
+      {},
+      { prev: 7 },
+      { prev: 1 },
+      { prev: 2 },
+      { prev: 3 },
+      { prev: 4 },
+    ])
+    const stopped = chains.stop()
+    h.finish(OK)
+    await stopped
+    await pullFor(w, await w.node(), 40)
+    expect(undone(w)).toEqual(['g.x 4', 'b 3', 'a 2', 'b 1', 'a 7'])
+  })
+
+  it('shows what a template of it did not find', async () => {
+    const w = await world([line(step('a', 'p', undo('{{result.body.nope}}')), step('bad', 'bad'))], {
+      p: {},
+      bad: { script: [badRequest()] },
+      undo: {},
+    })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    expect(stepsOf(await chains.get(scope, id))['a']).toMatchObject({ compensation: { missing: ['result.body.nope'] } })
+  })
+
   it('members of groups are steps like others: those that succeeded, and those of lists with their item', async () => {
     const env = testEnv()
     const w = await world(

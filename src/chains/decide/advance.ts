@@ -15,7 +15,7 @@ import { backoffOf } from './backoff.ts'
 import { cacheOps } from './cache.ts'
 import { fillGroup, groupAgain, redoOf, settleGroup } from './group.ts'
 import { letterOf } from './letters.ts'
-import { bytesOf, itemOf, MOST_BYTES, type Turn } from './turn.ts'
+import { bytesOf, itemOf, MOST_BYTES, prevOf, type Turn } from './turn.ts'
 import { goesOn, whereTo } from './where.ts'
 
 /** Why so many bytes more are too many, for the step or the whole execution. Undefined: they are not. */
@@ -192,7 +192,8 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
 
 const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {
   const item = record.item ?? itemOf(turn, task).item?.item
-  return { ...record, undo: 'due', ...(item !== undefined && { item }) }
+  const prev = prevOf(turn.run, task) ?? record.prev
+  return { ...record, undo: 'due', ...(item !== undefined && { item }), ...(prev && { prev }) }
 }
 
 function goTo(turn: Turn, next: string, prev: NonNullable<Task['prev']>): void {

@@ -7,7 +7,7 @@ import type { ChainDefinition } from '../model/definition.ts'
 import type { ChainEvent, Happening } from '../model/happening.ts'
 import { evolve } from '../model/history.ts'
 import { type Received, signalOf, take } from '../model/inbox.ts'
-import type { Loaded } from '../model/loaded.ts'
+import type { Loaded, Undoing } from '../model/loaded.ts'
 import { type AuditPolicy, type Forward, stepRecordOps } from '../model/records.ts'
 import {
   groupOf,
@@ -91,7 +91,7 @@ export class Turn {
   /** There was more to do than one commit takes: the next goes on with it. */
   isCut = false
   /** What is still to be undone, in the order it is to be done; once that has begun. */
-  undos: readonly StepRecord[]
+  undos: readonly Undoing[]
   run: Run
   results: Map<string, StepResult>
   records: Map<string, StepRecord>
@@ -186,8 +186,8 @@ export class Turn {
   context(t: Task): StepContext {
     const { run, from, tools, now } = this
     const { beginning, scope } = from
-    const ref = t.prev ?? groupTask(run, t)?.prev
-    const before = ref ? this.results.get(ref.step) : beginning.prev
+    const ref = prevOf(run, t)
+    const before = !ref ? beginning.prev : t.undo ? this.undos[0]?.before : this.results.get(ref.step)
     return {
       scope,
       run,
@@ -237,13 +237,16 @@ export class Turn {
   }
 }
 
+/** What was before a group was before its members. */
+export const prevOf = (run: Run, t: Task): Task['prev'] => t.prev ?? groupTask(run, t)?.prev
+
 /** Of a member of a `for_each`. */
 export function itemOf(turn: Turn, t: Task): Pick<StepContext, 'item'> {
   const group = groupOf(t.key)
   const plan = group === undefined ? undefined : turn.step(group).group
   if (group === undefined || !plan) return {}
   const index = plan.indexOf(t.key)
-  const item = t.undo ? turn.undos[0]?.item : turn.records.get(group)?.items?.[index]
+  const item = t.undo ? turn.undos[0]?.record.item : turn.records.get(group)?.items?.[index]
   return item === undefined ? {} : { item: { item, index } }
 }
 

@@ -1,4 +1,5 @@
 import type { Undo } from '../model/compiled.ts'
+import type { Undoing } from '../model/loaded.ts'
 import { stepRecordOps } from '../model/records.ts'
 import { type StepRecord, stepId, type Task, undoId } from '../model/run.ts'
 import { putStep } from '../model/start.ts'
@@ -13,7 +14,7 @@ import { end, undeliverable } from './wind-down.ts'
  * Compensation: what an execution has done is undone, last first, one at a time, each under a token of its own. What cannot be
  * undone is a dead letter and does not keep the rest from it.
  */
-export function startUndoing(turn: Turn, due: readonly StepRecord[]): void {
+export function startUndoing(turn: Turn, due: readonly Undoing[]): void {
   turn.undos = due
   if (due.length === 0) end(turn, turn.run.cause?.status ?? 'failed')
   else {
@@ -27,15 +28,22 @@ const LEAST_MS = 300_000
 const undoneBy = ({ now, run }: Turn): number => now + Math.max(run.timeoutMs, LEAST_MS)
 
 function openUndo(turn: Turn): void {
-  const [record] = turn.undos
+  const record = turn.undos[0]?.record
   if (!record) {
     const failed = (turn.run.undone?.failed ?? 0) > 0
     end(turn, failed ? 'failed' : 'compensated')
     return
   }
-  const { key, iteration } = record
+  const { key, iteration, prev } = record
   // Each has time of its own, so that one which takes it all leaves the others theirs.
-  turn.say({ type: 'step_entered', step: key, iteration, undo: true, deadline: undoneBy(turn) })
+  turn.say({
+    type: 'step_entered',
+    step: key,
+    iteration,
+    ...(prev && { prev }),
+    undo: true,
+    deadline: undoneBy(turn),
+  })
   beginUndo(turn, key)
 }
 
@@ -43,7 +51,7 @@ function openUndo(turn: Turn): void {
 export function beginUndo(turn: Turn, key: string): string | undefined {
   const task = turn.task(key)
   const undo = turn.step(key).undo
-  const [done] = turn.undos
+  const done = turn.undos[0]?.record
   if (!task || !undo || !done || turn.holds) return undefined
   if (turn.records.get(key)?.sending) {
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
@@ -75,7 +83,8 @@ export function endUndo(turn: Turn, key: string, record: StepRecord, over: Failu
   const task = turn.task(key)
   const step = turn.step(key)
   const { undo } = step
-  const [done, ...rest] = turn.undos
+  const [first, ...rest] = turn.undos
+  const done = first?.record
   if (!task || !undo || !done) return
   const { result } = over
   if (!result.success && over.retryable && again(turn, task, undo, record, over)) return

@@ -36,7 +36,12 @@ export interface Loaded {
   readonly members: ReadonlyMap<string, StepResult>
   readonly inbox: readonly Received[]
   /** While it is compensating: what is still to be undone, what was done last first. */
-  readonly undos: readonly StepRecord[]
+  readonly undos: readonly Undoing[]
+}
+/** A step to be undone, and the result of the one before it, as the step saw it: that one may have run again since. */
+export interface Undoing {
+  readonly record: StepRecord
+  readonly before?: StepResult
 }
 
 export const recordId = (run: Run, t: Pick<Task, 'key' | 'iteration' | 'undo'>): string =>
@@ -98,7 +103,7 @@ export async function load(
 }
 
 /** What an execution has done, or may have done, that says how it is undone. */
-export async function readUndos(state: StateStore, scope: Scope, runId: string): Promise<readonly StepRecord[]> {
+export async function readUndos(state: StateStore, scope: Scope, runId: string): Promise<readonly Undoing[]> {
   const found: StepRecord[] = []
   for (let after: string | undefined = ''; after !== undefined; ) {
     const page: Page = await state.list(kinds.step, scope, {
@@ -110,7 +115,15 @@ export async function readUndos(state: StateStore, scope: Scope, runId: string):
     for (const entry of page.entries) found.push(readRecord(entry.value))
   }
   const endedAt = (r: StepRecord): number => r.endedAt ?? Number.POSITIVE_INFINITY
-  return found.sort((a, b) => endedAt(b) - endedAt(a) || b.seq - a.seq)
+  found.sort((a, b) => endedAt(b) - endedAt(a) || b.seq - a.seq)
+  const before = ({ prev }: StepRecord): string => (prev ? stepId(runId, prev.step, prev.iteration) : '')
+  const ids = [...new Set(found.map(before))].filter((id) => id !== '')
+  const entries = await state.get(ids.map((id) => ({ kind: kinds.step, scope, id })))
+  const results = new Map(entries.map((e, i) => [ids[i]!, e && readRecord(e.value).result]))
+  return found.map((record) => {
+    const result = results.get(before(record))
+    return { record, ...(result && { before: result }) }
+  })
 }
 
 /** What the members of open groups have come to. */

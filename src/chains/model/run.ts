@@ -182,6 +182,8 @@ export interface StepRecord {
   readonly deadLetterId?: string
   /** The result is another execution's, or an earlier one's of this. */
   readonly cached?: true
+  /** Of one that says how it is undone: whose result was its `prev`. */
+  readonly prev?: Ref
   /** To be undone if the execution fails: what it has done, or may have done. */
   readonly undo?: 'due' | 'done' | 'failed'
 }

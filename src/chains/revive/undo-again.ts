@@ -30,7 +30,7 @@ export async function undoAgain(
   const at = await loaded(state, scope, run, tools)
   const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed: new Set() })
   turn.say({ type: 'reopened', how: 'redriven', by: 'redrive', deadline, undone: [], undo: true })
-  turn.say({ type: 'step_entered', step: key, iteration, undo: true })
+  turn.say({ type: 'step_entered', step: key, iteration, ...(record.prev && { prev: record.prev }), undo: true })
   const version = env.newId()
   const done = await state.commit(scope, [
     ...also,

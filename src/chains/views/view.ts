@@ -140,6 +140,7 @@ function undoView(r: StepRecord): JsonObject {
     ...(r.endedAt !== undefined && { ended_at: isoTime(r.endedAt) }),
     attempts: r.attempts ?? 0,
     ...(r.input !== undefined && { input: r.input }),
+    ...(r.missing && { missing: r.missing }),
     ...(result && { output: result }),
     ...(r.deadLetterId !== undefined && { dead_letter_id: r.deadLetterId }),
   }
