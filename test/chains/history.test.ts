@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { ChainEvent } from '../../src/chains/model/happening.ts'
 import { evolve, fold } from '../../src/chains/model/history.ts'
 import { readHistory } from '../../src/chains/model/history-pages.ts'
 import { readRun } from '../../src/chains/model/loaded.ts'
 import type { Run } from '../../src/chains/model/run.ts'
+import { isoTime } from '../../src/core/clock.ts'
+import { isObject, type Json, type JsonObject } from '../../src/core/json.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
 import { crashing, memoryState } from '../fakes/store.ts'
@@ -42,6 +45,49 @@ describe('history', () => {
       ).toEqual(run)
     }
   })
+
+  it.each(chains)(
+    'is shown in the names and times of the wire, of %s, without what only the fold needs',
+    async (name) => {
+      const given = await everything()
+      const node = await given.w.node()
+      await play(given, name, node, given.w.memory.state)
+      const types = new Set<Json>()
+      const look = (v: Json, key: string): void => {
+        if (typeof v === 'number') expect(v, key).toBeLessThan(1e9)
+        if (Array.isArray(v)) for (const x of v as readonly Json[]) look(x, key)
+        if (!isObject(v)) return
+        for (const [k, x] of Object.entries(v)) {
+          expect(k).toMatch(/^[a-z]+(_[a-z]+)*$/)
+          expect([
+            'v',
+            'open',
+            'entered',
+            'bytes',
+            'deadline',
+            'child',
+            'until',
+            'lock',
+            'under',
+            'cause',
+          ]).not.toContain(k)
+          look(x, k)
+        }
+      }
+      for (const { chain_id } of (await node.list(scope, { limit: 10 })).chains) {
+        const stored: ChainEvent[] = []
+        for await (const e of readHistory(given.w.memory.state, scope, chain_id as string)) stored.push(...e.events)
+        const page = await node.history(scope, chain_id as string, { limit: 1000 })
+        const shown = page!.entries.flatMap((e) => e['events'] as readonly JsonObject[])
+        expect(shown.map((e) => [e['type'], e['at']])).toEqual(stored.map((e) => [e.type, isoTime(e.at)]))
+        for (const event of shown) {
+          types.add(event['type']!)
+          look(event, '')
+        }
+      }
+      expect([...types]).toEqual(expect.arrayContaining(['started', 'began', 'step_entered', 'step_ended', 'ended']))
+    },
+  )
 
   it('only grows: what was written stays as it was written, also after the execution was brought back', async () => {
     const w = await world([line(step('one'), { name: 'ask', wait_for_signal: { signal: 'go', timeout_seconds: 5 } })], {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { ProviderError } from '../../src/core/errors.ts'
+import type { JsonObject } from '../../src/core/json.ts'
 import { testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
 import { items } from './read.ts'
@@ -174,4 +175,69 @@ test('what was read redacted is not written back over the secret', async () => {
   expect((await g.ask('PUT', '/v1/chains/definitions/d', { steps })).body).toMatchObject({
     code: 'placeholder_in_body',
   })
+})
+
+test('what an execution is found by is hidden where its origin is, in every view and event of it', async () => {
+  const g = await testGateway({
+    rules: `
+rules:
+  - { name: sale, condition: { field: action.action_type, eq: sale }, action: { type: chain, chain: sale } }
+  - { name: whole, condition: { field: action.action_type, eq: whole }, action: { type: chain, chain: whole } }
+`,
+    toml: `
+[audit.redact]
+fields = ["card", "ssn", "payload.buyer.name"]
+[[chains.definitions]]
+name = "sale"
+lock_by = "payload.card"
+attributes = { who = "{{origin.payload.ssn}}", order = "{{origin.payload.order}}", line = "{{origin.payload.order}} of {{origin.payload.buyer}}" }
+steps = [{ name = "ask", wait_for_signal = { signal = "go" } }, { name = "sub", sub_chain = "below" }]
+[[chains.definitions]]
+name = "below"
+lock_by = "payload.card"
+attributes = { mine = "{{origin.payload.ssn}}" }
+steps = [{ name = "stay", wait_for_signal = { signal = "go" } }]
+[[chains.definitions]]
+name = "whole"
+lock_by = "payload.card.number"
+steps = [{ name = "ask", wait_for_signal = { signal = "go" } }]
+`,
+    providers: { out: [OK] },
+  })
+  const send = (id: string, action_type: string, body: object) =>
+    g.ask('POST', '/v1/dispatch', { id, action_type, provider: 'out', payload: body })
+  const buyer = { name: SECRET, city: 'Ulm' }
+  const { body: sale } = await send('s', 'sale', { card: SECRET, ssn: SECRET, order: 'o1', buyer })
+  const { body: whole } = await send('w', 'whole', { card: { number: SECRET } })
+  const seen: string[] = []
+  const look = async (path: string) => {
+    const { body, text } = await g.ask('GET', path)
+    seen.push(`${path} ${text}`)
+    return body
+  }
+  await g.advance(0)
+  const id = sale.chain_id as string
+  const shown = {
+    entity: '[REDACTED]',
+    attributes: { who: '[REDACTED]', order: 'o1', line: 'o1 of {"name":"[REDACTED]","city":"Ulm"}' },
+  }
+  expect(await look(`/v1/chains/${id}`)).toMatchObject(shown)
+  expect(await look(`/v1/chains?entity=${SECRET}&chain_name=sale`)).toMatchObject({ chains: [shown] })
+  expect(await look(`/v1/chains?attribute=who:${SECRET}`)).toMatchObject({ chains: [shown] })
+  expect(await look('/v1/actions/s')).toMatchObject({ places: [{ chain_id: id }] })
+  expect(await look(`/v1/chains/${whole.chain_id}`)).toMatchObject({ entity: '[REDACTED]' })
+  await g.ask('POST', `/v1/chains/${id}/signal`, { signal: 'go', payload: null })
+  await g.advance(0)
+  const [below] = (await look('/v1/chains?chain_name=below'))['chains'] as readonly JsonObject[]
+  expect(below).toMatchObject({ attributes: { mine: '[REDACTED]' } })
+  expect(below).not.toHaveProperty('entity')
+  await look(`/v1/chains/${below!['chain_id']}/history`)
+  await g.ask('POST', `/v1/chains/${id}/cancel`)
+  await g.advance(0)
+  await g.ask('POST', `/v1/chains/${id}/reset`, { step: 'ask' })
+  await g.advance(0)
+  expect(JSON.stringify(await look(`/v1/chains/${id}/history`))).toContain('"type":"reopened"')
+  await look('/v1/audit')
+  expect(seen.filter((s) => s.replace(/^\S+/, '').includes(SECRET))).toEqual([])
+  await g.close()
 })

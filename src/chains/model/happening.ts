@@ -1,8 +1,8 @@
 import type { Cause, EndedStatus, Ref, Run, StepError } from './run.ts'
 
 /**
- * What happens to an execution, in wire names: the history that `GET /v1/chains/{id}/history` shows, and whose fold is the stored
- * record. Everything the fold needs is in the events: neither definition nor results are looked at. `at` in milliseconds.
+ * What happens to an execution, as it is stored: the history whose fold is the record, and of which `GET /v1/chains/{id}/history` shows
+ * what a reader needs (views/events.ts). Everything the fold needs is in the events: neither definition nor results are looked at. `at` in milliseconds.
  */
 export type ChainEvent = { readonly at: number } & Happening
 /** What an attempt waits for, or opens. */

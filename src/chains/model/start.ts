@@ -112,7 +112,7 @@ function begun(s: Start, newId: () => string): Run {
   // What is locked for the root is locked for all that belongs to it.
   const entity = d.lock_by === undefined || s.parent ? undefined : entityOf(d.lock_by, origin)
   const limits = d.max_concurrent !== undefined && [{ id: joinParts(['chain', chain.name]), max: d.max_concurrent }]
-  const attributes = d.attributes && attributesOf(d.attributes, s)
+  const attributes = d.attributes && attributesOf(d.attributes, origin)
   return {
     v: 2,
     id: s.id,
@@ -146,8 +146,11 @@ function begun(s: Start, newId: () => string): Run {
 
 /** More of an attribute's value is cut off. */
 export const ATTRIBUTE_CHARACTERS = 256
-function attributesOf(templates: { readonly [name: string]: string }, s: Start): { readonly [name: string]: string } {
-  const origin = { ...s.origin }
+export function attributesOf(
+  templates: { readonly [name: string]: string },
+  action: Action,
+): { readonly [name: string]: string } {
+  const origin = { ...action }
   return Object.fromEntries(
     Object.entries(templates).map(([name, template]) => {
       const value = compileTemplate(template).render({ origin })

@@ -6,9 +6,10 @@ import type { StepDefinition } from '../model/definition.ts'
 import { readRun } from '../model/loaded.ts'
 import { hasEnded, PARKED, type Run, type StepRecord, stepAt, type Task } from '../model/run.ts'
 import { kindOf } from '../steps/index.ts'
+import type { Names } from './names.ts'
 
-/** An execution in wire names, without its steps. Not yet redacted. */
-export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tags'>): JsonObject {
+/** An execution in wire names, without its steps; `names` as they may be shown. Not yet redacted. */
+export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tags'>, names: Names): JsonObject {
   const run = readRun(value)
   const [namespace, tenant] = key.scope
   const isParked = tags.some((t) => t.startsWith(PARKED))
@@ -27,8 +28,8 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
     run_id: run.runId,
     ...(run.rule !== undefined && { rule: run.rule }),
     ...(run.parent && { parent_chain_id: run.parent.id, parent_step: run.parent.step }),
-    ...(run.entity !== undefined && { entity: run.entity }),
-    ...(run.attributes && { attributes: run.attributes }),
+    ...(names.entity !== undefined && { entity: names.entity }),
+    ...(names.attributes && { attributes: names.attributes }),
     priority: run.priority,
     total_steps: run.totalSteps,
     steps_taken: run.taken,

@@ -24,6 +24,8 @@ import {
   statusTag,
 } from '../model/run.ts'
 import { ATTRIBUTE_CHARACTERS } from '../model/start.ts'
+import { eventView } from './events.ts'
+import { shownNames } from './names.ts'
 import { runView, stepViews } from './view.ts'
 
 export interface ViewsDeps {
@@ -68,6 +70,11 @@ export function createViews({
     }
     return out
   }
+  const namesOf = (scope: Scope, entries: readonly Entry[]) => shownNames(state, scope, entries, redact)
+  async function shown(scope: Scope, entries: readonly Entry[]): Promise<readonly JsonObject[]> {
+    const names = await namesOf(scope, entries)
+    return entries.map((e) => redact(runView(e, names.get(e.key.id)!)))
+  }
   const chainOf = (definition: ChainDefinition | undefined): Chain | undefined =>
     definition && compileChain(definition, tests)
 
@@ -87,12 +94,15 @@ export function createViews({
           ...(isObject(compensation) && { compensation: hideInput(compensation) }),
         }),
       )
-      const view: JsonObject = { ...runView(entry), steps }
+      const names = await namesOf(scope, [entry])
+      const view: JsonObject = { ...runView(entry, names.get(id)!), steps }
       return redact(view)
     },
 
     async history(scope, id, { limit, after }) {
-      if (!(await find(scope, id))) return undefined
+      const entry = await find(scope, id)
+      if (!entry) return undefined
+      const names = (await namesOf(scope, [entry])).get(id)!
       const entries: JsonObject[] = []
       let next: string | undefined
       for await (const { seq, events } of readHistory(state, scope, id, after === undefined ? 0 : Number(after) + 1)) {
@@ -100,14 +110,14 @@ export function createViews({
           next = String(entries.at(-1)!['seq'])
           break
         }
-        entries.push(redact({ seq, events: events as unknown as readonly JsonObject[] }))
+        entries.push(redact({ seq, events: events.map((e) => eventView(e, names)) }))
       }
       return { entries, ...(next !== undefined && { next }) }
     },
 
     async list(scope, search) {
       const { limit, from, to } = search
-      const found: JsonObject[] = []
+      const found: Entry[] = []
       let after = search.after ?? (to === undefined ? undefined : uuidv7Floor(to + 1))
       const tag = tagOf(search)
       for (let looked = 0; looked < MOST_LOOKED_AT; ) {
@@ -121,24 +131,24 @@ export function createViews({
         for (const e of page.entries) {
           looked++
           // Ids begin with the moment of the start: what follows is older still.
-          if (from !== undefined && uuidv7Time(e.key.id) < from) return { chains: found }
+          if (from !== undefined && uuidv7Time(e.key.id) < from) return { chains: await shown(scope, found) }
           const run = readRun(e.value)
           after = e.key.id
           if (!matches(run, search)) continue
-          found.push(redact(runView(e)))
+          found.push(e)
           if (found.length === limit) {
             const last = page.entries.at(-1)?.key.id === after && page.next === undefined
-            return { chains: found, ...(!last && { next: after }) }
+            return { chains: await shown(scope, found), ...(!last && { next: after }) }
           }
         }
-        if (page.next === undefined) return { chains: found }
+        if (page.next === undefined) return { chains: await shown(scope, found) }
         after = page.next
       }
-      return { chains: found, ...(after !== undefined && { next: after }) }
+      return { chains: await shown(scope, found), ...(after !== undefined && { next: after }) }
     },
     async byAction(scope, actionId) {
       const runs = await firstEntries(state, kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
-      return runs.map((e) => redact(runView(e)))
+      return shown(scope, runs)
     },
   }
 }

@@ -80,7 +80,7 @@ export const chainRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/chains/{id}/history',
-    doc: 'What has happened to an execution, oldest first: its state is the fold of it',
+    doc: 'What has happened to an execution, commit by commit, oldest first',
     async handle(c, { chains }) {
       const q = readQuery(c, [...SCOPE, ...PAGE])
       const id = param(c, 'id')
