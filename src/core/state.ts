@@ -256,12 +256,18 @@ export interface ControlDoc {
 export interface ControlWrite {
   /** Only if the document has this version; null = only if there is none. */
   readonly ifVersion?: string | null
+  /** Another document of the topic, put in the same commit, under a condition of its own. */
+  readonly beside?: { readonly id: string; readonly value: string; readonly ifVersion: string | null }
   /** Further ops of the same commit, in the global scope: what belongs to the document and need not be in every node's memory. */
   readonly also?: readonly Op[]
   /** Audited in the same commit. */
   readonly record?: AuditRow | readonly AuditRow[]
 }
-/** Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion`, or an op of `also`, did not hold. */
+/**
+ * Reads answer from memory. A write resolves when durable and visible here; false when `ifVersion`, that of `beside`, or an op of `also`
+ * did not hold, and then memory has seen what it did not hold against. What other nodes write is seen in the order of ids: who has seen
+ * a document of theirs has seen all of the same commit whose ids sort behind it.
+ */
 export interface Control {
   get(id: string): ControlDoc | undefined
   all(): readonly ControlDoc[]

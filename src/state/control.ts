@@ -57,6 +57,7 @@ export async function openControl(
   let ends = 0
   const endOf = new Map<string, number>()
   let asking = false
+  let looking: Promise<void> = Promise.resolve()
 
   for (const doc of (await readAll()).values()) docs.set(doc.id, doc)
   if (shared) follow()
@@ -83,7 +84,13 @@ export async function openControl(
     }
     void looks()
   }
-  async function look(): Promise<void> {
+  /** One after another: each forgets which writes the one before it had to mind. */
+  function look(): Promise<void> {
+    const mine = looking.then(lookOnce)
+    looking = mine.catch(() => undefined) // whoever asked for that one is told
+    return mine
+  }
+  async function lookOnce(): Promise<void> {
     const before = ends
     endOf.clear()
     let found: ReadonlyMap<string, ControlDoc>
@@ -145,17 +152,27 @@ export async function openControl(
     asking = false
   }
   async function write(id: string, op: Op, doc: ControlDoc | undefined, w: ControlWrite): Promise<boolean> {
-    if (doubtful.has(id)) await settle()
+    const beside = w.beside && { id: w.beside.id, value: w.beside.value, version: newId() }
+    const ids = beside ? [beside.id, id] : [id]
+    if (ids.some((i) => doubtful.has(i))) await settle()
+    const ended = () => {
+      ends++
+      for (const i of ids) endOf.set(i, ends)
+    }
     try {
+      const besides: readonly Op[] = beside ? [{ op: 'put', kind, ...beside, ifVersion: w.beside!.ifVersion }] : []
       const records = [w.record ?? []].flat().map((row): Op => ({ op: 'record', row }))
-      const done = await state.commit(GLOBAL, [op, ...(w.also ?? []), ...records])
-      endOf.set(id, ++ends)
-      if (done.ok) changed(id, doc)
+      const done = await state.commit(GLOBAL, [op, ...besides, ...(w.also ?? []), ...records])
+      ended()
+      if (done.ok) {
+        if (beside) changed(beside.id, beside)
+        changed(id, doc)
+      } else if (shared) await look()
       return done.ok
     } catch (e) {
-      endOf.set(id, ++ends)
+      ended()
       if (e instanceof StateUnknown) {
-        doubtful.add(id)
+        for (const i of ids) doubtful.add(i)
         if (!(await settled())) void keepAsking()
       }
       throw e

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Json, JsonObject } from '../../src/core/json.ts'
+import { openControl, POLLED } from '../../src/state/control.ts'
 import { held, OK } from '../fakes/provider.ts'
 import { guide, line, pullFor, scope, start, step, stepsOf, world } from './set-up.ts'
 
@@ -121,6 +122,62 @@ describe('definitions', () => {
       status: 422,
       errors: [{ pointer: '/steps/0/sub_chain', message: expect.stringContaining('inner → outer → inner') }],
     })
+  })
+
+  /** Nodes with a memory of their own each, which hear of each other's changes within a second. */
+  async function nodes() {
+    const w = await world([], { p: {} })
+    const closed = new AbortController().signal
+    const open = async () => {
+      const control = await openControl(w.memory.state, 'chains', { ...w.env, closed, shared: POLLED })
+      return w.node(undefined, { control })
+    }
+    const [one, two] = [await open(), await open()]
+    for (const name of ['a', 'b']) await one.putDefinition(name, { steps: [step('s')] }, 'ann')
+    await w.env.clock.advance(1000)
+    return { w, one, two }
+  }
+  const uses = (name: string) => ({ steps: [{ name: 's', sub_chain: name }] })
+
+  it.each(['one node', 'two nodes'])(
+    'two changes at once, on %s, do not together make what neither may',
+    async (on) => {
+      const { w, one, two } = await nodes()
+      const other = on === 'one node' ? one : two
+      const circle = await Promise.allSettled([
+        one.putDefinition('a', uses('b'), 'ann'),
+        other.putDefinition('b', uses('a'), 'bob'),
+      ])
+      expect(circle.map((r) => r.status).sort()).toEqual(['fulfilled', 'rejected'])
+      expect(circle.find((r) => r.status === 'rejected')).toMatchObject({
+        reason: { status: 422, code: 'invalid_chain' },
+      })
+      await w.env.clock.advance(1000)
+      for (const chains of [one, two])
+        expect([chains.has('a'), chains.has('b'), chains.names()]).toEqual([true, true, ['a', 'b']])
+    },
+  )
+
+  it.each(['one node', 'two nodes'])('nor does a delete take, on %s, what another just begins to use', async (on) => {
+    const { w, one, two } = await nodes()
+    const other = on === 'one node' ? one : two
+    const both = await Promise.allSettled([
+      one.deleteDefinition('b', 'ann'),
+      other.putDefinition('a', uses('b'), 'bob'),
+    ])
+    expect(both.map((r) => r.status).sort()).toEqual(['fulfilled', 'rejected'])
+    await w.env.clock.advance(1000)
+    for (const chains of [one, two]) expect(chains.has('a')).toBe(true)
+  })
+
+  it('changes of different chains at once are all made, and two of one are one too many', async () => {
+    const { one, two } = await nodes()
+    const names = ['a', 'b', 'c', 'd', 'e']
+    await Promise.all(names.map((name, i) => (i % 2 ? two : one).putDefinition(name, { steps: [step(name)] }, 'ann')))
+    expect(one.names()).toEqual(names)
+    const same = ['x', 'y'].map((name, i) => (i % 2 ? two : one).putDefinition('a', { steps: [step(name)] }, 'ann'))
+    const results = await Promise.allSettled(same)
+    expect(results.find((r) => r.status === 'rejected')).toMatchObject({ reason: { code: 'version_mismatch' } })
   })
 
   it('a wrong body is refused whole, with pointers', async () => {

@@ -6,7 +6,7 @@ import type { Action, Scope } from '../../src/core/action.ts'
 import { follow, type Json, type JsonObject } from '../../src/core/json.ts'
 import { lineageSigner } from '../../src/core/lineage.ts'
 import { compileRedact } from '../../src/core/redact.ts'
-import type { StateStore } from '../../src/core/state.ts'
+import type { Control, StateStore } from '../../src/core/state.ts'
 import { createBreakers } from '../../src/delivery/breakers.ts'
 import { listDeadLetters } from '../../src/delivery/dead-letters.ts'
 import { createDeliver } from '../../src/delivery/deliver.ts'
@@ -121,7 +121,7 @@ export interface World {
   /** Another process on the same data: its own claims, the same providers. */
   node(
     store?: StateStore,
-    more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher },
+    more?: { routes?: Routes; config?: Partial<ChainsConfig>; dispatch?: Dispatcher; control?: Control },
   ): Promise<Chains & { reload(routes: Routes): void }>
   readonly providers: Readonly<Record<string, ScriptedProvider>>
   readonly routes: Map<string, Route>
@@ -182,7 +182,7 @@ export async function world(
         state: store,
         env,
         deliver,
-        control: await memory.state.control('chains'),
+        control: more.control ?? (await memory.state.control('chains')),
         switches: await memory.state.control('chain_switches'),
         tests,
         providers: () => routes.keys(),

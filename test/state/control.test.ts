@@ -130,6 +130,19 @@ describe('a topic that other processes write too', () => {
     return { env, ours, theirs, told, closing, rings, meets }
   }
 
+  it('two documents are put in one commit, or none; what it was refused for is known at once', async () => {
+    const { ours, theirs } = await two()
+    const guard = (ifVersion: string | null) => ({ beside: { id: '!', value: '', ifVersion } })
+    expect(await ours.put('a', '1', guard(null))).toBe(true)
+    expect(ours.all().map((d) => d.id)).toEqual(['!', 'a'])
+    expect(theirs.all()).toEqual([])
+    expect(await theirs.put('b', '1', guard(null))).toBe(false)
+    expect(theirs.all()).toEqual(ours.all())
+    expect(await theirs.delete('a', guard(theirs.get('!')!.version))).toBe(true)
+    expect(await ours.put('c', '1', guard(ours.get('!')!.version))).toBe(false)
+    expect(ours.all()).toEqual(theirs.all())
+  })
+
   it('has their changes within a second, each told once', async () => {
     const { env, ours, theirs, told } = await two()
     await theirs.put('a', '1')

@@ -1,9 +1,9 @@
 import { isoTime } from '../../core/clock.ts'
 import type { Env } from '../../core/env.ts'
 import { notFound, Problem } from '../../core/errors.ts'
-import { isObject, type Json, type JsonObject } from '../../core/json.ts'
+import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import type { Control, StateStore } from '../../core/state.ts'
+import type { Control, ControlDoc, StateStore } from '../../core/state.ts'
 import type { Chains, DefinitionView } from '../chains.ts'
 import type { BranchTests, ChainDefinition, DefinitionIssue } from '../model/definition.ts'
 import type { AuditPolicy } from '../model/records.ts'
@@ -11,6 +11,8 @@ import { closure, subChainsOf } from './check-sub-chains.ts'
 import { versionOf } from './compile.ts'
 import { changedRow } from './definition-record.ts'
 import { type ParsedDefinitions, parseChainDefinitions } from './parse.ts'
+import { parseNamed } from './parse-named.ts'
+import { GUARD, type Stored, storedDefinitions } from './stored.ts'
 import { createSwitches } from './switches.ts'
 import { createVersions, type Version } from './versions.ts'
 
@@ -26,9 +28,6 @@ export interface DefinitionsDeps {
   readonly providers: () => Iterable<string>
   readonly audit: () => AuditPolicy
 }
-/** A document of the control topic; its id is the chain's name. */
-type Stored = Pick<Version, 'definition' | 'updated_at' | 'updated_by'>
-
 type Api = Pick<
   Chains,
   | 'names'
@@ -63,11 +62,13 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
   // Asked for at every start.
   const closures = new Map<string, readonly ChainDefinition[] | undefined>()
   const read = () => {
-    made = new Map(control.all().map((doc) => [doc.id, madeOf(JSON.parse(doc.value) as Stored)]))
+    made = new Map(storedDefinitions(control).map((stored) => [stored.definition.name, madeOf(stored)]))
     closures.clear()
   }
   read()
-  control.subscribe(read)
+  control.subscribe((id) => {
+    if (id !== GUARD) read()
+  })
 
   const find = (name: string): InForce | undefined => file.get(name) ?? made.get(name)
   const all = (): readonly InForce[] =>
@@ -130,23 +131,9 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
     return { ...parsed, issues: [...parsed.issues, ...orphans] }
   }
   /** One definition beside all others; throws Problem 422 with pointers. */
-  function parseOne(name: string, body: Json) {
-    const named = isObject(body) && !Object.hasOwn(body, 'name') ? { name, ...body } : body
-    const parsed = parse(
-      [named],
-      all().filter((v) => v.name !== name),
-    )
-    const definition = parsed.definitions[0]
-    const errors = parsed.issues.filter((i) => i.severity === 'error')
-    if (definition && definition.name !== name) {
-      const message = `the body is named "${definition.name}", the address "${name}"`
-      errors.push({ path: [0, 'name'], message, severity: 'error' })
-    }
-    if (!definition || errors.length > 0)
-      throw new Problem(422, 'invalid_chain', 'the chain definition is not valid', {
-        errors: errors.map((e) => ({ pointer: pointer(e.path.slice(1)), message: e.message })),
-      })
-    return { definition, warnings: parsed.issues.filter((i) => i.severity === 'warning') }
+  const parseOne = (name: string, body: Json) => {
+    const others = all().filter((v) => v.name !== name)
+    return parseNamed(name, body, (raw) => parse(raw, others))
   }
   function inFile(name: string): void {
     if (file.has(name)) throw new Problem(409, 'chain_in_file', `chain "${name}" is defined in the configuration file`)
@@ -155,13 +142,28 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
     if (ifVersion !== undefined && ifVersion !== current?.version)
       throw new Problem(412, 'version_mismatch', 'the chain has another version now')
   }
+  /** Taken before the others are looked at, and put with the change: it fails if any of them has changed since. */
+  const guard = () => ({ id: GUARD, value: '', ifVersion: control.get(GUARD)?.version ?? null })
+  /** The change was refused: it is looked at once more beside what there is now, unless it is this chain that was changed. */
+  function again<T>(name: string, was: string | undefined, change: () => Promise<T>): Promise<T> {
+    if (control.get(name)?.version !== was) throw raced()
+    return change()
+  }
   const raced = () => new Problem(412, 'version_mismatch', 'the chain was changed by somebody else meanwhile')
   const record = (by: string, details: JsonObject) =>
     deps.audit().enabled && { record: changedRow(env, deps.audit().redact, by, details) }
 
-  /** Puts a definition in force, unless it is; the version before stays to be gone back to. */
-  async function putInForce(name: string, definition: ChainDefinition, by: string, rolledBack: boolean) {
-    const doc = control.get(name)
+  /**
+   * Puts a definition in force, unless it is; the version before stays to be gone back to. Undefined: others have changed since it was
+   * looked at beside them.
+   */
+  async function putInForce(
+    name: string,
+    definition: ChainDefinition,
+    by: string,
+    how: { readonly doc: ControlDoc | undefined; readonly beside: ReturnType<typeof guard>; rolledBack: boolean },
+  ) {
+    const { doc, beside, rolledBack } = how
     const before = doc && madeOf(JSON.parse(doc.value) as Stored)
     const version = versionOf(definition)
     if (before?.version === version) return { view: view(before), created: false }
@@ -175,15 +177,16 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
     }
     const done = await control.put(name, JSON.stringify(stored), {
       ifVersion: doc?.version ?? null,
+      beside,
       also: await versions.putOps(next, before),
       ...record(by, { name, version, ...from, ...(rolledBack && { rolled_back: true }) }),
     })
-    if (!done) throw raced()
+    if (!done) return undefined
     await dropOverruled()
     return { view: view(madeOf(stored)), created: before === undefined }
   }
 
-  return {
+  const self: Definitions = {
     closureOf: (name) => (disabled(name) ? undefined : whole(name)),
     api: {
       names: () => all().map((v) => v.name),
@@ -206,24 +209,30 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
       },
       async putDefinition(name, body, by, ifVersion) {
         inFile(name)
+        const how = { doc: control.get(name), beside: guard(), rolledBack: false }
         matches(made.get(name), ifVersion)
         const { definition, warnings } = parseOne(name, body)
-        return { ...(await putInForce(name, definition, by, false)), warnings }
+        const done = await putInForce(name, definition, by, how)
+        return done
+          ? { ...done, warnings }
+          : again(name, how.doc?.version, () => self.api.putDefinition(name, body, by, ifVersion))
       },
       async deleteDefinition(name, by, ifVersion) {
         inFile(name)
         const before = made.get(name)
         const doc = control.get(name)
+        const beside = guard()
         if (!before || !doc) throw notFound('chain definition')
         matches(before, ifVersion)
         const user = all().find((v) => v.name !== name && subChainsOf(v.definition).some((sub) => sub.name === name))
         if (user) throw new Problem(409, 'chain_in_use', `chain "${user.name}" has it as a sub-chain`)
         const done = await control.delete(name, {
           ifVersion: doc.version,
+          beside,
           also: await versions.forgetOps(name),
           ...record(by, { name, deleted: true, previous_version: before.version }),
         })
-        if (!done) throw raced()
+        if (!done) return again(name, doc.version, () => self.api.deleteDefinition(name, by, ifVersion))
         await switches.forget(name)
       },
 
@@ -250,9 +259,11 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
         const old = version === current.version ? current : await versions.get(name, version)
         if (!old) throw notFound('version of this chain')
         // What it refers to may have gone since.
+        const how = { doc: control.get(name), beside: guard(), rolledBack: true }
         const { definition, warnings } = parseOne(name, JSON.parse(JSON.stringify(old.definition)) as Json)
-        const { view: now } = await putInForce(name, definition, by, true)
-        return { view: now, warnings }
+        const done = await putInForce(name, definition, by, how)
+        if (!done) return again(name, how.doc?.version, () => self.api.rollback(name, version, by, ifVersion))
+        return { view: done.view, warnings }
       },
       async setEnabled(name, enabled, { by, why }) {
         const { definition } = offered(name)
@@ -263,6 +274,7 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
       },
     },
   }
+  return self
 }
 
 const about = (definition: ChainDefinition) => ({ name: definition.name, version: versionOf(definition), definition })
@@ -272,7 +284,3 @@ const madeOf = ({ definition, updated_at, updated_by }: Stored) => ({
   updated_at,
   updated_by,
 })
-
-/** RFC 6901. */
-const pointer = (path: readonly (string | number)[]): string =>
-  path.map((p) => `/${String(p).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')

@@ -1,0 +1,15 @@
+import type { Control } from '../../core/state.ts'
+import type { Version } from './versions.ts'
+
+/** A document of the control topic `chains`; its id is the chain's name. */
+export type Stored = Pick<Version, 'definition' | 'updated_at' | 'updated_by'>
+
+/**
+ * A document of the topic that each change of a definition replaces, so that changes come one after another on all nodes: what each
+ * was looked at beside is what it is put beside. No chain has its name, and it sorts before those of all.
+ */
+export const GUARD = '\u0001'
+
+/** The definitions made through the API. */
+export const storedDefinitions = (control: Pick<Control, 'all'>): readonly Stored[] =>
+  control.all().flatMap((doc) => (doc.id === GUARD ? [] : [JSON.parse(doc.value) as Stored]))
