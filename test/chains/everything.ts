@@ -83,6 +83,7 @@ const sequence = (name: string, bad: boolean) => ({
       { delay_seconds: 2, timeout_seconds: 30, ...undo('4 late') },
     ),
     step('last', bad ? 'bad' : 'ok', { payload_template: { step: 'last' }, on_failure: 'abort' }),
+    { name: 'over', end: { status: 'completed' } },
   ],
 })
 const inner = {

@@ -74,12 +74,12 @@ describe('chain definitions', () => {
     [
       'no kind',
       [chain([{ name: 'a', provder: 'x', action_type: 'y' }])],
-      'error 0/steps/0: a step has exactly one of provider, sub_chain, parallel, for_each, wait, wait_for_signal, condition, set, dispatch; this one has none; did you mean "provider"?',
+      'error 0/steps/0: a step has exactly one of provider, sub_chain, parallel, for_each, wait, wait_for_signal, condition, set, dispatch, end; this one has none; did you mean "provider"?',
     ],
     [
       'two kinds',
       [chain([step('a', { sub_chain: 'c' })])],
-      'error 0/steps/0: a step has exactly one of provider, sub_chain, parallel, for_each, wait, wait_for_signal, condition, set, dispatch; this one has provider and sub_chain',
+      'error 0/steps/0: a step has exactly one of provider, sub_chain, parallel, for_each, wait, wait_for_signal, condition, set, dispatch, end; this one has provider and sub_chain',
     ],
     [
       'an unknown provider',

@@ -50,8 +50,8 @@ function checkGraphAlone(chain: ChainDefinition, say: Say): void {
     const refuse = (path: Path, what: string) =>
       say(['steps', i, ...path], `a chain with needs is a graph: ${what} has no place in it`)
     const kind = kindOf(step)
-    if (kind.chooses) {
-      refuse([kind.key], `a ${kind.kind} step`)
+    if (kind.chooses || kind.ends) {
+      refuse([kind.key], `${kind.ends ? 'an' : 'a'} ${kind.kind} step`)
       continue
     }
     if (step.branches !== undefined) refuse(['branches'], 'branches')

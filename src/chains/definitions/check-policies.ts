@@ -29,6 +29,8 @@ function checkStep(step: StepDefinition, providers: ReadonlySet<string>, at: Pat
   const chosen = (['branches', 'default_next'] as const).filter((k) => (step[k]?.length ?? 0) > 0)
   if (kind.chooses)
     for (const key of chosen) wrong([key], `a ${kind.kind} step says itself where to go: use then and else`)
+  // What ends the execution has none of these, and says so itself.
+  if (kind.ends) return
   checkFailure(step, chosen, wrong)
   checkRetry(step.retry, ['retry'], wrong)
   if (step.cache_key !== undefined && step.cache_ttl_seconds === undefined)

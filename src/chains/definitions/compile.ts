@@ -29,7 +29,8 @@ export function compileChain(definition: ChainDefinition, tests: BranchTests): C
   const graph = isGraph(definition)
   const steps = new Map<string, ChainStep>()
   definition.steps.forEach((step, i) => {
-    const next = graph ? undefined : (step.default_next ?? definition.steps[i + 1]?.name)
+    const last = graph || kindOf(step).ends !== undefined
+    const next = last ? undefined : (step.default_next ?? definition.steps[i + 1]?.name)
     steps.set(step.name, compileStep(definition, step, next, tests))
   })
   const first = graph

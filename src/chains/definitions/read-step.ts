@@ -27,7 +27,7 @@ export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): Ste
   if (!kind) return undefined
   const shape = shapes.get(kind)!
   const parsed = shape.safeParse(inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say))
-  if (!parsed.success) return sayZod(parsed.error, at, shape, say, `a ${kind.kind} step`)
+  if (!parsed.success) return sayZod(parsed.error, at, shape, say, `${kind.ends ? 'an' : 'a'} ${kind.kind} step`)
   if (inner.includes(undefined)) return undefined
   return withMembers(parsed.data as unknown as StepDefinition, inner as readonly StepDefinition[])
 }

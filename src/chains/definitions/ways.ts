@@ -12,7 +12,16 @@ export interface Way {
   /** Where its author wrote it, from the chain on; the step itself where nobody did. */
   readonly path: Path
 }
-export type WayKind = 'next' | 'branch' | 'default_next' | 'then' | 'else' | 'on_failure' | 'on_timeout' | 'needs'
+export type WayKind =
+  | 'next'
+  | 'branch'
+  | 'default_next'
+  | 'then'
+  | 'else'
+  | 'on_failure'
+  | 'on_timeout'
+  | 'needs'
+  | 'end'
 
 /** Every way there is, in the order they are asked. Targets may be unknown: a check says so. */
 export const waysOf = (chain: ChainDefinition): readonly Way[] => (isGraph(chain) ? needed(chain) : led(chain))
@@ -26,6 +35,7 @@ function led(chain: ChainDefinition): readonly Way[] {
 
 function leads(step: StepDefinition, next: string | undefined): readonly Omit<Way, 'from'>[] {
   const kind = kindOf(step)
+  if (kind.ends) return [{ to: undefined, kind: 'end', label: kind.ends(step), path: [] }]
   const own = kind.targets?.(step) ?? []
   const failure = gotoTarget(step.on_failure)
   const written = step.default_next !== undefined

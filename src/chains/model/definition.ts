@@ -23,7 +23,7 @@ export type Priority = (typeof priorities)[number]
 
 /** What may stand alone or inside `parallel` and `for_each`. */
 export type LeafStep = ProviderStep | SubChainStep | WaitStep | SignalStep | SetStep | DispatchStep
-export type StepDefinition = LeafStep | ParallelStep | ForEachStep | ConditionStep
+export type StepDefinition = LeafStep | ParallelStep | ForEachStep | ConditionStep | EndStep
 
 export interface Common {
   readonly name: string
@@ -114,6 +114,15 @@ export interface ConditionStep extends Common {
   /** Left out = the next step of the file. */
   readonly then?: string
   readonly else?: string
+}
+export interface EndStep extends Common {
+  readonly end: {
+    readonly status: 'completed' | 'failed'
+    /** Of the error, where it is to fail. */
+    readonly code?: string
+    /** A template. */
+    readonly message?: string
+  }
 }
 /** A rule's condition, over the fields of branches and templates. */
 export type ConditionNode = { readonly [key: string]: Json }

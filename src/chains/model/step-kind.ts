@@ -163,6 +163,8 @@ export interface StepKind<S extends StepDefinition = StepDefinition> {
   readonly leaf: boolean
   /** It chooses the next step itself, so it has no place in a graph. */
   readonly chooses: boolean
+  /** Nothing follows it: how the execution ends, in few words. */
+  ends?(step: S): string
   /** The keys it has beside the common ones. */
   readonly shape: z.ZodRawShape
   check(step: S, at: StepCheck): void

@@ -2,6 +2,7 @@ import type { StepDefinition } from '../model/definition.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { conditionStep } from './condition.ts'
 import { dispatchStep } from './dispatch.ts'
+import { endStep } from './end.ts'
 import { forEachStep } from './for-each.ts'
 import { parallelStep } from './parallel.ts'
 import { providerStep } from './provider.ts'
@@ -21,6 +22,7 @@ export const stepKinds: { readonly [key: string]: StepKind } = {
   condition: conditionStep,
   set: setStep,
   dispatch: dispatchStep,
+  end: endStep,
 }
 
 /** Of a step that was read: it has exactly one of the keys. */

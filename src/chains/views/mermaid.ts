@@ -23,6 +23,7 @@ const SHAPES: { readonly [kind: string]: readonly [string, string] } = {
   sub_chain: ['[[', ']]'],
   wait: ['([', '])'],
   wait_for_signal: ['([', '])'],
+  end: ['(((', ')))'],
   compensation: ['>', ']'],
 }
 
