@@ -2,6 +2,7 @@ import { type Action, actionFields } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { type FieldError, Problem } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
+import { isMoment } from '../core/moment.ts'
 import { didYouMean } from '../core/nearest.ts'
 
 /**
@@ -14,7 +15,6 @@ const MAX_ID = 256
 const MAX_KEY_BYTES = 512
 const FIELDS: ReadonlySet<string> = new Set(actionFields)
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](?:[01]\d|2[0-3]):\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
 
 export interface ReadContext {
   readonly newId: () => string
@@ -61,7 +61,7 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
   const time = (field: string): string | undefined => {
     const v = text(field, 64)
     if (v === undefined) return undefined
-    if (isTime(v)) return v
+    if (isMoment(v)) return v
     wrong(field, 'expected an RFC 3339 date and time, such as 2026-01-05T12:00:00Z')
     return undefined
   }
@@ -94,13 +94,6 @@ export function readAction(body: Json, context: ReadContext, at = ''): Action {
   if (errors.length > 0)
     throw new Problem(400, 'invalid_action', `${errors.length === 1 ? 'a field is' : 'fields are'} wrong`, { errors })
   return action
-}
-
-/** The parser takes the 30th of February for the 2nd of March. */
-function isTime(v: string): boolean {
-  const [, year, month, day] = RFC3339.exec(v) ?? []
-  if (day === undefined || Number.isNaN(Date.parse(v))) return false
-  return Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
 }
 
 const NO_METADATA = {}

@@ -175,6 +175,13 @@ describe('refused inside groups', () => {
       issues([parallel([step('a')], { join: 'most' })]),
       ['steps/0/parallel/join: must be all, any or a number'],
     ],
+    ...['2026-13-45T99:99:99Z', '2026-02-31T00:00:00Z', '2026-01-01T00:00:00+99:99', '2026-01-01'].map(
+      (until): Bad => [
+        `a wait until ${until}`,
+        issues([{ name: 'w', wait: { until } }]),
+        ['steps/0/wait/until: until is a moment like 2026-01-31T08:00:00Z (RFC 3339), or a template that gives one'],
+      ],
+    ),
     [
       'a join nobody can meet',
       issues([parallel([step('a'), step('b')], { join: 3 })]),

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { isoTime } from '../../core/clock.ts'
 import { LAST_MOMENT, YEAR_SECONDS } from '../../core/duration.ts'
+import { isMoment } from '../../core/moment.ts'
 import { compileTemplate } from '../../core/template.ts'
 import type { WaitStep } from '../model/definition.ts'
 import { failed, good, opening } from '../model/outcomes.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { variables } from '../model/variables.ts'
 
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/
 
 /** Lets time pass; nothing but the stored moment holds it. */
 export const waitStep: StepKind<WaitStep> = {
@@ -61,7 +61,7 @@ function after(value: unknown, now: number): number | string {
 }
 
 function moment(value: unknown): number | string {
-  const at = typeof value === 'string' && RFC3339.test(value) ? Date.parse(value) : Number.NaN
+  const at = typeof value === 'string' && isMoment(value) ? Date.parse(value) : Number.NaN
   if (at <= LAST_MOMENT) return at
   return 'until gave what is no moment of RFC 3339 up to the year 9999'
 }
