@@ -183,6 +183,11 @@ describe('refused inside groups', () => {
       ],
     ),
     [
+      'a type that is made up later',
+      issues([{ name: 'd', dispatch: { action_type: '{{origin.payload.type}}' } }]),
+      ['steps/0/dispatch/action_type: action_type is sent as it is written: a template has no place in it'],
+    ],
+    [
       'a join nobody can meet',
       issues([parallel([step('a'), step('b')], { join: 3 })]),
       ['steps/0/parallel/join: join is 3, and there are 2 branches'],

@@ -26,6 +26,7 @@ export function checkPolicies(chain: ChainDefinition, providers: ReadonlySet<str
 function checkStep(step: StepDefinition, providers: ReadonlySet<string>, at: Path, say: Say): void {
   const wrong = (path: Path, message: string) => say([...at, ...path], message)
   const kind = kindOf(step)
+  if ('dispatch' in step) checkType(step.dispatch.action_type, ['dispatch', 'action_type'], wrong)
   const chosen = (['branches', 'default_next'] as const).filter((k) => (step[k]?.length ?? 0) > 0)
   if (kind.chooses)
     for (const key of chosen) wrong([key], `a ${kind.kind} step says itself where to go: use then and else`)
@@ -50,6 +51,11 @@ function checkStep(step: StepDefinition, providers: ReadonlySet<string>, at: Pat
 }
 
 type Wrong = (path: Path, message: string) => void
+
+/** It is sent as it is written, and what a chain gives back to the rules is known by it before anything runs. */
+function checkType(type: string, path: Path, wrong: Wrong): void {
+  if (type.includes('{{')) wrong(path, 'action_type is sent as it is written: a template has no place in it')
+}
 
 function checkFailure(step: StepDefinition, chosen: readonly string[], wrong: Wrong): void {
   const { on_failure: said, allow_failure: allowed } = step
