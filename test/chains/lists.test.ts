@@ -11,6 +11,7 @@ import {
   payloads,
   pullFor,
   quiet,
+  ran,
   scope,
   slow,
   start,
@@ -97,6 +98,20 @@ describe('for_each', () => {
     expect(await went('long', numbers(1001))).toMatchObject({ status: 'failed', error: { code: 'too_many_items' } })
     expect(w.providers['p']!.sent).toHaveLength(0)
     expect(await went('line', [1, 2, 3])).toMatchObject({ status: 'completed' })
+  })
+
+  it('an empty list has nothing that a join of any or of a number could be met by', async () => {
+    const went = async (more: JsonObject, list: readonly number[]) => {
+      const w = await world([line(each('all', '{{origin.payload.list}}', send, more))], { p: {} })
+      const { status, error } = await ran(w, 'line', { list })
+      return [status, (error as JsonObject | undefined)?.['message'], w.providers['p']!.sent.length]
+    }
+    expect(await went({ join: 'all' }, [])).toEqual(['completed', undefined, 0])
+    expect(await went({ on_failure: 'best_effort' }, [])).toEqual(['completed', undefined, 0])
+    expect(await went({ join: 'any' }, [])).toEqual(['failed', '0 of 0 succeeded, not 1', 0])
+    expect(await went({ join: 2 }, [])).toEqual(['failed', '0 of 0 succeeded, not 2', 0])
+    expect(await went({ join: 2 }, [1])).toEqual(['failed', '0 of 1 succeeded, not 2', 0])
+    expect(await went({ join: 2 }, [1, 2])).toEqual(['completed', undefined, 2])
   })
 
   it('best_effort: the body says which failed', async () => {

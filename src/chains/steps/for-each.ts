@@ -1,13 +1,20 @@
 import { z } from 'zod'
 import { isObject, type Json } from '../../core/json.ts'
 import { compileTemplate } from '../../core/template.ts'
-import type { ForEachStep, LeafStep } from '../model/definition.ts'
+import type { ForEachStep, Join, LeafStep } from '../model/definition.ts'
 import { bad, failed, good, opening } from '../model/outcomes.ts'
+import type { StepError } from '../model/run.ts'
 import { groupKeys, json } from '../model/shape.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { variables } from '../model/variables.ts'
 
 export const MOST_ITEMS = 1000
+
+/** All of nothing have succeeded; one of nothing has not. */
+function ofNothing(join: Join = 'all'): StepError | undefined {
+  if (join === 'all') return undefined
+  return { code: 'branch_failed', message: `0 of 0 succeeded, not ${join === 'any' ? 1 : join}` }
+}
 
 /** One step for each item of a list. */
 export const forEachStep: StepKind<ForEachStep> = {
@@ -44,7 +51,7 @@ export const forEachStep: StepKind<ForEachStep> = {
           return failed(record, { code: 'invalid_items', message: 'items did not give a list' })
         if (items.length > most)
           return failed(record, { code: 'too_many_items', message: `${items.length} items, and ${most} are allowed` })
-        if (items.length === 0) return { to: 'end', record, over: { result: this.sum!([], undefined) } }
+        if (items.length === 0) return { to: 'end', record, over: { result: this.sum!([], ofNothing(f.join)) } }
         return { to: 'members', record: { ...record, items: items as readonly Json[] }, total: items.length }
       },
       sum(members, failure) {
