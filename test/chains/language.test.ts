@@ -512,7 +512,12 @@ describe('policies and single steps', () => {
     [
       'attributes of no text',
       issues([step('a')], { attributes: { a: 1 } }),
-      ['attributes: must be a table of at most 10 names, each with a text'],
+      ['attributes: must be a table of at most 10 names without a colon, each with a text'],
+    ],
+    [
+      'attributes nobody can search for',
+      issues([step('a')], { attributes: { 'a:b': 'x' } }),
+      ['attributes: must be a table of at most 10 names without a colon, each with a text'],
     ],
     [
       'a condition that goes elsewhere',

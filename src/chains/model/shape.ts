@@ -88,8 +88,9 @@ const attributes = z
     (v) =>
       isObject(v) &&
       Object.keys(v).length <= 10 &&
-      Object.entries(v).every(([k, x]) => label.safeParse(k).success && typeof x === 'string'),
-    'must be a table of at most 10 names, each with a text',
+      // A search asks for name:value.
+      Object.entries(v).every(([k, x]) => label.safeParse(k).success && !k.includes(':') && typeof x === 'string'),
+    'must be a table of at most 10 names without a colon, each with a text',
   )
   .meta({ type: 'object' })
   .optional()
