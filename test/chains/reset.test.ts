@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { badRequest, held, OK } from '../fakes/provider.ts'
-import { letters, line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
+import { both, letters, line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
 
 const fails = badRequest()
 const sent = (w: World) => Object.fromEntries(Object.entries(w.providers).map(([name, p]) => [name, p.sent.length]))
@@ -54,8 +54,45 @@ describe('reset', () => {
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
     expect(sent(w)).toEqual({ a: 2, b: 2, c: 1 })
-    // The step it has not gone back to was not done: its letter is for what is no longer to be.
+    // The step that failed has run again: nobody is to redrive what it could not deliver before.
+    expect(await letters(w)).toEqual([])
+  })
+
+  it('of a graph takes the letters of all that runs again, and leaves those of steps beside it that go on', async () => {
+    const fails1 = { script: [fails, OK] }
+    const w = await world(
+      [
+        {
+          name: 'line',
+          steps: [
+            { ...step('a', 'a'), needs: [] },
+            { ...step('b', 'b'), needs: [] },
+            { ...step('c', 'c'), needs: ['a', 'b'] },
+          ],
+        },
+        {
+          name: 'beside',
+          steps: [
+            { ...step('a', 'a'), needs: [] },
+            both('g', [step('x', 'x'), ask('wait')], { on_failure: 'best_effort' }, { needs: [] }),
+          ],
+        },
+      ],
+      { a: {}, b: fails1, c: {}, x: fails1 },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains)
     expect(await letters(w)).toHaveLength(1)
+    await chains.reset(scope, id, back('a'))
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect([sent(w), await letters(w)]).toEqual([{ a: 2, b: 2, c: 1, x: 0 }, []])
+    const beside = await ended(w, chains, 'beside')
+    await chains.pause(scope, beside, 'ann')
+    await w.env.clock.settle()
+    await chains.reset(scope, beside, back('a'))
+    await w.env.clock.settle()
+    expect((await letters(w)).map((l) => l.origin)).toMatchObject([{ chain_id: beside, step: 'g.x' }])
   })
 
   it('of a graph runs again what needs the step, and lets the rest be', async () => {

@@ -120,13 +120,21 @@ function backTo(state: StateStore, step: string, later: readonly string[]): Chan
         if (t.child !== undefined) orphan(turn, t.child)
         turn.say({ type: 'step_dropped', step: t.key })
       }
-      for (const id of await lettersOf(state, turn, later)) turn.ops.push({ op: 'delete', kind: kinds.deadLetter, id })
+      for (const id of await lettersOf(state, turn, [...later, ...failedIn(turn, later)]))
+        turn.ops.push({ op: 'delete', kind: kinds.deadLetter, id })
       const prev = await prevOf(state, turn.from.scope, turn.run.id, step)
       turn.say({ type: 'step_entered', step, iteration: turn.run.entered[step]!, ...(prev && { prev }) })
       return []
     },
   }
 }
+
+/** Steps that are not done and not under way: they failed, and it goes on to them again or, once it takes another way, never will. */
+const failedIn = ({ run }: Turn, later: readonly string[]): readonly string[] =>
+  Object.keys(run.entered).filter(
+    (name) =>
+      !later.includes(name) && !run.done.includes(name) && !run.open.some((t) => (groupOf(t.key) ?? t.key) === name),
+  )
 
 /** What these steps could not deliver when they were last taken: it is done again, so nobody is to redrive it. */
 async function lettersOf(state: StateStore, turn: Turn, steps: readonly string[]): Promise<readonly string[]> {
