@@ -10,6 +10,7 @@ import type { Control } from '../core/state.ts'
 import type { Beside } from './beside.ts'
 import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
 import type { Environment } from './document.ts'
+import { Hits } from './hits.ts'
 import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
 import { isAbsent, listRules, noDirectory, readRules } from './loader.ts'
 import type { RuleNames } from './names.ts'
@@ -114,7 +115,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   const { directory, env, control } = options
   const { clock, log } = env
   const scoped = scopeSwitches(options.scopeControl, log, env.newId)
-  const hits = new Map<string, { count: number; last: number }>()
+  const hits = new Hits()
   let loaded: Loaded = { rules: [], content: '', at: clock.now(), defaultProvider: undefined }
   let ready: ReadyRules
   let set: Ruleset
@@ -240,7 +241,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
 
   const view = (rule: Rule, scope?: Scope): RuleView => {
     const here = scope && scoped.at(rule.name, scope)
-    return ruleView(rule, inForce(rule, switches), here, scoped.of(rule.name), hits.get(rule.name))
+    return ruleView(rule, inForce(rule, switches), here, scoped.of(rule.name), hits.of(rule.name))
   }
 
   return {
@@ -271,16 +272,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     trip: (t) => scoped.trip(t),
     // Findings quote what they are about, and the text is a caller's: it never meets the environment.
     check: (text) => compileRules([{ file: 'rules.yaml', text }], { ...context(), environment: undefined }).findings,
-    hit(names, now) {
-      for (const name of names) {
-        const h = hits.get(name)
-        if (!h) hits.set(name, { count: 1, last: now })
-        else {
-          h.count++
-          h.last = now
-        }
-      }
-    },
+    hit: (names, now) => hits.count(names, now),
     start: () => watcher.start(),
     stop() {
       watcher.stop()

@@ -8,7 +8,6 @@ import { failed, good, opening } from '../model/outcomes.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { variables } from '../model/variables.ts'
 
-
 /** Lets time pass; nothing but the stored moment holds it. */
 export const waitStep: StepKind<WaitStep> = {
   kind: 'wait',
