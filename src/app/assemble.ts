@@ -155,6 +155,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     switches: await state.control('chain_switches'),
     tests: comparisons,
     providers: providerNames,
+    startedBy: (chain) => rules.starts().get(chain),
     audit: auditPolicy,
     config: () => {
       const { chains: c, executor, deadLetters } = config()

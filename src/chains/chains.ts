@@ -142,7 +142,7 @@ export interface Chains {
     readonly created: boolean
     readonly warnings: readonly DefinitionIssue[]
   }>
-  /** With the versions it has had. Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain), 412. */
+  /** With the versions it has had. Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain, or a rule starts it), 412. */
   deleteDefinition(name: string, by: string, ifVersion?: string): Promise<void>
   /** Those it has had since it was made through the API, newest first; the file's is the only one of its name. Problem 404. */
   versions(name: string, page: { readonly limit: number; readonly after?: string }): Promise<DefinitionVersions>

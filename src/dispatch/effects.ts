@@ -44,7 +44,7 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
         lineage: passing(lineageOf(run), `rule:${effect.rule}`, `chain:${effect.chain}`),
       })
       if (!started) {
-        const why = tools.chains.disabled(effect.chain) ? 'is switched off' : 'is not defined any more'
+        const why = tools.chains.disabled(effect.chain) ? 'is switched off' : 'is not defined'
         warnings.push(`chain "${effect.chain}" ${why}; it was not started`)
       } else {
         begun.push({ chainId: started.chainId, at: add(draft, started.ops), claim: started.claim })

@@ -98,7 +98,7 @@ function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'
   })
   if (!started && tools.chains.disabled(end.chain))
     return failed(base, end.rule, 'chain_disabled', `chain "${end.chain}" is switched off`)
-  if (!started) return failed(base, end.rule, 'chain_unknown', `chain "${end.chain}" is not defined any more`)
+  if (!started) return failed(base, end.rule, 'chain_unknown', `chain "${end.chain}" is not defined`)
   const at = add(draft, started.ops)
   return {
     outcome: {

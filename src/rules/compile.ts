@@ -55,6 +55,8 @@ export interface CompileContext {
   readonly environment: Environment | undefined
   /** What a trace may show of values. */
   readonly redact: Redact
+  /** What is said, as a warning, of a chain that is not there (yet). Undefined, or left out: that it is not there is an error. */
+  readonly withoutChain?: (chain: string) => string | undefined
 }
 export interface Compiled {
   /** In order of evaluation: priority, then file, then position. */
@@ -222,6 +224,7 @@ function compiling(
 ): Compiling {
   const { report, names, providers, chains } = context
   const error = (path: readonly PropertyKey[], message: string) => report.error(locate(node, path).at, message)
+  const warn = (path: readonly PropertyKey[], message: string) => report.warn(locate(node, path).at, message)
   return {
     rule,
     zone: fields.zone,
@@ -230,7 +233,7 @@ function compiling(
     loops: names.loops,
     mostGroupBytes: names.mostGroupBytes ?? Number.POSITIVE_INFINITY,
     error,
-    warn: (path, message) => report.warn(locate(node, path).at, message),
+    warn,
     isProvider: (name) => providers.has(name),
     provider(name, path) {
       if (name !== undefined && !providers.has(name))
@@ -238,7 +241,11 @@ function compiling(
     },
     chain(name, path) {
       starts(name)
-      if (!chains.has(name)) error(path, `there is no chain "${name}"${didYouMean(name, chains)}`)
+      if (chains.has(name)) return
+      const fine = context.withoutChain?.(name)
+      const message = `there is no chain "${name}"${fine ?? ''}${didYouMean(name, chains)}`
+      if (fine === undefined) error(path, message)
+      else warn(path, message)
     },
     timezone(name, path) {
       if (name === undefined) return fields.zone

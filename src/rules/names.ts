@@ -8,3 +8,12 @@ export interface RuleNames {
   readonly mostGroupBytes?: number
   readonly loops: { readonly groupFlush: boolean; readonly scheduled: boolean }
 }
+
+/** The chains that rules start, each with the first rule that does. */
+export function startsOf(
+  rules: readonly { readonly name: string; readonly chain?: string | undefined }[],
+): ReadonlyMap<string, string> {
+  const starts = new Map<string, string>()
+  for (const { chain, name } of rules) if (chain !== undefined && !starts.has(chain)) starts.set(chain, name)
+  return starts
+}

@@ -13,9 +13,9 @@ import type { Environment } from './document.ts'
 import { Hits } from './hits.ts'
 import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
 import { isAbsent, listRules, noDirectory, readRules } from './loader.ts'
-import type { RuleNames } from './names.ts'
+import { type RuleNames, startsOf } from './names.ts'
 import { type ReadyRules, readyRules, rulesetOf } from './ruleset.ts'
-import type { Scopes } from './scope-state.ts'
+import { pinnedIn, type Scopes } from './scope-state.ts'
 import { scopeSwitches, type Trip, type Tripped } from './scope-switches.ts'
 import { dropOverruled, inForce, readSwitches, type Switch } from './switches.ts'
 import { type RuleView, ruleView } from './view.ts'
@@ -45,6 +45,8 @@ export interface Rules {
   /** In order of evaluation, as they stand in the scope; left out: in general. */
   list(scope?: Scope): readonly RuleView[]
   get(name: string, scope?: Scope): RuleView | undefined
+  /** The chains that rules in force start, switched off or not, each with the first rule that does. */
+  starts(): ReadonlyMap<string, string>
   /**
    * Switches a rule by name, durably, on every node: everywhere, or in one scope. Wins until the file's own `enabled` changes. Takes
    * back what `trip` did. Throws Problem 404 for an unknown name, and what the state store throws.
@@ -110,7 +112,10 @@ interface Loaded {
   readonly defaultProvider: string | undefined
 }
 
-/** Loads the directory. Throws RulesNotLoaded when it is not there and must be, or anything in it is wrong. */
+/**
+ * Loads the directory. Throws RulesNotLoaded when it is not there and must be, or anything in it is wrong. Not so a chain that nobody
+ * has defined yet: whoever would define it by the API needs a gateway that has started.
+ */
 export async function openRules(options: OpenRules): Promise<Rules> {
   const { directory, env, control } = options
   const { clock, log } = env
@@ -121,18 +126,25 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   let set: Ruleset
   let switches = readSwitches(control, log)
   let byName: ReadonlyMap<string, Rule> = new Map()
+  let starts: ReadonlyMap<string, string> = new Map()
+  /** Chains that were not there at the load of the rules in force: an edit of something else is not refused for them. */
+  let missing: ReadonlySet<string> = new Set()
   let fingerprint = ''
   let lastLoad: LoadState = { at: clock.now(), ok: true, findings: [] }
   /** Once it was there, its going away empties nothing. */
   let mayBeAbsent = options.mayBeAbsent === true
 
   const isEnabled = (rule: Rule): boolean => inForce(rule, switches)?.enabled ?? rule.enabled
-  const context = (names = options.names()): CompileContext => ({
+  const context = (
+    names = options.names(),
+    mayLack = (chain: string): boolean => missing.has(chain),
+  ): CompileContext => ({
     names,
     timezone: options.defaults.timezone,
     envNames: options.defaults.envNames,
     environment: options.processEnv,
     redact: options.defaults.redact,
+    withoutChain: (chain) => (mayLack(chain) ? '; until it is defined the rule cannot start it' : undefined),
   })
 
   /** A new immutable set: whoever holds the old one finishes on it. */
@@ -162,7 +174,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     else makeReady()
   }
 
-  async function load(readBeside?: () => Beside | undefined): Promise<Reloaded> {
+  async function load(first = false): Promise<Reloaded> {
     const findings: Finding[] = []
     let files: readonly RuleFile[] = []
     try {
@@ -176,9 +188,9 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       findings.push(noDirectory(directory, e, mayBeAbsent && isAbsent(e)))
     }
     // From here on nothing is waited for until all is in force: what was judged is what takes effect.
-    const beside = readBeside?.()
+    const beside = first ? undefined : options.beside?.()
     findings.push(...(beside?.errors ?? []))
-    const ctx = context(beside?.names)
+    const ctx = first ? context(undefined, () => true) : context(beside?.names)
     const compiled = isWrong(findings) ? undefined : compileRules(files, ctx)
     findings.push(...(compiled?.findings ?? []))
     if (!isWrong(findings)) findings.push(...(beside?.take() ?? []))
@@ -192,6 +204,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
     loaded = { rules: compiled.rules, content, at, defaultProvider: ctx.names.defaultProvider }
     byName = new Map(compiled.rules.map((r) => [r.name, r]))
+    starts = startsOf(compiled.rules)
+    missing = new Set(starts.keys()).difference(new Set(ctx.names.chains))
     makeReady()
     // Only now: an overruled switch has no effect on these rules, but would be missed by those of before.
     await dropOverruled(control, byName, switches, log)
@@ -206,7 +220,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   // One load at a time, so that the last one asked for is the last to take effect.
   let queue: Promise<unknown> = Promise.resolve()
   function reload(): Promise<Reloaded> {
-    const next = queue.then(() => load(options.beside))
+    const next = queue.then(() => load())
     queue = next.catch(() => undefined) // its caller has the error; the next load must not
     return next.then((done) => {
       if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
@@ -216,7 +230,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     })
   }
 
-  const first = await load()
+  const first = await load(true)
   if (!first.ok) throw new RulesNotLoaded(first.findings)
   warn(first.warnings)
   const unsubscribe = [
@@ -255,6 +269,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
       const rule = byName.get(name)
       return rule && view(rule, scope)
     },
+    starts: () => starts,
     async setEnabled(name, enabled, { by, why, record, scope }) {
       const rule = byName.get(name)
       if (!rule) throw notFound(`rule "${name}"`)
@@ -283,11 +298,3 @@ export async function openRules(options: OpenRules): Promise<Rules> {
 const UNREADABLE = 'unreadable'
 const isError = (f: Finding): boolean => f.severity === 'error'
 const isWrong = (findings: readonly Finding[]): boolean => findings.some(isError)
-
-/** Rules that are on in some scope by a switch of its own. */
-function pinnedIn(scopes: Scopes): ReadonlySet<string> {
-  const pinned = new Set<string>()
-  for (const tenants of scopes.values())
-    for (const states of tenants.values()) for (const [name, { on }] of states) if (on) pinned.add(name)
-  return pinned
-}

@@ -10,3 +10,11 @@ export interface ScopeState {
 }
 /** By namespace, tenant and rule. Nested, because a joined key would have to be built on every dispatch. */
 export type Scopes = ReadonlyMap<string, ReadonlyMap<string, ReadonlyMap<string, ScopeState>>>
+
+/** Rules that are on in some scope by a switch of its own. */
+export function pinnedIn(scopes: Scopes): ReadonlySet<string> {
+  const pinned = new Set<string>()
+  for (const tenants of scopes.values())
+    for (const states of tenants.values()) for (const [name, { on }] of states) if (on) pinned.add(name)
+  return pinned
+}

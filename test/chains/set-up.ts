@@ -186,6 +186,7 @@ export async function world(
         switches: await memory.state.control('chain_switches'),
         tests,
         providers: () => routes.keys(),
+        startedBy: () => undefined,
         audit: () => ({ enabled: true, storePayload: true, redact }),
         config: () => ({
           defaultTimeoutSeconds: 300,

@@ -31,6 +31,7 @@ async function node(): Promise<Definitions> {
     switches: await state.control('chain_switches'),
     tests,
     providers: () => providers,
+    startedBy: () => undefined,
     audit: () => ({ enabled: true, storePayload: true, redact }),
   })
 }

@@ -26,6 +26,8 @@ export interface DefinitionsDeps {
   readonly tests: BranchTests
   /** Names of the providers in force. */
   readonly providers: () => Iterable<string>
+  /** A rule in force that starts the chain. */
+  readonly startedBy: (chain: string) => string | undefined
   readonly audit: () => AuditPolicy
 }
 type Api = Pick<
@@ -226,6 +228,8 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
         matches(before, ifVersion)
         const user = all().find((v) => v.name !== name && subChainsOf(v.definition).some((sub) => sub.name === name))
         if (user) throw new Problem(409, 'chain_in_use', `chain "${user.name}" has it as a sub-chain`)
+        const rule = deps.startedBy(name)
+        if (rule !== undefined) throw new Problem(409, 'chain_in_use', `rule "${rule}" starts it`)
         const done = await control.delete(name, {
           ifVersion: doc.version,
           beside,

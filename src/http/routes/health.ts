@@ -42,14 +42,19 @@ export const healthRoutes: readonly Route[] = [
       const configError = deps.configError()
       const reason = depths ? notReady(deps) : 'the state store does not answer'
       const oldest = depths && oldestDue(depths)
-      const wrong = reason !== undefined || !lastLoad.ok || configError !== undefined
+      const missing = [...deps.rules.starts().keys()].filter((chain) => !deps.chains.has(chain))
+      const wrong = reason !== undefined || !lastLoad.ok || configError !== undefined || missing.length > 0
       return json(depths ? 200 : 503, {
         status: wrong ? 'degraded' : 'ok',
         ...(reason !== undefined && { reason }),
         version: deps.version,
         dead_letters: depths ? deadLetters(depths) : null,
         oldest_due_age_seconds: oldest === undefined ? 0 : Math.max(0, deps.env.clock.now() - oldest) / 1000,
-        rules: { version: deps.rules.current().version, ...loadError(lastLoad) },
+        rules: {
+          version: deps.rules.current().version,
+          ...(missing.length > 0 && { missing_chains: missing.sort() }),
+          ...loadError(lastLoad),
+        },
         ...(configError !== undefined && { config_error: configError }),
       })
     },
