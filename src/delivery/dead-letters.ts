@@ -44,6 +44,8 @@ export interface DeadLetter {
   /** The caller was answered `failed` or `circuit_open`, and may have repeated it. */
   readonly told_caller: boolean
   readonly origin: DeadLetterOrigin
+  /** It went to no provider: the rule was to start the chain with it, and that is what a redrive does. */
+  readonly starts?: { readonly chain: string; readonly rule: string }
   /** What it had behind it, for a redrive and for what is made of the letter. */
   readonly lineage?: Lineage
   /** The dedup keys it held. */

@@ -21,10 +21,11 @@ import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
 import type { Send } from './send.ts'
 import { intentOfLetter } from './settle.ts'
+import { startAgain } from './start-again.ts'
 
 /** Sending dead letters again, each under a fresh nonce and so a token no receiver has seen. */
 export interface Redrive {
-  /** Throws Problem 404; 409 `superseded` when its dedup key or Idempotency-Key has been admitted under since (unless `force`), `being_redriven` on a race. */
+  /** Throws Problem 404; 409 `superseded` when its dedup key or Idempotency-Key has been admitted under since (unless `force`), `chain_disabled` or `chain_unknown` where it still cannot be started, `being_redriven` on a race. */
   one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven>
   /** By filter, newest first; letters whose caller was told are left out unless asked for. */
   many(
@@ -54,7 +55,11 @@ export type Redriven =
   | { readonly id: string; readonly outcome: Outcome }
   | { readonly id: string; readonly resumed: { readonly chain_id: string; readonly step: string } }
 
-export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDeadLetter'>, sender: Send): Redrive {
+export function createRedrive(
+  parts: Parts,
+  chains: Pick<Chains, 'resumeFromDeadLetter' | 'startOps' | 'disabled' | 'begin'>,
+  sender: Send,
+): Redrive {
   const { env, state } = parts
 
   async function one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven> {
@@ -68,6 +73,7 @@ export function createRedrive(parts: Parts, chains: Pick<Chains, 'resumeFromDead
       await chains.resumeFromDeadLetter({ scope, chainId, step, iteration, undo }, deleteDeadLetter(letter))
       return { id, resumed: { chain_id: chainId, step } }
     }
+    if (letter.starts) return { id, outcome: await startAgain(parts, chains, letter, letter.starts, by.caller) }
     return { id, outcome: await deliverAgain(letter, by) }
   }
 

@@ -221,7 +221,9 @@ export function letterOps(
     dedup: [],
     idempotency: [],
   }
-  const letter = letterOf(parts, intent, outcome, now)
+  const { end } = plan
+  const written = letterOf(parts, intent, outcome, now)
+  const letter = end.kind === 'chain' ? { ...written, starts: { chain: end.chain, rule: end.rule } } : written
   return {
     ops: [...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now)],
     letterId: letter.id,
