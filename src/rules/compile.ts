@@ -58,6 +58,8 @@ export interface CompileContext {
   /** What is said, as a warning, of a chain that is not there (yet). Undefined, or left out: that it is not there is an error. */
   readonly withoutChain?: (chain: string) => string | undefined
 }
+/** Of a chain that is nowhere, where that does not stop a rule from being loaded. */
+export const LACKING = '; until it is defined the rule cannot start it'
 export interface Compiled {
   /** In order of evaluation: priority, then file, then position. */
   readonly rules: readonly Rule[]

@@ -8,7 +8,7 @@ import type { Ruleset } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Control } from '../core/state.ts'
 import type { Beside } from './beside.ts'
-import { type CompileContext, compileRules, type Rule, type RuleFile } from './compile.ts'
+import { type CompileContext, compileRules, LACKING, type Rule, type RuleFile } from './compile.ts'
 import type { Environment } from './document.ts'
 import { Hits } from './hits.ts'
 import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
@@ -144,7 +144,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     envNames: options.defaults.envNames,
     environment: options.processEnv,
     redact: options.defaults.redact,
-    withoutChain: (chain) => (mayLack(chain) ? '; until it is defined the rule cannot start it' : undefined),
+    withoutChain: (chain) => (mayLack(chain) ? LACKING : undefined),
   })
 
   /** A new immutable set: whoever holds the old one finishes on it. */

@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { commands, main } from '../../src/app/cli.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { systemRandom } from '../../src/core/ids.ts'
+import { openSqlite } from '../../src/state/sqlite.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const entry = join(root, 'src', 'app', 'signalbox.cjs')
@@ -120,4 +123,39 @@ test('check --connect opens the store and reaches every provider, and says which
   expect(out).toContain(`state ${join(folder, 'data', 'signalbox.db')}: reached`)
   expect(err).toMatch(/^provider hook: \w+: /)
   expect(code).toBe(1)
+})
+
+test('check knows the chains of the API with --connect, and only warns of them without', async () => {
+  const path = join(folder, 'of-api', 'signalbox.db')
+  mkdirSync(join(folder, 'of-api', 'rules'), { recursive: true })
+  const rule = (name: string) => `  - { name: ${name}, action: { type: chain, chain: ${name}, then: continue } }\n`
+  writeFileSync(join(folder, 'of-api', 'rules', 'r.yaml'), `rules:\n${rule('refund')}${rule('none')}`)
+  const toml = `[state]\npath = "${path}"\n[rules]\ndirectory = "of-api/rules"\n[[providers]]\nname = "log"\ntype = "log"\n`
+  writeFileSync(join(folder, 'of-api.toml'), toml)
+  const steps = [{ name: 's', provider: 'log', action_type: 'x' }]
+  const { state } = await openSqlite({
+    path,
+    synchronous: 'full',
+    clock: systemClock(),
+    random: systemRandom(),
+    inThread: true,
+  })
+  const stored = { definition: { name: 'refund', steps }, updated_at: '2026-01-01T00:00:00.000Z', updated_by: 'ann' }
+  await (await state.control('chains')).put('refund', JSON.stringify(stored), {})
+  await state.close()
+
+  const without = await here('check', '-c', 'of-api.toml')
+  expect(without.out).toContain('warning: there is no chain "refund" in the file; it may be defined by the API\n')
+  expect(without.code).toBe(0)
+  const connected = await here('check', '-c', 'of-api.toml', '--connect')
+  expect(connected.out).not.toContain('"refund"')
+  expect(connected.out).toContain('warning: there is no chain "none"; until it is defined the rule cannot start it\n')
+  expect(connected.code).toBe(0)
+  writeFileSync(
+    join(folder, 'of-api.toml'),
+    `${toml}[[chains.definitions]]\nname = "refund"\nsteps = [{ name = "s", provider = "log", action_type = "x" }]\n`,
+  )
+  const both = await here('check', '-c', 'of-api.toml', '--connect')
+  expect(both.out).toContain('chains.definitions.0.name: error: chain "refund" is defined elsewhere already')
+  expect(both.code).toBe(1)
 })

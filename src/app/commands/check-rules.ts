@@ -1,6 +1,6 @@
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
-import { compileRules } from '../../rules/compile.ts'
+import { compileRules, LACKING } from '../../rules/compile.ts'
 import { isAbsent, listRules, noDirectory, readRules } from '../../rules/loader.ts'
 import type { Config } from '../config/config.ts'
 import { nameOf } from '../config/draft.ts'
@@ -11,6 +11,8 @@ import { ruleNames } from '../rule-names.ts'
 export async function checkRules(
   config: Config,
   environment: Environment,
+  /** Names of the chains the store has; undefined where nobody has looked. */
+  stored: readonly string[] | undefined,
 ): Promise<{ readonly count: number; readonly findings: readonly Finding[] }> {
   const { directory } = config.rules
   const findings: Finding[] = []
@@ -21,15 +23,12 @@ export async function checkRules(
   if (!listing) return { count: 0, findings }
   const files = await readRules(listing.files, findings)
   const compiled = compileRules(files, {
-    // Chains that were put by API are known to a running gateway only.
-    names: ruleNames(
-      config,
-      config.chains.definitions.flatMap((d) => nameOf(d) ?? []),
-    ),
+    names: ruleNames(config, [...config.chains.definitions.flatMap((d) => nameOf(d) ?? []), ...(stored ?? [])]),
     timezone: config.rules.defaultTimezone,
     envNames: config.rules.env,
     environment,
     redact: (v) => v,
+    withoutChain: () => (stored ? LACKING : ' in the file; it may be defined by the API'),
   })
   return { count: compiled.rules.length, findings: [...findings, ...compiled.findings] }
 }

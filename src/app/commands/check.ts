@@ -1,3 +1,4 @@
+import type { ChainDefinition } from '../../chains/model/definition.ts'
 import { deadlineSignal, systemClock } from '../../core/clock.ts'
 import type { Env } from '../../core/env.ts'
 import { ProviderError } from '../../core/errors.ts'
@@ -8,7 +9,8 @@ import { loadConfig } from '../config/load.ts'
 import { checkRules } from './check-rules.ts'
 import { type Command, configOptions, requestOf, type Terminal } from './command.ts'
 import { counted, countFindings, printFindings } from './findings.ts'
-import { openingProblem, openStore } from './migrate.ts'
+import { lookAtStore, openingProblem } from './migrate.ts'
+import { checkBeside, storedChains } from './stored-chains.ts'
 
 export const check: Command = {
   name: 'check',
@@ -20,15 +22,25 @@ export const check: Command = {
   },
   async run(given, terminal) {
     const { config, findings: found } = loadConfig(requestOf(given, terminal))
-    const rules = config ? await checkRules(config, terminal.env) : { count: 0, findings: [] }
-    const findings = [...found, ...rules.findings]
+    // First of all: rules may start chains that only the store has.
+    const store = config && given.connect ? await reachStore(config) : undefined
+    const stored = store?.chains
+    const rules = config
+      ? await checkRules(
+          config,
+          terminal.env,
+          stored?.map((d) => d.name),
+        )
+      : { count: 0, findings: [] }
+    const findings = [...found, ...(config && stored ? checkBeside(config, stored) : []), ...rules.findings]
     printFindings(findings, terminal.out)
     const fails = findings.some((f) => f.severity === 'error' || given.strict)
     if (!config || fails) {
+      if (store?.problem !== undefined) terminal.err(`${store.name}: ${store.problem}`)
       terminal.err(`not ok: ${countFindings(findings)}`)
       return 1
     }
-    if (given.connect && !(await connect(config, terminal))) return 1
+    if (store && !(await connect(config, store, terminal))) return 1
     const counts = [
       counted(config.providers.length, 'provider'),
       counted(rules.count, 'rule'),
@@ -39,23 +51,34 @@ export const check: Command = {
   },
 }
 
-/** Opens the store and asks every provider, side by side; one line each. */
-async function connect(config: Config, terminal: Terminal): Promise<boolean> {
-  const tests = [
-    named(`state ${config.state.backend === 'sqlite' ? config.state.path : config.state.backend}`, async () => {
-      await openStore(config).catch((e: unknown) => {
-        throw new Error(openingProblem(config, e))
-      })
-    }),
-    ...config.providers.map((p) => named(`provider ${p.name}`, () => reach(p, environment(terminal)))),
-  ]
-  const results = await Promise.all(tests)
+interface Tested {
+  readonly name: string
+  readonly problem: string | undefined
+}
+/** Opens the store and reads the chains that were defined through the API; undefined with a problem. */
+async function reachStore(
+  config: Config,
+): Promise<Tested & { readonly chains: readonly ChainDefinition[] | undefined }> {
+  let chains: readonly ChainDefinition[] | undefined
+  const { backend, path } = config.state
+  const tested = await named(`state ${backend === 'sqlite' ? path : backend}`, async () => {
+    chains = await lookAtStore(config, storedChains).catch((e: unknown) => {
+      throw new Error(openingProblem(config, e))
+    })
+  })
+  return { ...tested, chains }
+}
+
+/** Asks every provider, side by side; one line each, behind the store's. */
+async function connect(config: Config, store: Tested, terminal: Terminal): Promise<boolean> {
+  const tests = config.providers.map((p) => named(`provider ${p.name}`, () => reach(p, environment(terminal))))
+  const results = [store, ...(await Promise.all(tests))]
   for (const { name, problem } of results)
     if (problem === undefined) terminal.out(`${name}: reached`)
     else terminal.err(`${name}: ${problem}`)
   return results.every((r) => r.problem === undefined)
 }
-async function named(name: string, test: () => Promise<void>): Promise<{ name: string; problem: string | undefined }> {
+async function named(name: string, test: () => Promise<void>): Promise<Tested> {
   try {
     await test()
     return { name, problem: undefined }

@@ -5,6 +5,7 @@ import { systemClock } from '../../core/clock.ts'
 import type { Log } from '../../core/env.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import { systemRandom } from '../../core/ids.ts'
+import type { StateStore } from '../../core/state.ts'
 import { openSqlite } from '../../state/sqlite.ts'
 import type { Config, StateConfig } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
@@ -33,7 +34,7 @@ export const migrate: Command = {
 /** Opens the store, which makes or upgrades its tables, and closes it again. Says what it did. */
 async function migrateSqlite(state: StateConfig): Promise<string> {
   const before = schemaVersion(state.path)
-  await openFile(state)
+  await (await openFile(state)).close()
   const after = schemaVersion(state.path)
   if (before === after) return `${state.path}: schema ${after}, nothing to do`
   return before === 0 ? `${state.path}: created, schema ${after}` : `${state.path}: schema ${before} is now ${after}`
@@ -51,13 +52,18 @@ async function migrateShared(config: Config): Promise<string> {
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const tools = () => ({ clock: systemClock(), random: systemRandom(), log: silent })
 
-/** Opens the store as `serve` would and closes it. Throws what the operator must know. */
-export async function openStore(config: Config): Promise<void> {
-  if (isFile(config)) await openFile(config.state)
-  else await (await openStores(config, tools())).close()
+/** Opens the store as `serve` would, looks at it, and closes it. Throws what the operator must know. */
+export async function lookAtStore<T>(config: Config, look: (state: StateStore) => Promise<T>): Promise<T> {
+  const state = isFile(config) ? await openFile(config.state) : undefined
+  const stores = state ? { state, close: () => state.close() } : await openStores(config, tools())
+  try {
+    return await look(stores.state)
+  } finally {
+    await stores.close()
+  }
 }
 
-async function openFile(state: StateConfig): Promise<void> {
+async function openFile(state: StateConfig): Promise<StateStore> {
   mkdirSync(dirname(state.path), { recursive: true })
   const opened = await openSqlite({
     path: state.path,
@@ -66,7 +72,7 @@ async function openFile(state: StateConfig): Promise<void> {
     random: systemRandom(),
     inThread: true,
   })
-  await opened.state.close()
+  return opened.state
 }
 
 export function openingProblem(config: Config, e: unknown): string {
