@@ -6,7 +6,7 @@ import type { FieldError } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { compileTemplate } from '../core/template.ts'
-import { invalid, parseWire, wireCount, wireName } from '../core/wire.ts'
+import { parseWire, wireCount, wireName } from '../core/wire.ts'
 import { nextOf, type Recurring, templateNames } from './recurring.ts'
 
 const json = z.custom<JsonObject>(isObject, 'expected an object')
@@ -70,28 +70,8 @@ export function readRecurringBody(
   provider: (name: string) => string | undefined,
   name?: string,
 ): RecurringBody {
-  const read = parseWire(recurringSchema, body, 'recurring')
-  const errors: FieldError[] = []
-  const wrong = (pointer: string, message: string | undefined) => {
-    if (message !== undefined) errors.push({ pointer, message })
-  }
-  const cron = read.cron_expression ?? read.cron_expr
-  if (cron === undefined) wrong('/cron_expression', 'is required')
-  else if (read.cron_expression !== undefined && read.cron_expr !== undefined)
-    wrong('/cron_expr', 'is another name of cron_expression: give one of them')
-  else {
-    const zone = validateCron('* * * * *', read.timezone)
-    wrong('/timezone', zone)
-    if (zone === undefined)
-      wrong(read.cron_expression === undefined ? '/cron_expr' : '/cron_expression', validateCron(cron, read.timezone))
-  }
-  if (name !== undefined && read.name !== undefined && read.name !== name)
-    wrong('/name', `is not the name in the path, "${name}"`)
-  if (name !== undefined) wrong('/name', wireName.safeParse(name).error?.issues[0]?.message)
-  if (read.provider !== undefined) wrong('/provider', provider(read.provider))
-  for (const field of ['payload', 'metadata', 'dedup_key'] as const) wrong(`/${field}`, templateError(read[field]))
-  if (errors.length > 0 || cron === undefined) throw invalid('recurring', errors)
-
+  const read = parseWire(recurringSchema, body, 'recurring', (fields, told) => further(fields, told, provider, name))
+  const cron = (read.cron_expression ?? read.cron_expr)! // one of them is there, or it had been refused
   const mine: Scope = [read.namespace ?? scope[0], read.tenant ?? scope[1]]
   return {
     name: read.name,
@@ -126,6 +106,37 @@ export function readRecurringBody(
       return withNext(def, now, before)
     },
   }
+}
+
+/** What meanings and names tell of the fields that are right by themselves. */
+function further(
+  read: Partial<z.output<typeof recurringSchema>>,
+  told: ReadonlySet<string>,
+  provider: (name: string) => string | undefined,
+  name: string | undefined,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const wrong = (pointer: string, message: string | undefined) => {
+    if (message !== undefined) errors.push({ pointer, message })
+  }
+  const { cron_expression, cron_expr, timezone } = read
+  const cron = cron_expression ?? cron_expr
+  const zone = timezone === undefined ? undefined : validateCron('* * * * *', timezone)
+  wrong('/timezone', zone)
+  if (cron === undefined) wrong(told.has('/cron_expr') ? '/cron_expr' : '/cron_expression', 'is required')
+  else if (cron_expression !== undefined && cron_expr !== undefined)
+    wrong('/cron_expr', 'is another name of cron_expression: give one of them')
+  else
+    wrong(
+      cron_expression === undefined ? '/cron_expr' : '/cron_expression',
+      validateCron(cron, zone === undefined ? (timezone ?? 'UTC') : 'UTC'),
+    )
+  if (name !== undefined && read.name !== undefined && read.name !== name)
+    wrong('/name', `is not the name in the path, "${name}"`)
+  if (name !== undefined) wrong('/name', wireName.safeParse(name).error?.issues[0]?.message)
+  if (read.provider !== undefined) wrong('/provider', provider(read.provider))
+  for (const field of ['payload', 'metadata', 'dedup_key'] as const) wrong(`/${field}`, templateError(read[field]))
+  return errors
 }
 
 /** The definition with its next occurrence: the one it had while its times are the same (it may be due), else the first after now. */

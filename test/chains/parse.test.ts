@@ -224,3 +224,41 @@ describe('chain definitions', () => {
     )
   })
 })
+
+describe('all that is wrong, at once', () => {
+  it('names are looked up beside what is wrong with shapes, in words of our own', () => {
+    const lines = issuesOf({
+      name: 'a\u0000',
+      steps: [
+        { name: 'a.b', provider: 'alpah', colour: 1, default_next: 't' },
+        step('t', { retry: { max_attempts: 0 } }),
+      ],
+    })
+    expect(lines).toEqual([
+      'error 0/steps/0/name: must have no dots, braces or spaces',
+      'error 0/steps/0/action_type: is required',
+      'error 0/steps/0/colour: "colour" is no key of a provider step',
+      'error 0/steps/1/retry/max_attempts: must be at least 1',
+      'error 0/name: must have no control characters',
+      'error 0/steps/0/provider: there is no provider "alpah"; did you mean "alpha"?',
+    ])
+    expect(issuesOf(chain([{ ...step('a'), foo: 1, provider: 'q', default_next: 't' }]))).toEqual([
+      'error 0/steps/0/foo: "foo" is no key of a provider step',
+      'error 0/steps/0/provider: there is no provider "q"',
+      'error 0/steps/0/default_next: chain "c" has no step "t"; did you mean "a"?',
+    ])
+    expect(issuesOf({ name: 'c', steps: [], priority: 'hihg' })).toEqual([
+      'error 0/priority: expected one of high, normal, low; did you mean "high"?',
+      'error 0/steps: must not be empty',
+    ])
+  })
+  it('where what leads somewhere is at fault, nothing is said of where it leads', () => {
+    expect(issuesOf(chain([step('a', { default_nxt: 'c' }), step('b'), step('c')]))).toEqual([
+      'error 0/steps/0/default_nxt: "default_nxt" is no key of a provider step; did you mean "default_next"?',
+    ])
+    expect(issuesOf(chain([step('a', { branches: 5 }), { sub_chain: 'non' }]))).toEqual([
+      'error 0/steps/0/branches: expected a list',
+      'error 0/steps/1/name: is required',
+    ])
+  })
+})

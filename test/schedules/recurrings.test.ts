@@ -132,6 +132,18 @@ describe('bad bodies', () => {
     expect((await faults({ ...BODY, timezone: 'Europe/Berln' }))['/timezone']).toContain('Europe/Berlin')
   })
   test('what is not built is refused by name', async () => {
+    expect(
+      Object.keys(
+        await faults({
+          cron_expression: '99 * * * *',
+          timezone: 'Mars/X',
+          provider: 'pagr',
+          end_date: 'tomorrow',
+          overlap_policy: 'cancel_other',
+        }),
+      ).toSorted(),
+    ).toEqual(['/action_type', '/cron_expression', '/end_date', '/overlap_policy', '/provider', '/timezone'])
+    expect(Object.keys(await faults({ action_type: 'x', cron_expr: 5 }))).toEqual(['/cron_expr'])
     expect((await faults({ ...BODY, overlap_policy: 'cancel_other' }))['/overlap_policy']).toContain(
       '"cancel_other" is not supported yet',
     )

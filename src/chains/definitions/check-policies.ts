@@ -1,22 +1,21 @@
 import { actionFields } from '../../core/action.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { StepDefinition } from '../model/definition.ts'
-import {
-  type ChainDefinition,
-  gotoTarget,
-  innerSteps,
-  type Path,
-  type RetryPolicy,
-  type Say,
-} from '../model/definition.ts'
+import { gotoTarget, innerSteps, type Path, type RetryPolicy, type Say } from '../model/definition.ts'
 import { kindOf } from '../steps/index.ts'
 
 const ON_FAILURE = ['abort', 'continue', 'dead_letter']
 
 /** What keys say together: policies that contradict each other, or that could never do what they promise. */
-export function checkPolicies(chain: ChainDefinition, providers: ReadonlySet<string>, at: Path, say: Say): void {
+export function checkPolicies(
+  chain: { readonly steps: readonly (StepDefinition | undefined)[]; readonly lock_by: string | undefined },
+  providers: ReadonlySet<string>,
+  at: Path,
+  say: Say,
+): void {
   if (chain.lock_by !== undefined) checkLock(chain.lock_by, [...at, 'lock_by'], say)
   chain.steps.forEach((step, i) => {
+    if (!step) return
     const here = [...at, 'steps', i]
     checkStep(step, providers, here, say)
     for (const inner of innerSteps(step)) checkStep(inner.step, providers, [...here, ...inner.path], say)

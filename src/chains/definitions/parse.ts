@@ -1,4 +1,5 @@
 import { isObject, type Json, own } from '../../core/json.ts'
+import { IN_WORDS } from '../../core/words.ts'
 import type { BranchTests, ChainDefinition, DefinitionIssue, Path, Say, StepDefinition } from '../model/definition.ts'
 import { innerSteps } from '../model/definition.ts'
 import { chainShape, MAX_STEPS } from '../model/shape.ts'
@@ -8,7 +9,7 @@ import { checkGraph } from './check-graph.ts'
 import { checkNames } from './check-names.ts'
 import { checkPolicies } from './check-policies.ts'
 import { checkSubChains } from './check-sub-chains.ts'
-import { readStep, sayZod } from './read-step.ts'
+import { lenient, type Read, readStep, sayZod } from './read-step.ts'
 
 export interface DefinitionNames {
   readonly providers: Iterable<string>
@@ -26,7 +27,8 @@ export interface ParsedDefinitions {
 export function parseChainDefinitions(raw: readonly unknown[], names: DefinitionNames): ParsedDefinitions {
   const issues: DefinitionIssue[] = []
   const say: Say = (path, message, severity = 'error') => issues.push({ path, message, severity })
-  const shaped = raw.map((r, i) => readChain(r, [i], say))
+  const read = raw.map((r, i) => readChain(r, [i], say))
+  const shaped = read.map((r) => r.value)
 
   const others = new Map((names.others ?? []).map((d) => [d.name, d]))
   const known = new Map(others)
@@ -38,14 +40,15 @@ export function parseChainDefinitions(raw: readonly unknown[], names: Definition
   })
   const providers = new Set(names.providers)
   const chains = new Set(known.keys())
-  shaped.forEach((d, i) => {
-    if (!d) return
+  read.forEach(({ value: d, whole, steps }, i) => {
     const checks = { providers, chains, tests: names.tests }
-    for (const [s, step] of d.steps.entries())
-      checkStep(step, false, { ...checks, error: (path, m) => say([i, 'steps', s, ...path], m) })
-    checkGraph(d, [i], say)
-    checkNames(d, [i], names.tests, say)
-    checkPolicies(d, providers, [i], say)
+    for (const [s, step] of steps.entries())
+      if (step) checkStep(step, false, { ...checks, error: (path, m) => say([i, 'steps', s, ...path], m) })
+    if (d && whole) {
+      checkGraph(d, [i], say)
+      checkNames(d, [i], names.tests, say)
+    }
+    checkPolicies({ steps, lock_by: d?.lock_by }, providers, [i], say)
   })
   checkSubChains(shaped, known, say)
   const bad = new Set(issues.filter((x) => x.severity === 'error').map((x) => x.path[0]))
@@ -58,15 +61,26 @@ function checkStep(step: StepDefinition, inGroup: boolean, checks: Omit<StepChec
     checkStep(inner.step, true, { ...checks, error: (path, m) => checks.error([...inner.path, ...path], m) })
 }
 
-function readChain(raw: unknown, at: Path, say: Say): ChainDefinition | undefined {
-  const parsed = chainShape.safeParse(raw)
+/** A chain, and those of its steps that could be read, in their places. */
+interface ReadChain extends Read<ChainDefinition> {
+  readonly steps: readonly (StepDefinition | undefined)[]
+}
+
+function readChain(raw: unknown, at: Path, say: Say): ReadChain {
+  const parsed = chainShape.safeParse(raw, IN_WORDS)
   const written = isObject(raw) ? own(raw, 'steps') : undefined
-  const steps = Array.isArray(written) ? written.map((s: Json, i) => readStep(s, [...at, 'steps', i], say)) : []
-  if (!parsed.success) return sayZod(parsed.error, at, chainShape, say)
-  if (steps.includes(undefined)) return undefined
-  const read = { ...parsed.data, steps } as ChainDefinition // keys that are not there were not made by the schema either
-  const all = read.steps.reduce((n, s) => n + 1 + innerSteps(s).length, 0)
+  const read = Array.isArray(written) ? written.map((s: Json, i) => readStep(s, [...at, 'steps', i], say)) : []
+  const steps = read.map((s) => s.value)
+  if (!parsed.success) sayZod(parsed.error, at, chainShape, say)
+  const chain = parsed.success
+    ? { value: parsed.data, whole: true }
+    : isObject(raw)
+      ? lenient(raw, chainShape, parsed.error, 'steps')
+      : { value: undefined, whole: false }
+  if (!chain.value || steps.includes(undefined)) return { value: undefined, whole: false, steps }
+  const value = { ...chain.value, steps } as ChainDefinition // keys that are not there were not made by the schema either
+  const all = value.steps.reduce((n, s) => n + 1 + innerSteps(s).length, 0)
   if (all > MAX_STEPS)
     say([...at, 'steps'], `a chain has at most ${MAX_STEPS} steps, those inside groups included; this one has ${all}`)
-  return read
+  return { value, whole: chain.whole && read.every((s) => s.whole), steps }
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { isObject, type Json, type JsonObject, own } from '../../core/json.ts'
-import { didYouMean } from '../../core/nearest.ts'
+import { didYouMean, nearest } from '../../core/nearest.ts'
+import { rightOnes } from '../../core/wire.ts'
+import { IN_WORDS } from '../../core/words.ts'
 import type { LeafStep, Path, Say, StepDefinition } from '../model/definition.ts'
 import { commonStep } from '../model/shape.ts'
 import type { StepKind } from '../model/step-kind.ts'
@@ -19,17 +21,58 @@ interface Inside {
   readonly name?: string
 }
 
-/** Reads a step as TOML or JSON gave it, and those inside it; undefined when its shape is wrong, which is then said. */
-export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): StepDefinition | undefined {
-  if (!isObject(raw)) return void say(at, 'a step is a table')
+/** What could be read: for the checks of names, also where something of it is at fault. */
+export interface Read<T> {
+  /** Without what was at fault. Undefined: it cannot be told what it would be. */
+  readonly value: T | undefined
+  /** Nothing is lost that says where to go, or what a failure means: it can be judged what follows what. */
+  readonly whole: boolean
+}
+const NOTHING = { value: undefined, whole: false }
+
+/** Reads a step as TOML or JSON gave it, and those inside it. What is wrong is said. */
+export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): Read<StepDefinition> {
+  if (!isObject(raw)) {
+    say(at, 'a step is a table')
+    return NOTHING
+  }
   const kind = findKind(raw, at, say, inside !== undefined)
   const inner = membersOf(raw).map((m) => readStep(m.raw, [...at, ...m.path], say, m))
-  if (!kind) return undefined
+  if (!kind) return NOTHING
   const shape = shapes.get(kind)!
-  const parsed = shape.safeParse(inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say))
-  if (!parsed.success) return sayZod(parsed.error, at, shape, say, `${kind.ends ? 'an' : 'a'} ${kind.kind} step`)
-  if (inner.includes(undefined)) return undefined
-  return withMembers(parsed.data as unknown as StepDefinition, inner as readonly StepDefinition[])
+  const given = inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say)
+  const parsed = shape.safeParse(given, IN_WORDS)
+  if (!parsed.success) sayZod(parsed.error, at, shape, say, `${kind.ends ? 'an' : 'a'} ${kind.kind} step`)
+  const read = parsed.success ? { value: parsed.data, whole: true } : lenient(given, shape, parsed.error, kind.key)
+  const members = inner.flatMap((m) => m.value ?? [])
+  if (!read.value || members.length < inner.length) return NOTHING
+  return {
+    value: withMembers(read.value as unknown as StepDefinition, members),
+    whole: read.whole && inner.every((m) => m.whole),
+  }
+}
+
+/** Keys that say where to go. */
+const LEADS: ReadonlySet<string> = new Set([...OF_THE_GROUP, 'then', 'else'])
+
+/** What is left of a table without what is at fault. `needed`: the key without which nothing can be said of it. */
+export function lenient(
+  given: object,
+  shape: z.ZodObject,
+  error: z.ZodError,
+  needed: string,
+): Read<{ readonly [key: string]: unknown }> {
+  const known = Object.keys(shape.shape)
+  const faulty = error.issues.flatMap((i) =>
+    i.path.length > 0 ? [String(i.path[0])] : i.code === 'unrecognized_keys' ? i.keys : [],
+  )
+  // A name that is not allowed is the one its author goes by all the same.
+  const name = own(given as JsonObject, 'name')
+  const named = typeof name === 'string' && name !== '' && { name }
+  const value = { ...rightOnes(shape, given), ...named } as { readonly [key: string]: unknown }
+  if (value['name'] === undefined || !Object.hasOwn(value, needed)) return NOTHING
+  const leads = (key: string | undefined) => key !== undefined && (LEADS.has(key) || key === needed)
+  return { value, whole: !faulty.some((key) => leads(key) || (!known.includes(key) && leads(nearest(key, known)))) }
 }
 
 function findKind(raw: JsonObject, at: Path, say: Say, inGroup: boolean): StepKind | undefined {
@@ -98,7 +141,7 @@ function liftDefaultNext(step: JsonObject, at: Path, say: Say): object {
   return { ...step, branches: cleaned, ...(next !== undefined && { default_next: next }) }
 }
 
-/** Says what zod found, and of a key that is not known which one is like it. `what` has the keys of `shape`. */
+/** Says what was found, and of a key that is not known which one is like it. `what` has the keys of `shape`. */
 export function sayZod(error: z.ZodError, at: Path, shape: z.ZodType, say: Say, what = ''): undefined {
   for (const issue of error.issues) {
     const inside = issue.path.map((p) => (typeof p === 'symbol' ? String(p) : p))
