@@ -188,7 +188,9 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   })
 
   const changed = (what: string, view: JsonObject, caller: string): AuditRow | undefined => adminRow(what, view, caller)
-  const quotas = await openQuotas({ state, now, newId, enabled: config().quotas.enabled, changed })
+  const providerError = (name: string): string | undefined =>
+    deliver.has(name) ? undefined : `no provider has this name${didYouMean(name, providerNames())}`
+  const quotas = await openQuotas({ state, now, newId, enabled: config().quotas.enabled, providerError, changed })
   const retention = await openRetentionPolicies({ state, now, changed })
   const held = schedules({ state, now, newId, redact: hide, record })
   const recurringActions = recurrings({
@@ -197,8 +199,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     newId,
     redact: hide,
     maxPerScope: () => config().background.maxRecurringActionsPerTenant,
-    providerError: (name) =>
-      deliver.has(name) ? undefined : `no provider has this name${didYouMean(name, providerNames())}`,
+    providerError,
     changed,
   })
 

@@ -1,18 +1,20 @@
 import type { Scope } from './action.ts'
 import type { Json, JsonObject } from './json.ts'
 
-export type AuditKind =
-  | 'dispatch'
-  | 'release'
-  | 'flush'
-  | 'copy'
-  | 'occurrence'
-  | 'chain'
-  | 'chain_step'
-  | 'redrive'
-  | 'hold'
-  | 'breaker'
-  | 'admin'
+export const auditKinds = [
+  'dispatch',
+  'release',
+  'flush',
+  'copy',
+  'occurrence',
+  'chain',
+  'chain_step',
+  'redrive',
+  'hold',
+  'breaker',
+  'admin',
+] as const
+export type AuditKind = (typeof auditKinds)[number]
 
 /** One record per dispatch, chain step, release, occurrence, copy, breaker that opens or closes and administrative change, in its wire names. Redacted before it is one. */
 export interface AuditRecord {

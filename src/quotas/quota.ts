@@ -5,7 +5,7 @@ import { YEAR_SECONDS } from '../core/duration.ts'
 import type { FieldError } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
-import { invalid, parseWire, wireCount, wireName } from '../core/wire.ts'
+import { parseWire, wireCount, wireName } from '../core/wire.ts'
 import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
 
 export const calendarWindows = ['hourly', 'daily', 'weekly', 'monthly'] as const
@@ -69,17 +69,28 @@ export interface Quota {
 
 export type QuotaBody = z.output<typeof quotaSchema> & { readonly namespace: string; readonly tenant: string }
 
-/** A body as a quota of this scope and, if given, this name; the body's own must agree. Throws Problem 400 `invalid_quota`. */
-export function readQuotaBody(scope: Scope, body: unknown, name: string | undefined): QuotaBody {
-  const read = parseWire(quotaSchema, body, 'quota')
-  const errors: FieldError[] = []
-  if (name !== undefined) {
-    if (read.name !== undefined && read.name !== name)
-      errors.push({ pointer: '/name', message: `is not the name in the path, "${name}"` })
-    const path = wireName.safeParse(name)
-    if (!path.success) errors.push({ pointer: '/name', message: path.error.issues[0]?.message ?? 'is no name' })
-  }
-  if (errors.length > 0) throw invalid('quota', errors)
+/**
+ * A body as a quota of this scope and, if given, this name; the body's own must agree. `provider` says what is wrong with a provider's
+ * name: a limit of one that is not there would limit nothing. Throws Problem 400 `invalid_quota`.
+ */
+export function readQuotaBody(
+  scope: Scope,
+  body: unknown,
+  provider: (name: string) => string | undefined,
+  name: string | undefined,
+): QuotaBody {
+  const read = parseWire(quotaSchema, body, 'quota', (fields) => {
+    const errors: FieldError[] = []
+    if (name !== undefined) {
+      if (fields.name !== undefined && fields.name !== name)
+        errors.push({ pointer: '/name', message: `is not the name in the path, "${name}"` })
+      const path = wireName.safeParse(name)
+      if (!path.success) errors.push({ pointer: '/name', message: path.error.issues[0]?.message ?? 'is no name' })
+    }
+    const unknown = fields.provider === undefined ? undefined : provider(fields.provider)
+    if (unknown !== undefined) errors.push({ pointer: '/provider', message: unknown })
+    return errors
+  })
   return { ...read, namespace: read.namespace ?? scope[0], tenant: read.tenant ?? scope[1] }
 }
 

@@ -20,6 +20,8 @@ export interface QuotasDeps {
   readonly newId: () => string
   /** `[quotas].enabled`: off, nothing is counted. */
   readonly enabled: boolean
+  /** What is wrong with the name of a provider, with the nearest one; undefined when it is configured. */
+  readonly providerError: (name: string) => string | undefined
   /** The audit row of a change; undefined where audit is off. */
   readonly changed: (what: string, view: JsonObject, caller: string) => AuditRow | undefined
 }
@@ -120,9 +122,9 @@ export async function openQuotas(deps: QuotasDeps): Promise<Quotas> {
       return doc && { view: quotaView(readDoc(doc)), etag: doc.version }
     },
     put: async (scope, name, body, by) =>
-      write({ ...readQuotaBody(scope, body, name), name }, { ...by, mustBeNew: false }),
+      write({ ...readQuotaBody(scope, body, deps.providerError, name), name }, { ...by, mustBeNew: false }),
     async create(scope, body, by) {
-      const read = readQuotaBody(scope, body, undefined)
+      const read = readQuotaBody(scope, body, deps.providerError, undefined)
       return write({ ...read, name: read.name ?? `quota-${newId()}` }, { ...by, mustBeNew: true })
     },
     async delete(scope, name, by) {

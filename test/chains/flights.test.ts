@@ -179,9 +179,11 @@ describe('a node that lacks what one branch needs', () => {
     const chains = await w.node(w.memory.state, { routes })
     const id = await start(w, chains, w.memory.state, 'line')
     await env.clock.advance(1000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'running', waiting_for: 'provider b' })
     chains.reload(w.routes)
     await env.clock.advance(24_000)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', duration_ms: 25_000 })
+    expect(await chains.get(scope, id)).not.toHaveProperty('waiting_for')
   })
 
   it('where it was sent before and nobody saw the end, it is handed on until a node has it, the same bytes', async () => {

@@ -15,7 +15,14 @@ let state: StateStore
 let quotas: Quotas
 
 const open = (enabled = true) =>
-  openQuotas({ state, now: env.clock.now, newId: env.newId, enabled, changed: () => undefined })
+  openQuotas({
+    state,
+    now: env.clock.now,
+    newId: env.newId,
+    enabled,
+    providerError: (name) => (name === 'pagr' ? 'no provider has this name; did you mean "pager"?' : undefined),
+    changed: () => undefined,
+  })
 
 beforeEach(async () => {
   env = testEnv()
@@ -71,6 +78,14 @@ describe('counting', () => {
     await count()
     expect(await count()).toEqual({ refused: 'b-small', used: 1 })
     expect(await quotas.usage(SCOPE, 'a-large')).toMatchObject({ used: 1 })
+  })
+  test('a quota of a provider that is not there would limit nothing: it is refused', async () => {
+    const error = await refused(quotas.put(SCOPE, 'q', { window: 'hourly', provider: 'pagr' }, BY))
+    expect(error.errors).toEqual([
+      { pointer: '/max_actions', message: 'is required' },
+      { pointer: '/provider', message: 'no provider has this name; did you mean "pager"?' },
+    ])
+    expect((await refused(quotas.create(SCOPE, { ...HOURLY, provider: 'pagr' }, BY))).code).toBe('invalid_quota')
   })
   test('a quota of a provider counts only what goes there', async () => {
     await quotas.put(SCOPE, 'q', { ...HOURLY, provider: 'mail' }, BY)

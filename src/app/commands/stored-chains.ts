@@ -1,4 +1,5 @@
 import { parseChainDefinitions } from '../../chains/definitions/parse.ts'
+import { storedDefinitions } from '../../chains/definitions/stored.ts'
 import type { ChainDefinition } from '../../chains/model/definition.ts'
 import type { Finding } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
@@ -7,8 +8,7 @@ import type { Config } from '../config/config.ts'
 
 /** The chains that were defined through the API. */
 export async function storedChains(state: StateStore): Promise<readonly ChainDefinition[]> {
-  const control = await state.control('chains')
-  return control.all().map((doc) => (JSON.parse(doc.value) as { readonly definition: ChainDefinition }).definition)
+  return storedDefinitions(await state.control('chains')).map((stored) => stored.definition)
 }
 
 /** What a start would say of the file's chains beside those: by themselves they are in order, or there were no configuration. */

@@ -53,6 +53,18 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
   }
 }
 
+/** The providers that its open steps need and that this node does not have: what it waits for, as `waiting_for` says it. */
+export function lacking(run: Run, chain: Chain | undefined, has: (provider: string) => boolean): JsonObject {
+  if (run.status !== 'running' && run.status !== 'compensating') return {}
+  const lacks = run.open.flatMap((t) => {
+    const step = stepOf(chain, t.key)
+    const sends = t.undo ? step?.undo?.definition : step?.definition
+    return sends && 'provider' in sends && !has(sends.provider) ? [`provider ${sends.provider}`] : []
+  })
+  const names = [...new Set(lacks)]
+  return names.length === 0 ? {} : { waiting_for: names.length === 1 ? names[0]! : names }
+}
+
 /** Each entry into a step in the order taken, then the steps not (yet) taken. Not yet redacted. */
 export function stepViews(
   run: Run,

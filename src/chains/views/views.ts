@@ -5,6 +5,7 @@ import { isObject, type JsonObject, own } from '../../core/json.ts'
 import { firstEntries } from '../../core/pages.ts'
 import type { Redact } from '../../core/redact.ts'
 import type { Entry, StateStore } from '../../core/state.ts'
+import type { Deliver } from '../../delivery/delivery.ts'
 import type { Chains, SearchChains } from '../chains.ts'
 import { compileChain } from '../definitions/compile.ts'
 import type { Chain } from '../model/compiled.ts'
@@ -26,12 +27,13 @@ import {
 import { ATTRIBUTE_CHARACTERS } from '../model/start.ts'
 import { eventView } from './events.ts'
 import { shownNames } from './names.ts'
-import { runView, stepViews } from './view.ts'
+import { lacking, runView, stepViews } from './view.ts'
 
 export interface ViewsDeps {
   readonly state: StateStore
   readonly tests: BranchTests
   readonly audit: () => AuditPolicy
+  readonly deliver: Pick<Deliver, 'has'>
 }
 
 /** Entries read at once, and looked at for one page of a search before it says where to go on. */
@@ -43,6 +45,7 @@ export function createViews({
   state,
   tests,
   audit,
+  deliver,
 }: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
   /** What a step sends is the payload of an action, and hidden as one. */
@@ -88,14 +91,17 @@ export function createViews({
         records(scope, id, 'step'),
         records(scope, id, 'undo'),
       ])
-      const steps = stepViews(readRun(entry.value), chainOf(definition), seen, undoing).map(
+      const run = readRun(entry.value)
+      const chain = chainOf(definition)
+      const steps = stepViews(run, chain, seen, undoing).map(
         ({ compensation, ...step }): JsonObject => ({
           ...hideInput(step),
           ...(isObject(compensation) && { compensation: hideInput(compensation) }),
         }),
       )
       const names = await namesOf(scope, [entry])
-      const view: JsonObject = { ...runView(entry, names.get(id)!), steps }
+      const lacks = lacking(run, chain, (name) => deliver.has(name))
+      const view: JsonObject = { ...lacks, ...runView(entry, names.get(id)!), steps }
       return redact(view)
     },
 

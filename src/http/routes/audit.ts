@@ -1,12 +1,13 @@
 import { GLOBAL, type Scope } from '../../core/action.ts'
-import type { AuditFilter } from '../../core/audit.ts'
+import { type AuditFilter, auditKinds } from '../../core/audit.ts'
 import { notFound } from '../../core/errors.ts'
 import { joinParts, sha256 } from '../../core/ids.ts'
+import { auditOnlyTags, outcomeTags } from '../../core/outcome.ts'
 import { replayAction } from '../../dispatch/replay.ts'
 import { outcomeResponse } from '../answer.ts'
 import { noBody } from '../body.ts'
 import { PAGE, pageOf, readPage } from '../page.ts'
-import { flag, moment, type Query, readQuery, SCOPE, scopeOf } from '../query.ts'
+import { flag, moment, type Query, readQuery, SCOPE, scopeOf, word } from '../query.ts'
 import { idempotencyKey, param, prefersAsync } from '../request.ts'
 import type { Route } from '../route.ts'
 import { requestOf } from './dispatch.ts'
@@ -27,16 +28,23 @@ const TIMES = ['from', 'to'] as const
 export const auditScope = (q: Query<'namespace' | 'tenant'>): Scope =>
   q.namespace === '' && q.tenant === '' ? GLOBAL : scopeOf(q)
 
-export const columnsOf = (q: Query<(typeof FILTERS)[number]>): Omit<AuditFilter, 'from' | 'to'> => ({
-  ...(q.provider !== undefined && { provider: q.provider }),
-  ...(q.action_type !== undefined && { actionType: q.action_type }),
-  ...(q.outcome !== undefined && { outcome: q.outcome }),
-  ...(q.rule !== undefined && { rule: q.rule }),
-  ...(q.kind !== undefined && { kind: q.kind }),
-  ...(q.caller !== undefined && { caller: q.caller }),
-  ...(q.chain_id !== undefined && { chainId: q.chain_id }),
-  ...(q.action_id !== undefined && { actionId: q.action_id }),
-})
+const OUTCOMES = [...outcomeTags, ...auditOnlyTags]
+
+/** A word that no record can have would find nothing for ever: it is refused. */
+export function columnsOf(q: Query<(typeof FILTERS)[number]>): Omit<AuditFilter, 'from' | 'to'> {
+  const outcome = word(q, 'outcome', OUTCOMES)
+  const kind = word(q, 'kind', auditKinds)
+  return {
+    ...(q.provider !== undefined && { provider: q.provider }),
+    ...(q.action_type !== undefined && { actionType: q.action_type }),
+    ...(outcome !== undefined && { outcome }),
+    ...(q.rule !== undefined && { rule: q.rule }),
+    ...(kind !== undefined && { kind }),
+    ...(q.caller !== undefined && { caller: q.caller }),
+    ...(q.chain_id !== undefined && { chainId: q.chain_id }),
+    ...(q.action_id !== undefined && { actionId: q.action_id }),
+  }
+}
 
 function filterOf(q: Query<(typeof FILTERS)[number] | (typeof TIMES)[number]>): AuditFilter {
   const from = moment(q, 'from')
