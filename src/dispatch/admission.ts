@@ -217,7 +217,9 @@ function finish(parts: Parts, run: Run, plan: Plan, ended: Ended, draft: Draft, 
   if (ended.warnings && ended.warnings.length > 0)
     outcome = { ...outcome, warnings: [...(outcome.warnings ?? []), ...ended.warnings] }
   if (outcome.outcome === 'failed') {
-    const { ops, letterId } = letterOps(parts, run, plan, outcome, now)
+    const { end } = plan
+    const starts = end.kind === 'chain' ? { chain: end.chain, rule: end.rule } : undefined
+    const { ops, letterId } = letterOps(parts, run, plan, outcome, now, starts)
     add(draft, ops)
     outcome = { ...outcome, dead_letter_id: letterId }
   }

@@ -210,6 +210,8 @@ export function letterOps(
   plan: Plan,
   outcome: Outcome & { outcome: 'failed' },
   now: number,
+  /** It failed as this could not be started; all else of its plan was done. */
+  starts?: DeadLetter['starts'],
 ): { readonly ops: readonly Op[]; readonly letterId: string } {
   const intent: Intent = {
     ...intentOf(run, plan, now),
@@ -221,9 +223,8 @@ export function letterOps(
     dedup: [],
     idempotency: [],
   }
-  const { end } = plan
   const written = letterOf(parts, intent, outcome, now)
-  const letter = end.kind === 'chain' ? { ...written, starts: { chain: end.chain, rule: end.rule } } : written
+  const letter = starts ? { ...written, starts } : written
   return {
     ops: [...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now)],
     letterId: letter.id,
