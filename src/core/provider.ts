@@ -9,6 +9,9 @@ export interface Receipt {
   readonly body: Json
 }
 
+/** The longest a `Retry-After` is heeded: one wrong header must not silence a provider for a day, nor park what waits for it. */
+export const RETRY_AFTER_MAX_MS = 300_000
+
 /** What a request carries beside its action. */
 export interface RenderContext {
   readonly token: string

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts'
+import { RETRY_AFTER_MAX_MS } from '../core/provider.ts'
 import type { RateLimit } from './route.ts'
 
 /** A token bucket: `burst` at once, `perSecond` over time; and a block, for a provider that has said when to come back. */
@@ -7,7 +8,7 @@ export interface RateLimiter {
   take(): boolean
   /** True with a token, first come first served; false when the signal aborted first. */
   wait(signal: AbortSignal): Promise<boolean>
-  /** No token before `until` (milliseconds), at most BLOCK_MAX_MS from now. */
+  /** No token before `until` (milliseconds), at most RETRY_AFTER_MAX_MS from now. */
   block(until: number): void
   /** When the next token is there for whoever stands first. Milliseconds. */
   nextAt(): number
@@ -17,8 +18,6 @@ export interface RateLimiter {
   readonly waiting: number
 }
 
-/** One wrong `Retry-After` must not silence a provider for a day. */
-export const BLOCK_MAX_MS = 300_000
 /** Sums of fractions come out a hair under a whole token. */
 const WHOLE = 1 - 1e-9
 
@@ -76,7 +75,7 @@ export function createRateLimiter(clock: Clock, initial: RateLimit | undefined):
       })
     },
     block(until) {
-      blockedUntil = Math.max(blockedUntil, Math.min(until, clock.now() + BLOCK_MAX_MS))
+      blockedUntil = Math.max(blockedUntil, Math.min(until, clock.now() + RETRY_AFTER_MAX_MS))
       pump()
     },
     nextAt,

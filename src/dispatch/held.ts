@@ -20,7 +20,7 @@ import { refusalRecord } from './refusal-record.ts'
 import { judge } from './refused.ts'
 import type { Run } from './run.ts'
 import type { Send } from './send.ts'
-import { isExhausted, letterOps, retryDelayMs } from './settle.ts'
+import { isExhausted, letterOps, putBackAt } from './settle.ts'
 
 /**
  * Held work that has come due, admitted as a caller's action is: the same plan, the same commit, with the hold's removal in it.
@@ -203,7 +203,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
   }
 
   async function putBack(
-    { entry, hold }: Work,
+    { entry, hold, firstDueAt }: Work,
     retryAfterMs: number,
     why: string,
     attempts = entry.attempts,
@@ -217,7 +217,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       version: env.newId(),
       ifClaim: claim,
       tags,
-      dueAt: env.clock.now() + retryDelayMs(parts, retryAfterMs, Math.min(entry.attempts, 3)),
+      dueAt: putBackAt(parts, firstDueAt, retryAfterMs, Math.min(entry.attempts, 3), env.clock.now()),
       attempts,
     }
     await state.commit(key.scope, [op])

@@ -67,7 +67,7 @@ export function putBackOps(
 ): readonly Op[] | undefined {
   if (!intent.putBack || !isRetryable(end)) return undefined
   if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
-  const dueAt = now + retryDelayMs(parts, end.retryAfterMs ?? 0, attempts)
+  const dueAt = putBackAt(parts, intent.firstDueAt, end.retryAfterMs ?? 0, attempts, now)
   if (!end.unknown || intent.unknown)
     return [{ op: 'touch', kind: kinds.intent, id: intent.runId, ifClaim: claim, dueAt }]
   return [putUnclaimed(parts, { ...intent, unknown: true }, claim, dueAt)]
@@ -86,10 +86,20 @@ export function isExhausted(
   return attempts >= holdMaxAttempts || now - firstDueAt >= holdMaxAgeMs
 }
 
-/** At least a second and what was asked for, then full jitter over a doubling span, so that what failed together does not return together. */
-export function retryDelayMs(parts: Pick<Parts, 'env'>, retryAfterMs: number, attempts: number): number {
+/**
+ * When what goes back is due again: in at least a second and after what was asked for, then full jitter over a doubling span, so that
+ * what failed together does not return together. But no later than its age ends it: that is looked at when it comes.
+ */
+export function putBackAt(
+  parts: Pick<Parts, 'env' | 'settings'>,
+  firstDueAt: number,
+  retryAfterMs: number,
+  attempts: number,
+  now: number,
+): number {
   const span = Math.min(300_000, 1000 * 2 ** Math.min(attempts, 16))
-  return Math.max(1000, retryAfterMs) + Math.floor(parts.env.random.float() * span)
+  const dueAt = now + Math.max(1000, retryAfterMs) + Math.floor(parts.env.random.float() * span)
+  return Math.max(now + 1000, Math.min(dueAt, firstDueAt + parts.settings().holdMaxAgeMs))
 }
 
 /** The closing commit of a run: the intent goes, its keys are settled, and record and dead letter are written, in one step. */

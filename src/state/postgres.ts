@@ -5,6 +5,7 @@ import { uuidv7Source } from '../core/ids.ts'
 import type { Claimed, Committed, Refused, StateStore } from '../core/state.ts'
 import { type Arming, batching } from './batching.ts'
 import { controls } from './control.ts'
+import { refuseUnkept } from './kept.ts'
 import type { Opened, OpenTools, StoreSettings } from './opened.ts'
 import { toOutbox } from './outbox.ts'
 import { auditRowsOver } from './postgres/audit.ts'
@@ -125,7 +126,7 @@ async function openOver(
   const state: StateStore = {
     ...readsOver(read, s, now),
     commit: (scope, ops, opts) =>
-      commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
+      refuseUnkept(ops) ?? commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
     async claim(kind, { owner, leaseMs, limit, perScope }) {
       if (limit <= 0) return []
       const at = now()

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../src/core/ids.ts'
+import { RETRY_AFTER_MAX_MS } from '../../src/core/provider.ts'
 import { backoffMs } from '../../src/delivery/backoff.ts'
 import { createBulkhead } from '../../src/delivery/bulkhead.ts'
 import { createCircuit } from '../../src/delivery/circuit.ts'
-import { BLOCK_MAX_MS, createRateLimiter } from '../../src/delivery/rate-limit.ts'
+import { createRateLimiter } from '../../src/delivery/rate-limit.ts'
 import { type Route, targets } from '../../src/delivery/route.ts'
 import { fakeClock } from '../fakes/clock.ts'
 import { scriptedProvider } from '../fakes/provider.ts'
@@ -94,7 +95,7 @@ describe('rate limit', () => {
     await clock.advance(1)
     expect(at).toBe(3000)
     r.block(Number.MAX_SAFE_INTEGER)
-    expect(r.blockedUntil).toBe(3000 + BLOCK_MAX_MS)
+    expect(r.blockedUntil).toBe(3000 + RETRY_AFTER_MAX_MS)
   })
   test('who gives up takes no token, and leaves no timer behind', async () => {
     const clock = fakeClock(0)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type House, SCOPE, testHouse } from '../fakes/house.ts'
-import { OK, refused, scriptedProvider } from '../fakes/provider.ts'
+import { OK, refused, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { rule, type } from './build.ts'
 import { ends, later, world } from './hold-world.ts'
 
@@ -72,6 +72,23 @@ describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
       expect(await house.stored('scheduled')).toEqual([])
       expect(await house.stored('dead_letter')).toMatchObject([{ code: 'throttled', told_caller: false }])
       expect((await ends(house)).at(-1)).toEqual(['release', 'two', 'failed'])
+    }
+  })
+
+  it('whatever the other side says of when to come back, age ends it in its time', async () => {
+    for (const script of [unavailable(9e15), unavailable(365 * 86_400_000), OK]) {
+      const limits =
+        script === OK ? [rule('slow', 3, '{ type: throttle, max_count: 1, window_seconds: 31536000 }')] : []
+      const { house, send, pass } = await world([later, ...limits], [script], {
+        toml: '[background]\nhold_max_age_seconds = 120\n',
+      })
+      if (script === OK) await send('first')
+      await send('one')
+      await pass(129_000)
+      expect(await house.stored('dead_letter')).toEqual([])
+      await pass(3_000)
+      expect(await house.stored('dead_letter')).toMatchObject([{ action: { id: 'one' }, told_caller: false }])
+      expect([await house.stored('intent'), await house.stored('scheduled')]).toEqual([[], []])
     }
   })
 

@@ -55,6 +55,24 @@ describe('the file', () => {
       await expect(openSqlite({ path, inThread, ...testEnv() })).rejects.toThrow('no such table')
     expect(existsSync(`${path}-wal`)).toBe(false)
   })
+  it('opens with work put off farther than a number reaches: it is due', async () => {
+    const env = testEnv()
+    const path = file('far.db')
+    for (const inThread of [false, true]) {
+      const first = await openSqlite({ path, inThread, ...env })
+      await first.state.commit(scope, [put('a', { dueAt: 1e15 }), put('b', { dueAt: 1e15 }), put('c', { dueAt: 1e15 })])
+      await first.state.close()
+      const db = new DatabaseSync(path)
+      db.exec(`UPDATE entry SET due_at = ${2n ** 53n} WHERE id = 'a'; UPDATE entry SET due_at = 1e300 WHERE id = 'b'`)
+      db.close()
+      const { state } = await openSqlite({ path, inThread, ...env })
+      const due = await state.claim('k', { owner: 'me', leaseMs: 1000, limit: 9 })
+      expect(due.map((e) => e.key.id)).toEqual(['a', 'b'])
+      expect((await state.list('k', scope, { limit: 9 })).entries).toHaveLength(3)
+      expect(await state.depths()).toMatchObject([{ waiting: 3 }])
+      await state.close()
+    }
+  })
   it('survives closing; a closed store refuses', async () => {
     const env = testEnv()
     const path = file('again.db')

@@ -1,5 +1,6 @@
 import { ProviderError } from '../../core/errors.ts'
 import type { Json } from '../../core/json.ts'
+import { RETRY_AFTER_MAX_MS } from '../../core/provider.ts'
 
 interface Meaning {
   /** Worth another attempt, and counted by the breaker. */
@@ -160,11 +161,10 @@ export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal, not
   }
 }
 
-/** A Retry-After header (seconds, or an HTTP date) as milliseconds from `now`; undefined when it says nothing. */
+/** A Retry-After header (seconds, or an HTTP date) as milliseconds from `now`, so many at most; undefined when it says nothing. */
 export function retryAfterMs(header: string | readonly string[] | undefined, now: number): number | undefined {
   const text = (typeof header === 'string' ? header : header?.[0])?.trim()
   if (text === undefined || text === '') return undefined
-  if (/^\d+(\.\d+)?$/.test(text)) return Math.ceil(Number(text) * 1000)
-  const at = Date.parse(text)
-  return Number.isNaN(at) ? undefined : Math.max(0, at - now)
+  const ms = /^-?\d+(\.\d+)?$/.test(text) ? Math.ceil(Number(text) * 1000) : Date.parse(text) - now
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS)
 }

@@ -4,6 +4,7 @@ import { kinds } from '../../core/hold.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
 import { NO_TAGS } from '../decide/row.ts'
+import { refuseUnkept } from '../kept.ts'
 import { scopeText } from '../scope.ts'
 import { openAudit } from './audit/store.ts'
 import { openClaims } from './claims.ts'
@@ -143,6 +144,7 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
   const state: StateStore = {
     ...reads,
     commit: (scope, ops, opts) =>
+      refuseUnkept(ops) ??
       lanes.commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
     claim: openClaims({ client, table, now, stamp, number }),
     control: (topic) => control(topic),

@@ -34,11 +34,7 @@ function pushConditions(to: string[], { ifVersion, ifClaim }: Extract<Op, { op: 
   if (ifVersion != null) to.push(toLine(ifVersion))
   if (ifClaim !== undefined) to.push(toLine(ifClaim.owner), String(ifClaim.number))
 }
-/** What is no number would be noticed by the server's commands only, when half is written. */
-function number(n: number | undefined): string {
-  if (Number.isNaN(n)) throw new TypeError('a time or a count is no number')
-  return n === undefined ? '' : String(n)
-}
+const number = (n: number | undefined): string => (n === undefined ? '' : String(n))
 const tagLine = (tags: readonly string[] | undefined): string => (tags ?? []).map((t) => `${toLine(t)}\t`).join('')
 const quoted = (text: string): string => toText(JSON.stringify(text))
 const pushInto = (to: string[], { kind, idPrefix, tags }: SealInto): void =>

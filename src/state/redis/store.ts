@@ -2,6 +2,7 @@ import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
+import { refuseUnkept } from '../kept.ts'
 import { claims } from './claims.ts'
 import { commits } from './commits.ts'
 import { spread } from './keys.ts'
@@ -47,7 +48,8 @@ export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions)
 
   const state: StateStore = {
     ...reads(tags),
-    commit: (scope, ops, opts) => written.commit({ scope: scopeLine(scope), ops, dry: opts?.dry === true }),
+    commit: (scope, ops, opts) =>
+      refuseUnkept(ops) ?? written.commit({ scope: scopeLine(scope), ops, dry: opts?.dry === true }),
     claim(kind, opts) {
       void sweep()
       return claim(kind, opts)

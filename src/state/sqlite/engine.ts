@@ -209,8 +209,11 @@ export class Engine {
 const BITE = 500
 const SWEEP_EVERY_MS = 1000
 
-/** One process at a time holds the store, so whoever held claims before is gone: what was claimed is due. */
+/**
+ * One process at a time holds the store, so whoever held claims before is gone: what was claimed is due. So is what a version before
+ * this one has put off farther than a number here reaches (which cannot even be read).
+ */
 function voidClaims(db: DatabaseSync, now: number): void {
   db.prepare(`UPDATE entry SET owner = NULL, number = NULL, until = NULL, woken = 0, due_at = min(due_at, ?)
-    WHERE due_at IS NOT NULL AND number IS NOT NULL`).run(now)
+    WHERE due_at IS NOT NULL AND (number IS NOT NULL OR due_at > ${Number.MAX_SAFE_INTEGER})`).run(now)
 }

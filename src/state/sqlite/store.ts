@@ -3,6 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
 import { controls } from '../control.ts'
+import { refuseUnkept } from '../kept.ts'
 import { scopeText } from '../scope.ts'
 import type { Write } from './engine.ts'
 import type { Read } from './reads.ts'
@@ -42,6 +43,7 @@ export function storeOver({ writer, reader, clock, newId, prepare }: Channels): 
       return found.map((e) => e ?? undefined) as Awaited<ReturnType<StateStore['get']>>
     },
     commit: (scope, ops, opts) =>
+      refuseUnkept(ops) ??
       write(['commit', scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true]),
     claim: (kind, opts) => write(['claim', { kind, ...opts }]),
     list: (kind, scope, opts) => read(['list', { kind, scope: scopeText(scope), ...opts }]),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../../src/core/state.ts'
+import type { Entry, Op } from '../../../src/core/state.ts'
 import { type OpenState, subject } from './subject.ts'
 
 export function entriesContract(open: OpenState): void {
@@ -139,6 +139,34 @@ export function entriesContract(open: OpenState): void {
       expect(await s.state.commit(s.scope, ops, { dry: true })).toMatchObject({ ok: false, at: 0 })
       const [counted] = await s.state.peek('count', s.scope, ['n'])
       expect(counted).toEqual({ n: 1, expiresAt: 1e15 })
+    })
+    it('a time or a count that could not be read again is refused, with nothing of its commit, and harms no other', async () => {
+      const into = { kind: 'sealed', idPrefix: 'x/' }
+      const append = { op: 'append', id: 'b', itemId: 'i', item: 'i', value: '', maxItems: 9, maxBytes: 9 } as const
+      for (const odd of [Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, -(2 ** 60), 1e300]) {
+        const wrong: Op[] = [
+          s.put('a', { dueAt: odd }),
+          s.put('a', { expiresAt: odd }),
+          s.put('a', { attempts: odd }),
+          s.put('a', { claim: { owner: 'me', until: odd } }),
+          { op: 'touch', kind: s.kind, id: 'a', ifClaim: { owner: 'me', number: 1 }, dueAt: odd },
+          { op: 'count', id: 'n', by: odd, expiresAt: 1e15 },
+          { op: 'count', id: 'n', by: 1, expiresAt: odd },
+          { op: 'admit', id: 'w', max: 1, windowMs: odd },
+          { op: 'slot', id: 's', holder: 'me', max: 1, until: odd },
+          { ...append, waitMs: odd, intervalMs: 1, into },
+          { ...append, waitMs: 1, intervalMs: odd, into },
+        ]
+        const done = await Promise.allSettled([
+          ...wrong.map((op) => s.state.commit(s.scope, [s.put('beside'), op])),
+          s.state.commit(s.scope, [s.put(`good ${odd}`)]),
+        ])
+        for (const d of done.slice(0, -1)) expect(d).toMatchObject({ reason: { name: 'StateTooLarge' } })
+        expect(done.at(-1)?.status).toBe('fulfilled')
+      }
+      expect([await s.get('a'), await s.get('beside')]).toEqual([undefined, undefined])
+      expect((await s.state.list(s.kind, s.scope, { limit: 9 })).entries).toHaveLength(5)
+      await s.ok({ op: 'count', id: 'n', by: 1, limit: Number.POSITIVE_INFINITY, expiresAt: 1e15 })
     })
     it('what was acknowledged is seen by every read begun after it', async () => {
       for (let i = 0; i < 30; i++) {
