@@ -43,6 +43,8 @@ export interface Intent {
   readonly accepted: boolean
   /** Nobody waits: a limit or an outage puts it back, until it is too old. */
   readonly putBack: boolean
+  /** Of a redrive: what its dead letter said of the caller. */
+  readonly toldCaller?: boolean
   /** The first due time of the hold it came from, else its admission. */
   readonly firstDueAt: number
   readonly receivedAt: number

@@ -95,6 +95,7 @@ export function createRedrive(
       unknownElsewhere: before.unknownElsewhere || letter.unknown,
       accepted: true,
       putBack: false,
+      toldCaller: letter.told_caller,
       firstDueAt: now,
       receivedAt: now,
       caller: by.caller,

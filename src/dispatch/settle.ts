@@ -191,7 +191,7 @@ function letterOf(
     unknown: failed && outcome.unknown === true,
     attempts: failed ? outcome.attempts : 0,
     first_attempt_at: isoTime(intent.firstAttemptAt),
-    told_caller: !intent.putBack,
+    told_caller: intent.toldCaller ?? !intent.putBack,
     origin: { kind: originKind(intent.kind) },
     ...(intent.lineage && { lineage: intent.lineage }),
     dedup: intent.dedup.map((k) => ({

@@ -125,6 +125,34 @@ describe('redrive', () => {
     expect(await house.stored('dead_letter')).toEqual([])
   })
 
+  it('in bulk: one that fails again is still one whose caller was not told, and the next takes it', async () => {
+    const { house, send } = await world([badRequest(), badRequest(), badRequest(), badRequest(), OK])
+    await send('told')
+    await house.redrive.many(SCOPE, { limit: 10, includeTold: true }, by)
+    expect(await house.stored('dead_letter')).toMatchObject([{ told_caller: true }])
+    await send('untold', {}, { async: true })
+    await house.gateway.idle()
+    await house.redrive.many(SCOPE, { limit: 10 }, by)
+    const letters = (await house.stored('dead_letter')) as { told_caller: boolean; action: { id: string } }[]
+    expect(letters.map((l) => [l.action.id, l.told_caller])).toEqual([
+      ['told', true],
+      ['untold', false],
+    ])
+    expect((await house.redrive.many(SCOPE, { limit: 10 }, by)).redriven).toMatchObject([
+      { outcome: { action_id: 'untold', outcome: 'executed' } },
+    ])
+  })
+
+  it('a caller that takes a redriven run over is told of its end', async () => {
+    const { house, send } = await world([badRequest(), serverError(), serverError()], { rules: once })
+    await send('untold', { dedup_key: 'k' }, { async: true })
+    await house.gateway.idle()
+    await house.redrive.many(SCOPE, { limit: 10 }, by)
+    expect(await house.stored('dead_letter')).toMatchObject([{ told_caller: false }])
+    expect(await send('two', { dedup_key: 'k' })).toMatchObject({ outcome: 'failed', first_action_id: 'untold' })
+    expect(await house.stored('dead_letter')).toMatchObject([{ told_caller: true }])
+  })
+
   it('a node that dies while it redrives: another sends the same bytes under the same token', async () => {
     const hook = scriptedProvider('hook', [badRequest(), OK])
     const one = await testHouse({ providers: [hook], loops: false })
