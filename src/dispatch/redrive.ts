@@ -172,7 +172,11 @@ function renderAgain(parts: Parts, letter: DeadLetter, nonce: string): DeadLette
   }
 }
 
-/** Takes the letter's keys again: a key that was admitted under since means that a redrive would be a second delivery. */
+/**
+ * Takes the letter's keys again: a key that was admitted under since means that a redrive would be a second delivery. Another run's term
+ * began later than the letter's and may outlast it, so a key whose own term is over is looked at too, and must stay free; it is not
+ * taken again.
+ */
 async function reclaim(
   parts: Parts,
   letter: DeadLetter,
@@ -180,9 +184,9 @@ async function reclaim(
   force: boolean,
   now: number,
 ): Promise<readonly Op[]> {
-  const dedup = intent.dedup.filter((k) => k.until > now)
-  const named = Date.parse(letter.created_at) + IDEMPOTENCY_TTL_MS > now ? intent.idempotency : []
+  const { dedup, idempotency: named } = intent
   if (dedup.length + named.length === 0) return []
+  const isNamed = Date.parse(letter.created_at) + IDEMPOTENCY_TTL_MS > now
   const scope = letterScope(letter)
   const entries = await parts.state.get([
     ...dedup.map((k) => ({ kind: kinds.dedup, scope, id: k.id })),
@@ -190,17 +194,15 @@ async function reclaim(
   ])
   const { keysVersion } = intent
   const { run_id: runId } = letter
-  const ops = dedup.map((key, i): Op => {
+  const ops: Op[] = []
+  dedup.forEach((key, i) => {
     const entry = entries[i]
     const seen = entry && readDedup(entry)
     if (seen && seen.runId !== runId && !force) throw superseded('dedup key', seen.runId, seen.actionId)
-    return takeDedup(
-      key.id,
-      pendingDedup(intent, key),
-      keysVersion,
-      pendingExpiry(parts, key.until, now),
-      entry?.version ?? null,
-    )
+    if (key.until > now) {
+      const expiry = pendingExpiry(parts, key.until, now)
+      ops.push(takeDedup(key.id, pendingDedup(intent, key), keysVersion, expiry, entry?.version ?? null))
+    } else if (!entry) ops.push(stayFree(kinds.dedup, key.id))
   })
   named.forEach((key, i) => {
     const entry = entries[dedup.length + i]
@@ -208,10 +210,14 @@ async function reclaim(
     // Another run's answer stays: it is what that request was told.
     if (seen && seen.runId !== runId && force) return
     if (seen && seen.runId !== runId) throw superseded('Idempotency-Key', seen.runId)
-    ops.push(takeIdempotency(key, { runId, state: 'pending' }, keysVersion, now, entry?.version ?? null))
+    if (isNamed) ops.push(takeIdempotency(key, { runId, state: 'pending' }, keysVersion, now, entry?.version ?? null))
+    else if (!entry) ops.push(stayFree(kinds.idempotency, key.id))
   })
   return ops
 }
+
+/** Deletes nothing where there is nothing, and refuses where there is something by now. */
+const stayFree = (kind: string, id: string): Op => ({ op: 'delete', kind, id, ifVersion: null })
 
 const superseded = (what: string, runId: string, actionId?: string): Problem =>
   new Problem(

@@ -86,6 +86,59 @@ describe('redrive', () => {
     expect(await send('one', {}, { key: 'k' })).toEqual(again)
   })
 
+  it('PITFALLS 79: … also when the key is held beyond the letter’s own term; after that it goes', async () => {
+    const rule300 = rules(rule('once', 1, '{ type: deduplicate, ttl_seconds: 300 }'))
+    const { house, hook, send } = await world([badRequest(), OK], { rules: rule300 })
+    const pass = (ms: number) => house.env.clock.advance(ms)
+    const failed = letterOf(await send('one', { dedup_key: 'k' }))
+    await pass(10_000)
+    expect(await send('two', { dedup_key: 'k' })).toMatchObject({ outcome: 'executed' })
+    for (const ms of [100_000, 195_000]) {
+      await pass(ms)
+      await expect(house.redrive.one(SCOPE, failed, by)).rejects.toMatchObject({ status: 409, code: 'superseded' })
+    }
+    expect(hook.sent).toHaveLength(2)
+    await pass(6_000)
+    expect(await house.redrive.one(SCOPE, failed, by)).toMatchObject({ outcome: { outcome: 'executed' } })
+    // A term that is over is not begun anew.
+    expect(await send('three', { dedup_key: 'k' })).toMatchObject({ outcome: 'executed' })
+  })
+
+  it('PITFALLS 79: … and the same with an Idempotency-Key, which a later request took for its own day', async () => {
+    const { house, hook, send } = await world([unavailable(), OK])
+    const failed = letterOf(await send('one', {}, { key: 'k' }))
+    await house.env.clock.advance(23 * 3_600_000)
+    const again = await send('one', {}, { key: 'k' })
+    await house.env.clock.advance(2 * 3_600_000)
+    await expect(house.redrive.one(SCOPE, failed, by)).rejects.toMatchObject({ status: 409, code: 'superseded' })
+    await house.redrive.one(SCOPE, failed, { ...by, force: true })
+    expect(hook.sent).toHaveLength(3)
+    expect(await send('one', {}, { key: 'k' })).toEqual(again)
+  })
+
+  it('a key whose term is over is taken by another between the look and the commit: nothing is sent', async () => {
+    const rule300 = rules(rule('once', 1, '{ type: deduplicate, ttl_seconds: 300 }'))
+    let between: (() => Promise<unknown>) | undefined
+    const { house, hook, send } = await world([badRequest(), OK], {
+      rules: rule300,
+      wrap: (s) => ({
+        ...s,
+        async get(keys) {
+          const found = await s.get(keys)
+          const act = keys[0]?.kind === 'dedup' ? between : undefined
+          between = act ? undefined : between
+          await act?.()
+          return found
+        },
+      }),
+    })
+    const failed = letterOf(await send('one', { dedup_key: 'k' }))
+    await house.env.clock.advance(301_000)
+    between = () => send('two', { dedup_key: 'k' })
+    await expect(house.redrive.one(SCOPE, failed, by)).rejects.toMatchObject({ status: 409 })
+    expect(hook.sent).toHaveLength(2)
+  })
+
   it('takes its keys again: what comes meanwhile or after is a duplicate', async () => {
     const { house, hook, send } = await world([unavailable(), OK], { rules: once })
     const failed = await send('one', { dedup_key: 'k' }, { key: 'i' })

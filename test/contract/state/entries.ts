@@ -119,6 +119,13 @@ export function entriesContract(open: OpenState): void {
       expect(done.map((r) => r.n)).toEqual([undefined, undefined, 2, 5, undefined])
       expect(await s.get('a')).toBeUndefined()
     })
+    it('delete if absent: nothing where there is nothing, a refusal where there is something', async () => {
+      await s.ok({ op: 'delete', kind: s.kind, id: 'a', ifVersion: null }, s.put('b'))
+      expect(await s.get('a')).toBeUndefined()
+      await s.ok(s.put('a'))
+      expect(await s.no(s.put('b'), { op: 'delete', kind: s.kind, id: 'a', ifVersion: null })).toMatchObject({ at: 1 })
+      expect(await s.get('a')).toBeDefined()
+    })
     it('orSkip: a condition that fails skips the op and says so; the rest of the commit stands', async () => {
       await s.ok(s.put('a', { version: 'v1' }))
       const done = await s.ok(
