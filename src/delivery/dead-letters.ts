@@ -5,6 +5,7 @@ import { deliveryToken, joinParts } from '../core/ids.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
 import { firstEntries } from '../core/pages.ts'
+import type { Resume } from '../core/plan.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 
@@ -25,7 +26,7 @@ export interface DeadLetter {
   readonly id: string
   readonly created_at: string
   readonly action: Action
-  /** Where it was last to go. */
+  /** Where it was last to go; empty where nothing names one. */
   readonly provider: string
   readonly requested_provider?: string
   /** The rule's own fallback. */
@@ -54,6 +55,11 @@ export interface DeadLetter {
   readonly idempotency?: string
   /** What the part that admitted it needs to go on (rule, matched rules, caller …): opaque here, shown by no route. */
   readonly context?: JsonObject
+  /**
+   * It was not on its way to a provider: a redrive goes on at the rules, behind `resume` (absent: from the top). `action`: as it came to
+   * them, where they have changed it since.
+   */
+  readonly resumes?: { readonly action?: Action; readonly resume?: Resume }
   readonly redrives: number
   /** Of the last redrive: part of `token`. */
   readonly nonce?: string
@@ -170,6 +176,7 @@ export function deadLetterView(letter: DeadLetter, redact: Redact): JsonObject {
     idempotency: _idempotency,
     context: _context,
     lineage: _lineage,
+    resumes: _resumes,
     ...shown
   } = letter
   return redact(JSON.parse(JSON.stringify(shown)) as JsonObject)

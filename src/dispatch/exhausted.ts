@@ -32,7 +32,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     await parts.state.commit(entry.key.scope, ended.ops)
     return
   }
-  const { action, runId, auditId, heldAt, kind, rule, lineage } =
+  const { action, runId, auditId, heldAt, kind, rule, lineage, resume } =
     entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
   const run: Run = {
     runId,
@@ -47,7 +47,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     keysVersion: runId,
     counted: true,
     accepted: true,
-    held: { remove: [], unlink: [], firstDueAt: heldAt, attempts: entry.attempts },
+    held: { remove: [], unlink: [], firstDueAt: heldAt, attempts: entry.attempts, ...(resume && { resume }) },
   }
   const plan: Plan = {
     action,
@@ -75,11 +75,11 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
 
 const ofFlush = (entry: Claimed) => {
   const { action, runId, auditId, sealedAt, resume, lineage } = flushAction(entry.value)
-  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule, lineage }
+  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule, lineage, resume }
 }
 const ofHold = (entry: Claimed) => {
   const hold = readHold(entry)
   const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
-  const { action, runId, auditId, heldAt, rule, lineage } = hold
-  return { action, runId, auditId, heldAt, kind, rule, lineage }
+  const { action, runId, auditId, heldAt, rule, lineage, resume } = hold
+  return { action, runId, auditId, heldAt, kind, rule, lineage, resume }
 }

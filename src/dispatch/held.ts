@@ -127,7 +127,13 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       keysVersion: env.newId(),
       counted: work.counted,
       accepted: true,
-      held: { remove, unlink, firstDueAt: work.firstDueAt, attempts: entry.attempts },
+      held: {
+        remove,
+        unlink,
+        firstDueAt: work.firstDueAt,
+        attempts: entry.attempts,
+        ...(work.resume && { resume: work.resume }),
+      },
     }
   }
 

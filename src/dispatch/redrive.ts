@@ -15,6 +15,7 @@ import {
 import { LEASE_MS } from '../delivery/lease.ts'
 import { claimOf } from './admission.ts'
 import { pendingDedup, pendingExpiry, readDedup, takeDedup } from './dedup.ts'
+import { beingRedriven, holdAgain } from './hold-again.ts'
 import { IDEMPOTENCY_TTL_MS, readIdempotency, takeIdempotency } from './idempotency.ts'
 import { type Intent, putIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
@@ -23,7 +24,10 @@ import type { Send } from './send.ts'
 import { intentOfLetter } from './settle.ts'
 import { startAgain } from './start-again.ts'
 
-/** Sending dead letters again, each under a fresh nonce and so a token no receiver has seen. */
+/**
+ * Sending dead letters again, each under a fresh nonce and so a token no receiver has seen; what was not on its way to a provider is held
+ * work again.
+ */
 export interface Redrive {
   /** Throws Problem 404; 409 `superseded` when its dedup key or Idempotency-Key has been admitted under since (unless `force`), `chain_disabled` or `chain_unknown` where it still cannot be started, `being_redriven` on a race. */
   one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven>
@@ -74,6 +78,8 @@ export function createRedrive(
       return { id, resumed: { chain_id: chainId, step } }
     }
     if (letter.starts) return { id, outcome: await startAgain(parts, chains, letter, letter.starts, by.caller) }
+    const { resumes } = letter
+    if (resumes) return { id, outcome: await holdAgain(parts, letter, resumes, by.caller) }
     return { id, outcome: await deliverAgain(letter, by) }
   }
 
@@ -108,7 +114,7 @@ export function createRedrive(
       ...(await reclaim(parts, letter, intent, by.force === true, now)),
     ]
     const done = await state.commit(letterScope(letter), ops)
-    if (!done.ok) throw new Problem(409, 'being_redriven', 'this dead letter is being sent, or has changed, already')
+    if (!done.ok) throw beingRedriven()
     const claim = claimOf({ at: 0 }, { owner: parts.node, until }, done)
     const outcome = await sender.send(intent, claim, 1)
     return outcome ?? { action_id: letter.action.id, run_id: letter.run_id, outcome: 'accepted' }

@@ -1,6 +1,7 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
 import { type Lineage, newLineage } from '../core/lineage.ts'
+import type { Resume } from '../core/plan.ts'
 import type { Op } from '../core/state.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
 
@@ -28,6 +29,8 @@ export interface Run {
   readonly accepted: boolean
   /** Held work: what leaves the store when the run is admitted (needs the claim), and since when it is due. */
   readonly held?: {
+    /** Where it went on among the rules. Absent: from the top. */
+    readonly resume?: Resume
     readonly remove: readonly Op[]
     /** Takes it off its schedule key: last, since a later rule of the same plan may move that key. */
     readonly unlink: readonly Op[]

@@ -13,7 +13,7 @@ import { type IdempotencyValue, isFinal, settleIdempotency, storedAnswer } from 
 import { common, type Intent, intentOf, intentTags } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
-import type { Run } from './run.ts'
+import { lineageOf, type Run } from './run.ts'
 
 type HandedBack = Extract<DeliveryEnd, { kind: 'handed_back' }>
 type Refused = Extract<DeliveryEnd, { kind: 'failed' | 'circuit_open' }>
@@ -213,7 +213,10 @@ export function intentOfLetter(letter: DeadLetter): Intent {
   return { ...context, action, request, ...(lineage && { lineage }) }
 }
 
-/** The dead letter of an action that failed before anything could be sent (its payload does not fit the provider, say). */
+/**
+ * The dead letter of an action that failed before anything could be sent (its payload does not fit the provider, or a limit held it too
+ * long, say). One that was not to be delivered goes on at the rules when it is redriven.
+ */
 export function letterOps(
   parts: Parts,
   run: Run,
@@ -223,20 +226,34 @@ export function letterOps(
   /** It failed as this could not be started; all else of its plan was done. */
   starts?: DeadLetter['starts'],
 ): { readonly ops: readonly Op[]; readonly letterId: string } {
+  const { end } = plan
+  const to = end.kind === 'deliver' ? end.provider : undefined
+  const fallback = end.kind === 'deliver' ? end.fallback : undefined
   const intent: Intent = {
     ...intentOf(run, plan, now),
-    provider: outcome.provider ?? '',
-    rerouted: false,
+    provider: to ?? plan.action.provider ?? '',
+    ...(fallback !== undefined && { fallback }),
+    rerouted: end.kind === 'deliver' && end.rerouted,
     ...(outcome.rule !== undefined && { rule: outcome.rule }),
     token: deliveryToken(run.runId),
     request: null,
     dedup: [],
     idempotency: [],
   }
-  const written = letterOf(parts, intent, outcome, now)
-  const letter = starts ? { ...written, starts } : written
+  const sent = letterOf(parts, intent, outcome, now)
+  // What the last rule would have passed on, it has not.
+  const notSent = to === undefined && {
+    lineage: lineageOf(run),
+    ...(starts ? { starts } : { resumes: resumesAt(run, plan) }),
+  }
+  const letter = { ...sent, ...notSent }
   return {
     ops: [...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now)],
     letterId: letter.id,
   }
 }
+
+const resumesAt = ({ action, held }: Run, plan: Plan): NonNullable<DeadLetter['resumes']> => ({
+  ...(action !== plan.action && { action }),
+  ...(held?.resume && { resume: held.resume }),
+})
