@@ -11,9 +11,10 @@ import { flushAction } from '../groups/group.ts'
 import { readHold, unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
+import { goOnHeld } from './behind-first.ts'
 import type { GatewayTools } from './gateway.ts'
 import { trip } from './hot.ts'
-import { givenUp, isLimited, waitAfter } from './limited.ts'
+import { givenUp, isLimited, type Waiting, waitAfter } from './limited.ts'
 import { cameBack, withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
@@ -101,6 +102,14 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       if (done.ok) return carryOn(run, plan, admission, done, work.entry.attempts)
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'claim_lost') return
+      if (verdict.is === 'take_over') {
+        const went = await goOnHeld(parts, sender, run, verdict.from)
+        if (went === 'moved') continue
+        return
+      }
+      // Waiting for it is no attempt: the first may be put back for as long as it likes to, within its own age.
+      if (verdict.is === 'behind')
+        return comesAgain(work, run, plan, verdict.outcome, { ms: verdict.ms, counts: false })
       if (verdict.is === 'hot' && verdict.trips) await trip(env, tools, run, verdict.trips, verdict.outcome, () => [])
       if (verdict.is === 'outcome' || verdict.is === 'hot') return refused(work, run, plan, verdict.outcome)
       if (verdict.is === 'again' && verdict.stale) stale.set(verdict.stale.id, verdict.stale.version)
@@ -188,17 +197,24 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
   }
 
   async function refused(work: Work, run: Run, plan: Plan, outcome: Outcome): Promise<void> {
-    const now = env.clock.now()
-    if (isLimited(outcome)) {
-      const { attempts } = work.entry
-      const { ms, counts } = waitAfter(outcome)
-      if (!isExhausted(parts, counts ? attempts : 0, work.firstDueAt, now))
-        return putBack(work, ms, outcome.outcome, counts ? attempts : attempts - 1)
-      const failed = givenUp(run, outcome, attempts)
-      const letter = letterOps(parts, run, plan, failed, now)
-      return close(run, plan, { ...failed, dead_letter_id: letter.letterId }, letter.ops)
-    }
+    if (isLimited(outcome)) return comesAgain(work, run, plan, outcome, waitAfter(outcome))
     await close(run, plan, outcome, [])
+  }
+
+  async function comesAgain(
+    work: Work,
+    run: Run,
+    plan: Plan,
+    why: Waiting,
+    { ms, counts }: ReturnType<typeof waitAfter>,
+  ): Promise<void> {
+    const now = env.clock.now()
+    const { attempts } = work.entry
+    if (!isExhausted(parts, counts ? attempts : 0, work.firstDueAt, now))
+      return putBack(work, ms, why.outcome, counts ? attempts : attempts - 1)
+    const failed = givenUp(run, why, attempts)
+    const letter = letterOps(parts, run, plan, failed, now)
+    await close(run, plan, { ...failed, dead_letter_id: letter.letterId }, letter.ops)
   }
 
   async function close(run: Run, plan: Plan, outcome: Outcome, more: readonly Op[]): Promise<void> {

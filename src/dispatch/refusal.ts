@@ -48,7 +48,11 @@ export function quotaOutcome(base: Base, quota: CountedQuota, refused: Refused, 
   }
 }
 
-export function duplicateOutcome(base: Base, rule: string, seen: DedupValue): Outcome {
+export function duplicateOutcome(
+  base: Base,
+  rule: string,
+  seen: DedupValue,
+): Extract<Outcome, { readonly outcome: 'deduplicated' }> {
   return {
     ...base,
     rule,

@@ -14,6 +14,8 @@ import { duplicateOutcome, quotaOutcome, throttledOutcome } from './refusal.ts'
 import type { Run } from './run.ts'
 import type { Abandoned } from './takeover.ts'
 
+type Duplicate = ReturnType<typeof duplicateOutcome>
+
 /** What a refused admission comes to. */
 export type Verdict =
   /** The outcome; nothing else of the plan happens. */
@@ -24,6 +26,8 @@ export type Verdict =
   | { readonly is: 'replayed'; readonly outcome: Outcome }
   /** An earlier run under this key went unknown: go on with it. */
   | { readonly is: 'take_over'; readonly from: Abandoned }
+  /** Held work alone: the first run under this key is under way, and whether this one is a duplicate shows when that has ended, in `ms` or later. */
+  | { readonly is: 'behind'; readonly outcome: Duplicate; readonly ms: number }
   /** What stood in the way has moved: build the admission again; a key that nothing holds any more is taken from this version on. */
   | { readonly is: 'again'; readonly stale?: { readonly id: string; readonly version: string } }
   /** The held entry's claim is gone: somebody else has it. */
@@ -87,19 +91,19 @@ async function judgeDedup(parts: Parts, run: Run, rule: string, saw: Entry | und
   const seen = readDedup(saw)
   // An action never duplicates itself: a released hold meets the key of its own admission.
   if (seen.runId === run.runId) return { is: 'again', stale: { id: staleId(saw.key), version: saw.version } }
-  const duplicate: Verdict = {
-    is: 'outcome',
-    outcome: duplicateOutcome({ action_id: run.action.id, run_id: run.runId }, rule, seen),
-  }
-  if (seen.state === 'final') return duplicate
+  const outcome = duplicateOutcome({ action_id: run.action.id, run_id: run.runId }, rule, seen)
+  if (seen.state === 'final') return { is: 'outcome', outcome }
   const [intent] = await parts.state.get([{ kind: kinds.intent, scope: run.scope, id: seen.runId }])
-  // Held work takes nothing over: it comes back by itself, and so does what was accepted.
-  if (intent && (intent.claim || run.held || readIntent(intent.value).accepted)) return duplicate
+  // What was accepted, held work above all, is dropped for a delivery alone: the first may fail yet. It comes back when that may have ended.
+  if (intent && run.held) return { is: 'behind', outcome, ms: endsIn(intent, parts.env.clock.now()) }
+  if (intent && (intent.claim || readIntent(intent.value).accepted)) return { is: 'outcome', outcome }
   if (intent) return { is: 'take_over', from: { entry: intent } }
   if (seen.state === 'pending') return { is: 'again' }
-  if (run.held) return duplicate
   return fromLetter(parts, run, seen.letterId, saw)
 }
+
+/** One that is being sent may end at any moment, one that was put back not before it is due. */
+const endsIn = ({ claim, dueAt = 0 }: Entry, now: number): number => (claim ? 0 : Math.max(0, dueAt - now))
 
 /** A letter that was deleted, or reaped, holds its keys no more. */
 async function fromLetter(parts: Parts, run: Run, id: string | undefined, key: Entry): Promise<Verdict> {

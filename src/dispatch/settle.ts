@@ -237,7 +237,8 @@ export function letterOps(
     ...(outcome.rule !== undefined && { rule: outcome.rule }),
     token: deliveryToken(run.runId),
     request: null,
-    dedup: [],
+    // It holds none of them, or no more; a redrive takes them, or finds that another has been delivered since.
+    dedup: plan.guards.flatMap((g) => (g.kind === 'dedup' ? [{ id: g.id, shown: g.shown, until: now + g.ttlMs }] : [])),
     idempotency: [],
   }
   const sent = letterOf(parts, intent, outcome, now)

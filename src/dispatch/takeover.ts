@@ -45,7 +45,7 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
     // What has been told to one of them holds for both.
     accepted: before.accepted || run.accepted,
     putBack: run.accepted,
-    ...(run.accepted && { firstDueAt: now }),
+    ...(run.accepted && { firstDueAt: run.held?.firstDueAt ?? now }),
     // An attempt may have been acted on: a later one that is refused for certain does not undo it.
     unknown: true,
     keysVersion,
@@ -70,7 +70,7 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
       tags: intentTags(intent),
     })
     if (!same || before.auditId !== intent.auditId) ops.push(...interrupted(parts, before, now))
-  } else ops.push(putIntent(intent, version, claim), ...deleteDeadLetter(from.letter))
+  } else ops.push(putIntent(intent, version, claim, run.held?.attempts), ...deleteDeadLetter(from.letter))
   // An abandoned intent's keys are as it took them; a dead letter's as its end left them.
   const old = 'entry' in from ? before.keysVersion : endedVersion(before.keysVersion)
   for (const key of before.dedup) {

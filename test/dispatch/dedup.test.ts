@@ -169,23 +169,6 @@ describe('dedup: the first ended unknown', () => {
     ])
   })
 
-  it('held work takes nothing over: it ends, audited', async () => {
-    const { house, hook, send } = await world([serverError(), OK], {
-      rules: rules(rule('later', 1, '{ type: schedule, delay_seconds: 10 }', type('later')), once()),
-    })
-    await send('one')
-    await house.dispatch({ action_type: 'later', provider: 'hook', id: 'two', dedup_key: 'k' })
-    await house.env.clock.advance(12_000)
-    expect(hook.sent).toHaveLength(1)
-    expect((await house.records()).at(-1)).toMatchObject({
-      kind: 'release',
-      action_id: 'two',
-      outcome: 'deduplicated',
-      details: { first_action_id: 'one' },
-    })
-    expect(await house.stored('dead_letter')).toHaveLength(1)
-  })
-
   it('a letter that was deleted by hand holds the key no more', async () => {
     const { house, send } = await world([serverError(), OK])
     const failed = await send('one')

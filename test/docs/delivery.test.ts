@@ -72,7 +72,7 @@ describe('docs/delivery.md', () => {
     const known = [...said, ...Object.keys(providerErrorCodes)]
     expect([...inCode].filter((c) => !known.includes(c))).toEqual([])
     // Those that are the name of another outcome, or of an execution's end, are not written as a literal.
-    const named = ['throttled', 'quota_exceeded', 'hot', 'cancelled']
+    const named = ['throttled', 'quota_exceeded', 'deduplicated', 'hot', 'cancelled']
     expect(said.filter((c) => !inCode.has(c) && !named.includes(c))).toEqual([])
   })
 })
