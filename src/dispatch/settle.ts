@@ -113,7 +113,7 @@ export function endedOps(
   unknown: boolean,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome } {
   const lost = outcome.outcome === 'failed' || outcome.outcome === 'circuit_open'
-  const letter = lost ? letterOf(parts, intent, outcome, now) : undefined
+  const letter = lost ? letterOf(parts, intent, outcome, now, unknown) : undefined
   const told: Outcome =
     letter && (outcome.outcome === 'failed' || outcome.outcome === 'circuit_open')
       ? { ...outcome, dead_letter_id: letter.id }
@@ -173,6 +173,7 @@ function letterOf(
   intent: Intent,
   outcome: Outcome & { outcome: 'failed' | 'circuit_open' },
   now: number,
+  unknown: boolean,
 ): DeadLetter {
   const failed = outcome.outcome === 'failed'
   return {
@@ -188,7 +189,7 @@ function letterOf(
     request: intent.request,
     code: failed ? outcome.code : 'circuit_open',
     message: failed ? outcome.message : `every circuit breaker on the way is open: ${outcome.tried.join(', ')}`,
-    unknown: failed && outcome.unknown === true,
+    unknown,
     attempts: failed ? outcome.attempts : 0,
     first_attempt_at: isoTime(intent.firstAttemptAt),
     told_caller: intent.toldCaller ?? !intent.putBack,
@@ -241,7 +242,7 @@ export function letterOps(
     dedup: plan.guards.flatMap((g) => (g.kind === 'dedup' ? [{ id: g.id, shown: g.shown, until: now + g.ttlMs }] : [])),
     idempotency: [],
   }
-  const sent = letterOf(parts, intent, outcome, now)
+  const sent = letterOf(parts, intent, outcome, now, false)
   // What the last rule would have passed on, it has not.
   const notSent = to === undefined && {
     lineage: lineageOf(run),

@@ -83,6 +83,17 @@ describe('a hold whose key an earlier run has that ended unknown', () => {
     expect((await ended(house)).at(-1)).toEqual(['release', 'two', 'failed'])
   })
 
+  it('… and says so of the dead letter, also where a circuit breaker has the last word', async () => {
+    const { house, hold, pass } = await world([serverError(), unavailable()], {
+      toml: '[background]\nhold_max_age_seconds = 60\n',
+    })
+    await house.dispatch(action('one', 'a'))
+    await hold('two')
+    await pass(72_000)
+    expect(await left(house)).toMatchObject([{ code: 'circuit_open', unknown: true }])
+    expect(await house.stored(kinds.deadLetter)).toHaveLength(1)
+  })
+
   it('a letter deleted by hand holds the key no more', async () => {
     const { house, ids, hold, pass } = await world([serverError(), OK])
     const one = await house.dispatch(action('one', 'a'))
