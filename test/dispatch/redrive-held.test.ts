@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { DeadLetter } from '../../src/delivery/dead-letters.ts'
 import { type House, SCOPE } from '../fakes/house.ts'
 import { OK } from '../fakes/provider.ts'
-import { rule, type } from './build.ts'
+import { rule } from './build.ts'
 import { ends, later, world } from './hold-world.ts'
 
 const by = { caller: 'me' }
@@ -91,28 +91,6 @@ describe('the redrive of held work that a limit has met too often', () => {
       'redrive scheduled',
       'release chain_started',
     ])
-  })
-
-  it('what was to start a chain that was switched off waits for it', async () => {
-    const { house, hook, other, send, pass } = await world(
-      [rule('go', 3, '{ type: chain, chain: c }', type('a'))],
-      [OK],
-      {
-        chains:
-          '[[chains.definitions]]\nname = "c"\n[[chains.definitions.steps]]\nname = "s"\nprovider = "other"\naction_type = "x"\n',
-      },
-    )
-    await house.chains.setEnabled('c', false, { by: 'ann' })
-    expect(await send('one')).toMatchObject({ outcome: 'failed', code: 'chain_disabled' })
-    expect(await letters(house)).toMatchObject([{ told_caller: true }])
-    const answer = await house.redrive.many(SCOPE, { limit: 9, includeTold: true }, by)
-    expect(answer.redriven).toMatchObject([{ outcome: { outcome: 'scheduled' } }])
-    await pass(40_000)
-    expect(await house.stored('scheduled')).toHaveLength(1)
-    await house.chains.setEnabled('c', true, { by: 'ann' })
-    await pass(40_000)
-    expect([hook.sent.length, other.sent.length]).toEqual([0, 1])
-    expect([await house.stored('scheduled'), await letters(house)]).toEqual([[], []])
   })
 
   it('of two at once one is refused', async () => {
