@@ -89,6 +89,8 @@ export type End =
       readonly provider: string
       readonly tried: readonly string[]
       readonly retry_after_ms: number
+      /** An attempt before the breaker opened may have been acted on. */
+      readonly unknown?: boolean
       readonly dead_letter_id?: string
     }
   | {

@@ -36,36 +36,37 @@ const STORE_AGAIN_MS = 1000
 /** The door by which chains give actions to the rules: a dispatch like a caller's, under a key of its own and with its lineage. */
 export function chainDispatcher(gateway: Pick<Gateway, 'dispatch'>, clock: Clock): Dispatcher {
   return {
-    async dispatch(action, { token, lineage, chain }) {
+    async dispatch(action, { token, lineage, chain, deadline }) {
       const caller = callerOf(chain)
       try {
         const { outcome } = await gateway.dispatch(action, {
           caller,
           idempotency: { id: idempotencyId(caller, token), hash: sha256(JSON.stringify(action)) },
           ...(lineage && { lineage: nextHop(lineage) }),
+          deadline,
         })
         return answered(outcome)
       } catch (e) {
-        if (e instanceof StateUnavailable || e instanceof StateUnknown) return { askAt: clock.now() + STORE_AGAIN_MS }
+        if (e instanceof StateUnavailable || e instanceof StateUnknown)
+          return { askAt: clock.now() + STORE_AGAIN_MS, unknown: e instanceof StateUnknown }
         if (!(e instanceof Problem)) throw e
         // Under way since before a crash, or too much going on: what comes of it is told under the same key.
-        if (e.status === 409 || e.status === 503) return { askAt: clock.now() + (e.retryAfterMs ?? STORE_AGAIN_MS) }
+        if (e.status === 409 || e.status === 503)
+          return { askAt: clock.now() + (e.retryAfterMs ?? STORE_AGAIN_MS), unknown: e.status === 409 }
         const error = { code: e.code, message: e.message }
-        return { result: { success: false, fallback: false, status: e.status, body: null, error }, retryable: false }
+        const result = { success: false, fallback: false, status: e.status, body: null, error }
+        return { result, retryable: false, unknown: false }
       }
     },
   }
 }
 
-function answered(outcome: Outcome): {
-  result: { success: boolean } & ResultOf
-  retryable: boolean
-  retryAfterMs?: number
-} {
+function answered(outcome: Outcome): Exclude<Awaited<ReturnType<Dispatcher['dispatch']>>, { askAt: number }> {
   const tag = outcome.outcome
   const body = JSON.parse(JSON.stringify(outcome)) as Json
   const status = httpStatus(outcome)
-  if (MEANS[tag] === 'done') return { result: { success: true, fallback: false, status, body }, retryable: false }
+  if (MEANS[tag] === 'done')
+    return { result: { success: true, fallback: false, status, body }, retryable: false, unknown: false }
   const code = outcome.outcome === 'failed' ? outcome.code : tag
   const message = outcome.outcome === 'failed' ? outcome.message : `the action ended ${tag}`
   const retryAfterMs = 'retry_after_ms' in outcome ? outcome.retry_after_ms : undefined
@@ -74,11 +75,6 @@ function answered(outcome: Outcome): {
     // A limit says when it may be worth another try: no back-off is shorter than that.
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     retryable: MEANS[tag] === 'later' || (outcome.outcome === 'failed' && outcome.retryable),
+    unknown: 'unknown' in outcome && outcome.unknown === true,
   }
-}
-type ResultOf = {
-  readonly fallback: boolean
-  readonly status: number
-  readonly body: Json
-  readonly error?: { readonly code: string; readonly message: string }
 }

@@ -22,7 +22,7 @@ import { refusalRecord } from './refusal-record.ts'
 import { judge, type Verdict } from './refused.ts'
 import type { Run } from './run.ts'
 import type { Send } from './send.ts'
-import { takeOver } from './takeover.ts'
+import { type Abandoned, takeOver } from './takeover.ts'
 
 /**
  * 1 evaluation reads, never writes
@@ -52,6 +52,8 @@ export interface DispatchRequest extends Behind {
   /** `Prefer: respond-async`: answered when stored, delivered off the caller's path. */
   readonly async?: boolean
   readonly trace?: boolean
+  /** Of whoever waits for it: no attempt at a provider goes beyond. Milliseconds. */
+  readonly deadline?: number
 }
 export interface Answer {
   readonly outcome: Outcome
@@ -135,7 +137,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const first = reads ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
     const place = reads ? Promise.withResolvers<unknown>() : undefined
-    const answer = walk(run, plan, first, committed, place?.resolve)
+    const answer = walk(run, plan, first, committed, place?.resolve, request.deadline)
     if (place) answer.then(place.resolve, place.resolve)
     const told = trace
       ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))
@@ -150,6 +152,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     first: Admission | undefined,
     committed: ReturnType<typeof state.commit> | undefined,
     placed: ((done: unknown) => void) | undefined,
+    deadline: number | undefined,
   ): Promise<Answer> {
     let stale: ReadonlyMap<string, string> = NOTHING_READ.stale
     for (let round = 0; round < ROUNDS; round++) {
@@ -161,14 +164,14 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
       }
       if (done.ok) {
         placed?.(done)
-        const told = carryOn(run, admission, done)
+        const told = carryOn(run, admission, done, deadline)
         return { outcome: told instanceof Promise ? await told : told }
       }
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'outcome' || verdict.is === 'hot') return { outcome: await refuse(run, plan, verdict) }
       if (verdict.is === 'replayed') return { outcome: verdict.outcome, replayed: true }
       if (verdict.is === 'take_over') {
-        const outcome = await goOn(run, verdict)
+        const outcome = await goOn(run, verdict.from, deadline)
         if (outcome) return { outcome }
       }
       if (verdict.is === 'again' && verdict.stale) stale = new Map(stale).set(verdict.stale.id, verdict.stale.version)
@@ -184,7 +187,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   /** After the commit: what was born in it is set in motion, what must be sent is sent. No promise where there is nothing to wait for. */
-  function carryOn(run: Run, admission: Admission, committed: Committed): Outcome | Promise<Outcome> {
+  function carryOn(run: Run, admission: Admission, committed: Committed, latest?: number): Outcome | Promise<Outcome> {
     const { after } = admission
     for (const c of after.chains) void tools.chains.begin(run.scope, c.chainId, claimOf(c, c.claim, committed))
     for (const loop of after.nudge) tools.nudge(loop)
@@ -192,7 +195,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     const outcome = admission.complete(committed)
     if (after.intent) {
       const { intent, at, until } = after.intent
-      const sent = sender.send(intent, claimOf({ at }, { owner: parts.node, until }, committed), 1)
+      const sent = sender.send(intent, claimOf({ at }, { owner: parts.node, until }, committed), 1, latest)
       if (!outcome) return sent.then((told) => told ?? { ...common(intent), outcome: 'accepted' })
       inBackground(sent)
     }
@@ -225,12 +228,12 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     return outcome
   }
 
-  async function goOn(run: Run, verdict: Extract<Verdict, { is: 'take_over' }>): Promise<Outcome | undefined> {
-    const taken = takeOver(parts, verdict.from, run)
+  async function goOn(run: Run, from: Abandoned, latest?: number): Promise<Outcome | undefined> {
+    const taken = takeOver(parts, from, run)
     const done = await state.commit(run.scope, taken.ops)
     if (!done.ok) return undefined
     const claim = claimOf({ at: taken.at }, { owner: parts.node, until: taken.until }, done)
-    const sent = sender.send(taken.intent, claim, 1)
+    const sent = sender.send(taken.intent, claim, 1, latest)
     const accepted: Outcome = { ...common(taken.intent), outcome: 'accepted' }
     if (!run.accepted) return (await sent) ?? accepted
     inBackground(sent)

@@ -19,7 +19,13 @@ import { endedOps, handedBackOps, putBackOps } from './settle.ts'
  */
 export interface Send {
   /** Delivers and settles. `undefined`: put back, it will go on later. Rejects with StateUnknown when the end could not be stored. */
-  send(intent: Intent, claim: ClaimRef & { readonly until: number }, attempts: number): Promise<Outcome | undefined>
+  send(
+    intent: Intent,
+    claim: ClaimRef & { readonly until: number },
+    attempts: number,
+    /** No attempt goes beyond, whatever the settings grant. Milliseconds. */
+    latest?: number,
+  ): Promise<Outcome | undefined>
   /** To a provider that cannot fail: `told` is recorded already, the answer gains what the provider said. */
   sendCertain(intent: Pick<Intent, 'provider' | 'request'>, told: Outcome): Outcome | Promise<Outcome>
   /** An intent whose lease ran out: sent again if that is safe, else ended as interrupted. */
@@ -33,6 +39,7 @@ export function createSend(parts: Parts): Send {
     first: Intent,
     claim: ClaimRef & { readonly until: number },
     attempts: number,
+    latest = Number.POSITIVE_INFINITY,
   ): Promise<Outcome | undefined> {
     let intent = first
     const lease = keepLease(
@@ -52,7 +59,7 @@ export function createSend(parts: Parts): Send {
           firstAttemptAt: intent.firstAttemptAt,
           unknownElsewhere: intent.unknownElsewhere,
           ...(intent.unknown && { unknown: true }),
-          deadline: env.clock.now() + parts.settings().deadlineMs,
+          deadline: Math.min(latest, env.clock.now() + parts.settings().deadlineMs),
         },
         {
           lost: lease.lost,
@@ -222,6 +229,7 @@ function outcomeOf(intent: Intent, end: Exclude<DeliveryEnd, { kind: 'lost' | 'h
       provider: end.provider,
       tried: end.tried,
       retry_after_ms: end.retryAfterMs,
+      ...(end.unknown && { unknown: true }),
     }
   return {
     ...base,

@@ -8,18 +8,31 @@ type End = Awaited<ReturnType<Dispatcher['dispatch']>>
 const later = (): End => ({
   result: { success: false, fallback: false, status: 429, body: null, error: { code: 'throttled', message: 'later' } },
   retryable: true,
+  unknown: false,
 })
-const done: End = { result: good({ outcome: 'executed' }, 200), retryable: false }
+const lost = (): End => ({
+  result: {
+    success: false,
+    fallback: false,
+    status: 504,
+    body: null,
+    error: { code: 'timeout', message: 'who knows' },
+  },
+  retryable: true,
+  unknown: true,
+})
+const done: End = { result: good({ outcome: 'executed' }, 200), retryable: false, unknown: false }
 
 /** Rules that answer one after another; the last answer again and again. */
 async function chainOf(steps: readonly JsonObject[], answers: readonly ((now: number) => End | Promise<End>)[]) {
-  const w = await world([{ name: 'line', timeout_seconds: 1000, steps }], { p: {} })
-  const asked: { token: string; id: string; at: number; payload: unknown }[] = []
+  const w = await world([{ name: 'line', timeout_seconds: 1000, steps }], { p: {}, u: {} })
+  const asked: { token: string; id: string; at: number; payload: unknown; within: number }[] = []
   const dispatch: Dispatcher = {
-    async dispatch(action, { token }) {
+    async dispatch(action, { token, deadline }) {
       const answer = answers[Math.min(asked.length, answers.length - 1)]!
-      asked.push({ token, id: action.id, at: w.env.clock.now(), payload: action.payload })
-      return await answer(w.env.clock.now())
+      const now = w.env.clock.now()
+      asked.push({ token, id: action.id, at: now, payload: action.payload, within: deadline - now })
+      return await answer(now)
     },
   }
   const chains = await w.node(w.memory.state, { dispatch })
@@ -36,7 +49,7 @@ const tell = (more: JsonObject = {}, dispatch: JsonObject = {}) => ({
 describe('dispatch', () => {
   it('asks again under the same token for as long as nobody knows, and that is no attempt of its policy', async () => {
     const retry = { max_attempts: 2, backoff: 'fixed', initial_ms: 1000 }
-    const ask = (now: number): End => ({ askAt: now + 500 })
+    const ask = (now: number): End => ({ askAt: now + 500, unknown: false })
     const { w, chains, id, asked } = await chainOf(
       [tell({ retry }), step('last')],
       [ask, ask, ask, later, ask, () => done],
@@ -48,8 +61,8 @@ describe('dispatch', () => {
     expect(view).toMatchObject({ status: 'completed' })
     expect(stepsOf(view)['tell']).toMatchObject({ status: 'completed', attempts: 2 })
     const tokens = asked.map((a) => a.token)
-    expect(new Set(tokens.slice(0, 4)).size).toBe(1)
-    expect(tokens.slice(4)).toEqual([`${tokens[0]}/2`, `${tokens[0]}/2`])
+    expect(tokens).toHaveLength(6)
+    expect(new Set(tokens).size).toBe(1)
     expect(new Set(asked.map((a) => a.id)).size).toBe(1)
   })
 
@@ -83,9 +96,40 @@ describe('dispatch', () => {
     const no = (): End => ({
       result: { success: false, fallback: false, status: 502, body: null, error: { code: 'failed', message: 'no' } },
       retryable: false,
+      unknown: false,
     })
     const { w, chains, id } = await chainOf([tell()], [no])
     expect(await chains.get(scope, id)).toMatchObject({ status: 'failed' })
     expect((await w.memory.state.list('dead_letter', scope, { limit: 9 })).entries).toEqual([])
+  })
+
+  it('is told how long it may take', async () => {
+    const { asked } = await chainOf([tell({ timeout_seconds: 2 })], [() => done])
+    expect(asked[0]!.within).toBe(2000)
+  })
+
+  const undone = { compensate: { provider: 'u', action_type: 'untell' } }
+  it('whose end is unknown is undone with what was done, however a later attempt ends', async () => {
+    const no = (): End => ({ ...later(), retryable: false })
+    const retry = { max_attempts: 2, backoff: 'fixed', initial_ms: 1000 }
+    for (const answers of [[lost], [lost, no]]) {
+      const { w, chains, id, asked } = await chainOf([tell({ retry, ...undone })], answers)
+      await w.env.clock.advance(2000)
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+      expect(asked).toHaveLength(2)
+      expect(w.providers['u']!.sent).toHaveLength(1)
+    }
+    const { w, chains, id } = await chainOf([tell(undone)], [no])
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'failed' })
+    expect(w.providers['u']!.sent).toEqual([])
+  })
+
+  it('that is cancelled while nobody knows of it is undone, and one that was not done is not', async () => {
+    for (const unknown of [true, false]) {
+      const { w, chains, id } = await chainOf([tell(undone)], [(now) => ({ askAt: now + 500, unknown })])
+      await chains.cancel(scope, id, 'ann')
+      for (let i = 0; i < 3; i++) await w.env.clock.settle()
+      expect(await chains.get(scope, id)).toMatchObject({ status: unknown ? 'compensated' : 'cancelled' })
+    }
   })
 })

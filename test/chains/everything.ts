@@ -195,6 +195,7 @@ export async function everything(latency: () => number = () => 0): Promise<Every
       return {
         result: { success: true, fallback: false, status: null, body: { outcome: 'executed' } },
         retryable: false,
+        unknown: false,
       }
     },
   }

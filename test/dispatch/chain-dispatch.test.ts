@@ -9,7 +9,16 @@ import type { Answer, DispatchRequest } from '../../src/dispatch/gateway.ts'
 import { actionOf } from '../chains/set-up.ts'
 import { testEnv } from '../fakes/env.ts'
 import { type House, type HouseOptions, SCOPE, testHouse } from '../fakes/house.ts'
-import { badRequest, OK, type Receiver, receiver, scriptedProvider } from '../fakes/provider.ts'
+import {
+  badRequest,
+  deaf,
+  OK,
+  type Receiver,
+  receiver,
+  type Scripted,
+  scriptedProvider,
+  serverError,
+} from '../fakes/provider.ts'
 import { type Crash, crashing, memoryState } from '../fakes/store.ts'
 import { chainsToml } from '../fakes/toml.ts'
 
@@ -93,7 +102,7 @@ describe('a dispatch step', () => {
     }
   })
 
-  it('a limit is for the retry policy of the step, under a token of its own each time', async () => {
+  it('a limit is for the retry policy of the step', async () => {
     const throttle = rule('limit', 'told', '{ type: throttle, max_count: 1, window_seconds: 60 }')
     const send = rule('send', 'told', '{ type: reroute, target_provider: out }')
     const retry = { max_attempts: 2, backoff: 'fixed', initial_ms: 100 }
@@ -114,6 +123,44 @@ describe('a dispatch step', () => {
       output: { status: 429, error: { code: 'throttled' } },
     })
     await Promise.all([h.stop(), bare.stop()])
+  })
+
+  it('tried again after an end that nobody knows, it goes on with the run that is there, under its token', async () => {
+    const taken = receiver()
+    let calls = 0
+    const lost: Scripted = (sent) => {
+      taken.take(sent)
+      if (++calls === 1) throw serverError()
+      return OK
+    }
+    const retry = { max_attempts: 2, backoff: 'fixed', initial_ms: 100 }
+    const h = await house([tells({ retry })], rule('send', 'told', '{ type: reroute, target_provider: out }'), {
+      providers: [scriptedProvider('out', [lost])],
+      route: { maxRetries: 0 },
+    })
+    const id = await run(h)
+    await h.env.clock.advance(1000)
+    expect(await told(h, id)).toMatchObject({ status: 'completed', view: { attempts: 2 } })
+    expect(calls).toBe(2)
+    expect(taken.effects.size).toBe(1)
+    expect(await h.stored('dead_letter')).toEqual([])
+    await h.stop()
+  })
+
+  it('is given up at the end of its time, and may have been done', async () => {
+    const h = await house(
+      [tells({ timeout_seconds: 2, compensate: { provider: 'undo', action_type: 'untell' } })],
+      rule('send', 'told', '{ type: reroute, target_provider: out }'),
+      { providers: [scriptedProvider('out', [deaf]), scriptedProvider('undo', [OK])] },
+    )
+    const id = await run(h)
+    await h.env.clock.advance(2000)
+    await h.env.clock.settle()
+    expect(await told(h, id)).toMatchObject({
+      status: 'compensated',
+      output: { status: 504, error: { code: 'timeout' } },
+    })
+    await h.stop()
   })
 
   it('one that comes back to the rule that started it is a loop, named', async () => {
@@ -183,20 +230,20 @@ describe('the door to the rules', () => {
         return answer()
       },
     }
-    const how = { token: 'token', lineage: newLineage('run'), chain: 'c' }
+    const how = { token: 'token', lineage: newLineage('run'), chain: 'c', deadline: clock.now() + 1000 }
     return { asked, now: clock.now(), dispatch: () => chainDispatcher(gateway, clock).dispatch(action, how) }
   }
 
   it('gives what is under way, or too much, time, and asks under the same key', async () => {
     const later = [
-      [new Problem(409, 'idempotency_in_progress', 'under way', { retryAfterMs: 2500 }), 2500],
-      [new Problem(503, 'contention', 'busy'), 1000],
-      [new StateUnavailable('away'), 1000],
-      [new StateUnknown('lost'), 1000],
+      [new Problem(409, 'idempotency_in_progress', 'under way', { retryAfterMs: 2500 }), 2500, true],
+      [new Problem(503, 'contention', 'busy'), 1000, false],
+      [new StateUnavailable('away'), 1000, false],
+      [new StateUnknown('lost'), 1000, true],
     ] as const
-    for (const [error, ms] of later) {
+    for (const [error, ms, unknown] of later) {
       const d = door(() => Promise.reject(error))
-      expect(await d.dispatch()).toEqual({ askAt: d.now + ms })
+      expect(await d.dispatch()).toEqual({ askAt: d.now + ms, unknown })
       expect(d.asked).toEqual([{ caller: 'chain:c', id: '7:chain:c5:token', hops: 1 }])
     }
   })
@@ -212,6 +259,7 @@ describe('the door to the rules', () => {
         error: { code: 'provider_unknown', message: 'no such provider' },
       },
       retryable: false,
+      unknown: false,
     })
     await expect(door(() => Promise.reject(new TypeError('oops'))).dispatch()).rejects.toThrow('oops')
   })

@@ -158,7 +158,7 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
     ...(letter !== undefined && { deadLetterId: letter }),
   }
   // Unknown is not failed: what may have been done is undone too. What another did and a cache gave is not.
-  const done = over.result.success || over.undelivered?.unknown === true
+  const done = over.result.success || over.unknown === true || over.undelivered?.unknown === true
   const ended = step.undo && done && !record.cached ? toBeUndone(turn, task, closed) : closed
   turn.close(step, ended, result)
   if (result.success && step.cache && !record.cached) turn.ops.push(...cacheOps(turn, step, ended))

@@ -57,6 +57,8 @@ export interface Failure {
   readonly retryable?: boolean
   /** What it asked for before another try. */
   readonly retryAfterMs?: number
+  /** It may have been done all the same. Where there is something undelivered, that says it. */
+  readonly unknown?: boolean
   /** What should have gone out: a dead letter is made of it. */
   readonly undelivered?: Undelivered
 }
@@ -126,15 +128,26 @@ export type Acted =
 /** The way back to the rules, handed in from above. */
 export interface Dispatcher {
   /**
-   * Dispatches an action once under its token: asked again, it answers what came of it. Never throws. `retryable`: under another
-   * token it may fare better. `askAt`: nobody knows yet; ask again then.
+   * Dispatches an action once under its token: asked again, it answers what came of it, and only what was not done for certain is
+   * begun anew. Never throws. `retryable`: asked again it may fare better. `unknown`: it may have been done. `askAt`: nobody knows
+   * yet; ask again then. No attempt at a provider outlives the `deadline`, milliseconds.
    */
   dispatch(
     action: Action,
-    how: { readonly token: string; readonly lineage: Lineage | undefined; readonly chain: string },
+    how: {
+      readonly token: string
+      readonly lineage: Lineage | undefined
+      readonly chain: string
+      readonly deadline: number
+    },
   ): Promise<
-    | { readonly result: StepResult; readonly retryable: boolean; readonly retryAfterMs?: number }
-    | { readonly askAt: number }
+    | {
+        readonly result: StepResult
+        readonly retryable: boolean
+        readonly unknown: boolean
+        readonly retryAfterMs?: number
+      }
+    | { readonly askAt: number; readonly unknown: boolean }
   >
 }
 

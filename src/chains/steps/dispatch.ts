@@ -78,15 +78,20 @@ export const dispatchStep: StepKind<DispatchStep> = {
         return { to: 'act', record: { ...opening(at, missing), input: payload, sending }, store: true }
       },
       async act(at) {
-        const { action, token } = at.record.sending!
-        const attempts = (at.record.attempts ?? 0) + 1
-        const end = await at.dispatch.dispatch(action, {
-          token: attempts === 1 ? token : `${token}/${attempts}`,
-          lineage: at.lineage,
+        const { record, deadline, lineage } = at
+        const sending = record.sending!
+        // Each attempt is a repetition under the same key: one that may have arrived is gone on with, and not made a second time.
+        const end = await at.dispatch.dispatch(sending.action, {
+          token: sending.token,
+          lineage,
           chain: at.run.chain,
+          deadline,
         })
-        if ('askAt' in end) return { kind: 'handed_back', dueAt: end.askAt, record: at.record }
-        return { kind: 'ended', record: { ...at.record, attempts }, ...end }
+        // What may have been done once is not made undone by a later attempt that was refused.
+        const unknown = end.unknown || sending.unknown === true
+        const seen = unknown ? { ...record, sending: { ...sending, unknown } } : record
+        if ('askAt' in end) return { kind: 'handed_back', dueAt: end.askAt, record: seen }
+        return { kind: 'ended', ...end, record: { ...seen, attempts: (record.attempts ?? 0) + 1 }, unknown }
       },
     }
   },
