@@ -254,6 +254,59 @@ describe('lock_by', () => {
     expect(sentNumbers(w)).toEqual([{ no: 1 }, { no: 2 }, { no: 1 }, { no: 3 }])
     expect(await left(w)).toEqual([])
   })
+
+  it('one that was brought back and is cancelled in line undoes what it did once it has the lock, and not before', async () => {
+    const h = held()
+    const undo = { compensate: { provider: 'u', action_type: 'undo' } }
+    const w = await world([locked({ steps: [step('one', 'p', undo), step('two', 'q')] })], {
+      p: {},
+      q: { script: [OK, h.answer] },
+      u: {},
+    })
+    const chains = await w.node()
+    const a = await start(w, chains, w.memory.state, 'line', of('d1', 1))
+    await w.env.clock.settle()
+    const b = await start(w, chains, w.memory.state, 'line', of('d1', 2))
+    await w.env.clock.settle()
+    await chains.reset(scope, a, { step: 'two', by: 'ann' })
+    await chains.cancel(scope, a, 'ann')
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['pending', 'running'])
+    expect(w.providers['u']!.sent).toEqual([])
+    h.finish(OK)
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['compensated', 'completed'])
+    expect(w.providers['u']!.sent).toHaveLength(1)
+    expect(await left(w)).toEqual([])
+  })
+
+  it('one that was brought back with what is below it, and is cancelled in line, waits for nothing where nothing is to be undone', async () => {
+    const h = held()
+    const inner = { name: 'inner', steps: [step('in', 'p')] }
+    const w = await world([locked({ steps: [{ name: 'sub', sub_chain: 'inner' }] }), inner], {
+      p: { script: [badRequest(), h.answer] },
+    })
+    const chains = await w.node()
+    const a = await start(w, chains, w.memory.state, 'line', of('d1', 1))
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    const b = await start(w, chains, w.memory.state, 'line', of('d1', 2))
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    await chains.retry(scope, a, 'ann')
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['pending', 'waiting'])
+    await chains.cancel(scope, a, 'ann')
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['cancelled', 'waiting'])
+    h.finish(OK)
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect((await chains.list(scope, { limit: 9 })).chains.map((c) => c['status']).toSorted()).toEqual([
+      'cancelled',
+      'cancelled',
+      'completed',
+      'completed',
+    ])
+    expect(await left(w)).toEqual([])
+  })
 })
 
 describe('the lock and a node that dies', () => {

@@ -70,8 +70,10 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     const { at } = turns
     const { run } = at
     const now = clock.now()
-    if (run.status === 'pending' && !run.cause) return run.paused ? giveBack(restsUntil(now)) : takeLock()
-    if (run.cause && run.open.length === 0 && run.status !== 'compensating' && !run.paused) return undo()
+    const isEnding = run.cause !== undefined && run.open.length === 0 && run.status !== 'compensating' && !run.paused
+    if (isEnding) return undo()
+    // Also where it ends: what is below it waits for its lock to undo what it did.
+    if (run.status === 'pending') return run.paused ? giveBack(restsUntil(now)) : turns.take(takeLock)
     if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()
     let seated: ReturnType<Seat['ask']> | undefined
@@ -98,16 +100,14 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   }
 
   /** Its lock, and so its time; or it is not its turn. */
-  function takeLock(): Promise<void> {
-    return turns.take(async (turn) => {
-      const got = await turns.ask(() => turnOf(state, scope, turn.run, env.newId()))
-      if (!got) return
-      if (!got.answer.mine) return giveBack(clock.now() + LOOK_AGAIN_MS)
-      if (!(await takePlace())) return
-      if (got.answer.take) turn.ops.push(got.answer.take)
-      if (turn.run.lock) turn.ops.push(outOfLine(turn.run.lock))
-      begin(turn)
-    })
+  async function takeLock(turn: Turn): Promise<void> {
+    const got = await turns.ask(() => turnOf(state, scope, turn.run, env.newId()))
+    if (!got) return
+    if (!got.answer.mine) return giveBack(clock.now() + LOOK_AGAIN_MS)
+    if (!(await takePlace())) return
+    if (got.answer.take) turn.ops.push(got.answer.take)
+    if (turn.run.lock) turn.ops.push(outOfLine(turn.run.lock))
+    begin(turn)
   }
   /** What it must be inside of while it is at work. False: it is parked. */
   async function takePlace(): Promise<boolean> {
@@ -139,7 +139,10 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
   function undo(): Promise<void> {
     return turns.take(async (turn) => {
       const due = await turns.ask(() => readUndos(state, scope, id))
-      if (due) startUndoing(turn, due.answer)
+      if (!due) return
+      // One that was brought back has lost its lock: another of its entity may be at work.
+      if (turn.run.status === 'pending' && due.answer.length > 0) return takeLock(turn)
+      startUndoing(turn, due.answer)
     })
   }
   /** Its time is up; or it was, and there is still something that an earlier claim may have sent. */
