@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
-import { held, OK, unavailable } from '../fakes/provider.ts'
+import { badRequest, held, OK, unavailable } from '../fakes/provider.ts'
 import { actionOf, line, pullFor, scope, start, step, stepsOf, world } from './set-up.ts'
 
 const ask = (more: JsonObject = {}) => ({ name: 'ask', wait_for_signal: { signal: 'go', ...more } })
@@ -160,6 +160,29 @@ describe('pause', () => {
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'cancelled', cancelled_by: 'bob' })
     expect((await w.memory.state.list('inbox', scope, { limit: 9 })).entries).toEqual([])
+  })
+
+  it('a cancel ends it also where a step has failed meanwhile, and what was done is undone', async () => {
+    const h = held()
+    const undo = { compensate: { provider: 'u', action_type: 'undo' } }
+    const w = await world([line(step('a', 'a', undo), step('b', 'b'), step('c', 'c'))], {
+      a: {},
+      b: { script: [h.answer] },
+      c: {},
+      u: {},
+    })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    h.finish(badRequest())
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting', paused_by: 'ann' })
+    await chains.cancel(scope, id, 'bob')
+    for (let i = 0; i < 3; i++) await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+    expect(w.providers['u']!.sent).toHaveLength(1)
   })
 
   it('of one that is about to end is refused', async () => {

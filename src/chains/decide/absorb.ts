@@ -18,6 +18,8 @@ export function absorbCancel(turn: Turn): void {
   if (cause) {
     // It ends as it would, and there is nobody to tell.
     if (alone.fromParent && !cause.fromParent) turn.say({ type: 'stopping', cause: { ...cause, ...alone } })
+    // What failed while it was paused waits for somebody to say so, and this does.
+    unpause(turn, by)
     return
   }
   const step = fromParent && stepAt(turn.run)
@@ -28,6 +30,12 @@ export function absorbCancel(turn: Turn): void {
   // It goes on there should its parent be brought back.
   const stopped = step ? { step: groupOf(step) ?? step } : {}
   turn.say({ type: 'stopping', cause: { status: 'cancelled', by, ...alone, ...stopped } })
+}
+
+function unpause(turn: Turn, by: string): void {
+  const { paused, deadline } = turn.run
+  // The time it was paused does not count.
+  if (paused) turn.say({ type: 'unpaused', by, deadline: deadline + (turn.now - paused.at) })
 }
 
 /** Acts on what others have said, signals last; one that nobody waits for stays for whoever comes to it. */
@@ -58,13 +66,10 @@ export function absorb(turn: Turn): void {
         turn.took(r)
         if (!turn.run.paused && !turn.run.cause) turn.say({ type: 'paused', by: m.by })
         break
-      case 'unpause': {
+      case 'unpause':
         turn.took(r)
-        const { paused, deadline } = turn.run
-        // The time it was paused does not count.
-        if (paused) turn.say({ type: 'unpaused', by: m.by, deadline: deadline + (turn.now - paused.at) })
+        unpause(turn, m.by)
         break
-      }
     }
   }
   // What one signal lets begin may take the next, so what is there is looked at anew each time.
