@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import { testEnv } from '../fakes/env.ts'
 import { badRequest, held, OK, unavailable } from '../fakes/provider.ts'
-import { actionOf, line, pullFor, scope, start, step, stepsOf, world } from './set-up.ts'
+import { actionOf, line, pullFor, scope, slow, start, step, stepsOf, world } from './set-up.ts'
 
 const ask = (more: JsonObject = {}) => ({ name: 'ask', wait_for_signal: { signal: 'go', ...more } })
 const said = { name: 'go', payload: null, by: 'ann' }
@@ -79,6 +80,55 @@ describe('pause', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
     await pullFor(w, chains, 20)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out' })
+  })
+
+  it('does not run out for its sub-chains either, nor for what they begin meanwhile', async () => {
+    const inner = { name: 'inner', timeout_seconds: 1000, steps: [ask(), step('b')] }
+    for (const sub of [{}, { timeout_seconds: 80 }]) {
+      const env = testEnv()
+      const w = await world(
+        [
+          line({ name: 'sub', sub_chain: 'middle', ...sub }),
+          { name: 'middle', steps: [{ name: 'm', sub_chain: 'inner' }] },
+          inner,
+        ],
+        { p: { script: [slow(env, 20_000)] } },
+        { env },
+      )
+      const chains = await w.node()
+      const id = await start(w, chains, w.memory.state, 'line')
+      await pullFor(w, chains, 50)
+      await chains.pause(scope, id, 'ann')
+      await pullFor(w, chains, 40)
+      const [child] = (await chains.list(scope, { name: 'inner', limit: 1 })).chains
+      await chains.signal(scope, child!['chain_id'] as string, said)
+      // It would be over before the attempt is.
+      await pullFor(w, chains, 100)
+      expect(await chains.get(scope, child!['chain_id'] as string)).toMatchObject({ status: 'completed' })
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    }
+  })
+
+  it('runs on for them when it goes on', async () => {
+    for (const sub of [{}, { timeout_seconds: 80 }]) {
+      const limit = 'timeout_seconds' in sub ? 80 : 100
+      const w = await world(
+        [line({ name: 'sub', sub_chain: 'inner', ...sub }), { name: 'inner', timeout_seconds: 1000, steps: [ask()] }],
+        {},
+      )
+      const chains = await w.node()
+      const id = await start(w, chains, w.memory.state, 'line')
+      await pullFor(w, chains, 50)
+      await chains.pause(scope, id, 'ann')
+      await pullFor(w, chains, 200)
+      await chains.resume(scope, id, 'ann')
+      await pullFor(w, chains, limit - 60)
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+      await pullFor(w, chains, 20)
+      expect(await chains.get(scope, id)).toMatchObject({ error: { code: 'timed_out' } })
+      const [child] = (await chains.list(scope, { name: 'inner', limit: 1 })).chains
+      expect(child).toMatchObject({ status: 'timed_out', error: { message: expect.stringContaining('of its parent') } })
+    }
   })
 
   it('keeps what is said meanwhile for when it goes on', async () => {

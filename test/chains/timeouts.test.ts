@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { held, OK } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
-import { audit, letters, line, pullFor, scope, start, step, world } from './set-up.ts'
+import { audit, letters, line, pullFor, scope, start, step, stepsOf, world } from './set-up.ts'
 
 describe('timeouts', () => {
   it('PITFALLS 18: a node that dies leaves an execution that is due, and its timeout fires', async () => {
@@ -59,6 +59,27 @@ describe('timeouts', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out' })
     expect(await letters(w)).toHaveLength(1)
     expect((await w.memory.state.depths()).find((d) => d.kind === 'run')).toBeUndefined()
+  })
+
+  it('of a step that runs a sub-chain runs also while that waits for a place', async () => {
+    const h = held()
+    const w = await world(
+      [
+        line({ name: 'sub', sub_chain: 'inner', timeout_seconds: 5, on_failure: 'continue' }, step('after', 'q')),
+        { name: 'inner', max_concurrent: 1, steps: [step('in')] },
+      ],
+      { p: { script: [h.answer], timeoutMs: 500_000 }, q: {} },
+      { config: { stepDeadlineSeconds: 500 } },
+    )
+    const chains = await w.node()
+    await start(w, chains, w.memory.state, 'inner')
+    await w.env.clock.settle()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await pullFor(w, chains, 10)
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'partially_completed' })
+    expect(stepsOf(view)['sub']).toMatchObject({ output: { error: { code: 'timed_out' } } })
+    expect(w.providers['p']!.sent).toHaveLength(1)
   })
 
   it('a sub-chain that ended in time completes its parent, though nobody saw it until later', async () => {

@@ -11,9 +11,8 @@ export function absorbCancel(turn: Turn): void {
   const r = turn.inbox.find((x) => x.message.type === 'cancel')
   if (r?.message.type !== 'cancel') return
   turn.inbox = turn.inbox.filter((x) => x !== r)
-  const { by, fromParent, waited } = r.message
+  const { by, fromParent, waited, late } = r.message
   const alone = fromParent && !waited ? { fromParent } : {}
-  // What its parent's end takes with it may be over by itself: its time is the parent's at the most.
   const { cause } = turn.run
   if (cause) {
     // It ends as it would, and there is nobody to tell.
@@ -23,8 +22,9 @@ export function absorbCancel(turn: Turn): void {
     return
   }
   const step = fromParent && stepAt(turn.run)
-  if (fromParent && turn.now >= turn.run.deadline) {
-    timeIsUp(turn, step, alone)
+  // What its parent's end takes with it may be over by itself too.
+  if (fromParent && (late || turn.now >= turn.run.deadline)) {
+    timeIsUp(turn, step, { ...alone, ...(late && { late }) })
     return
   }
   // It goes on there should its parent be brought back.
@@ -104,6 +104,12 @@ export function wake(turn: Turn, task: Task, by: Wake): void {
   if (task.group) {
     stopGroup(turn, task.key, 'timeout')
     settleGroup(turn, task.key, endStep)
+    return
+  }
+  if (task.child !== undefined && by.by === 'time') {
+    // Its time here is over. Its end is waited for: until then something of it may be under way.
+    turn.orphans.push({ id: task.child, waited: true, late: true })
+    turn.say({ type: 'step_stopping', step: task.key })
     return
   }
   const { does, definition } = turn.step(task.key)

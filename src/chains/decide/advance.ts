@@ -103,7 +103,7 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
       else turn.records.set(key, e.record)
       return undefined
     case 'child':
-      say({ ...counted, child: e.child })
+      say({ ...counted, child: e.child, ...waitOf(turn, key, {}) })
       turn.keep(e.record)
       turn.ops.push(...e.ops)
       turn.born.push(e.child)
@@ -127,7 +127,7 @@ function entered(turn: Turn, task: Task, e: Entered): string | undefined {
 function waitOf(
   turn: Turn,
   key: string,
-  e: Extract<Entered, { to: 'wait' }>,
+  e: Partial<Pick<Extract<Entered, { to: 'wait' }>, 'until' | 'fixed'>>,
 ): Pick<Begins, 'until' | 'fixed' | 'limited'> {
   const own = turn.step(key).definition.timeout_seconds
   const limit = own === undefined ? Number.POSITIVE_INFINITY : turn.now + own * 1000
@@ -177,7 +177,9 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   const group = groupOf(key)
   // What is done is done: brought back, it goes on with what follows.
   const stopped = where.fails || group !== undefined ? key : graph ? undefined : (where.next ?? key)
-  if (turn.now >= run.deadline && !run.cause && !run.paused && goesOn(turn, where)) timeIsUp(turn, stopped)
+  const late = turn.now >= turn.aboveEnds && ({ late: true } as const)
+  if ((late || turn.now >= run.deadline) && !run.cause && !run.paused && goesOn(turn, where))
+    timeIsUp(turn, stopped, { ...late })
   else if (where.fails && !turn.run.cause) fail(turn, key, result)
   if (group !== undefined) {
     settleGroup(turn, group, endStep)
@@ -224,9 +226,12 @@ function fail(turn: Turn, key: string, result: StepResult): void {
   const error = result.error ?? { code: 'failed', message: `step "${key}" failed` }
   turn.say({ type: 'stopping', cause: { status: 'failed', error, step: groupOf(key) ?? key } })
 }
-export function timeIsUp(turn: Turn, key: string | undefined, how: { readonly fromParent?: true } = {}): void {
-  const { timeoutMs, latest, deadline } = turn.run
-  const within = latest !== undefined && deadline >= latest ? 'the time of its parent' : `${timeoutMs / 1000} s`
+export function timeIsUp(
+  turn: Turn,
+  key: string | undefined,
+  { late, ...how }: { readonly fromParent?: true; readonly late?: true } = {},
+): void {
+  const within = late ? 'the time of its parent' : `${turn.run.timeoutMs / 1000} s`
   const at = key === undefined ? '' : `, at step "${key}"`
   const error = { code: 'timed_out', message: `not done within ${within}${at}` }
   turn.say({
@@ -248,7 +253,7 @@ function again(turn: Turn, task: Task, step: ChainStep, record: StepRecord, over
   // Nobody waits for its success any more.
   if (groupOf(task.key) !== undefined && (!group || group.group?.stopped)) return false
   const wait = Math.max(backoffOf(retry, task.attempt, turn.tools.random()), over.retryAfterMs ?? 0)
-  if (turn.now + wait >= turn.run.deadline && !turn.run.paused) return false
+  if (turn.now + wait >= Math.min(turn.run.deadline, turn.aboveEnds) && !turn.run.paused) return false
   if (task.group) {
     groupAgain(turn, task, { ...record, result: over.result }, turn.now + wait)
     return true

@@ -10,7 +10,7 @@ const NOBODY = { acting: new Set<string>(), holds: false, resumed: new Set<strin
 /** It has what it must have: its time runs, and its first steps are opened. */
 export function begin(turn: Turn): void {
   const { run, now } = turn
-  turn.say({ type: 'began', deadline: Math.min(now + run.timeoutMs, run.latest ?? Number.POSITIVE_INFINITY) })
+  turn.say({ type: 'began', deadline: now + run.timeoutMs })
   const { graph, first } = turn.from.chain
   if (Object.keys(turn.run.entered).length > 0) {
     // Brought back: what it waits for may begin under its lock.

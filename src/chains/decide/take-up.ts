@@ -30,7 +30,7 @@ function takeUpOne(turn: Turn, key: string, hit: StepResult | undefined): string
   if (!task || turn.isFull) return undefined
   if (task.undo) return beginUndo(turn, key)
   if (turn.run.cause) return undefined
-  if (task.until !== undefined && task.until <= turn.now) wake(turn, task, { by: 'time' })
+  if (task.until !== undefined && task.until <= turn.now && !task.stopping) wake(turn, task, { by: 'time' })
   else if (canFill(turn.run, turn.from.chain, key)) fillGroup(turn, key, openStep)
   else if (hit) {
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })

@@ -54,6 +54,8 @@ export interface Orphan {
   readonly id: string
   /** Its end is waited for. */
   readonly waited: boolean
+  /** The time it had is over. */
+  readonly late: boolean
 }
 
 export interface How {
@@ -88,6 +90,8 @@ export class Turn {
   givesBack: number | undefined
   /** Nothing is left to do: what ends now has been done whole. */
   complete = false
+  /** The time of those above it, where an attempt was kept inside of that. Milliseconds. */
+  aboveEnds = Number.POSITIVE_INFINITY
   /** There was more to do than one commit takes: the next goes on with it. */
   isCut = false
   /** What is still to be undone, in the order it is to be done; once that has begun. */
@@ -228,8 +232,13 @@ export class Turn {
       parent: { id: run.id, step: t.key, iteration: t.iteration, attempt },
       ...(run.lock && { under: { lock: run.lock.id, root: run.id } }),
       ...(run.under && { under: run.under }),
-      timeoutMs: Math.min(timeoutMs ?? own, own),
-      latest: run.deadline,
+      timeoutMs: own,
+      latest: Math.min(
+        run.deadline,
+        run.latest ?? Number.POSITIVE_INFINITY,
+        now + (timeoutMs ?? Number.POSITIVE_INFINITY),
+        groupTask(run, t)?.until ?? Number.POSITIVE_INFINITY,
+      ),
       now,
     })
     this.children.set(id, loaded)

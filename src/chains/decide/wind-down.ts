@@ -12,7 +12,7 @@ export function letGo(turn: Turn, task: Task): void {
   // Under a lock nobody else may begin while something below is still under way.
   const { lock, under } = turn.run
   const waited = child !== undefined && !born && (turn.from.chain.undoes || lock !== undefined || under !== undefined)
-  if (child !== undefined && !born && !task.stopping) turn.orphans.push({ id: child, waited })
+  if (child !== undefined && !born && !task.stopping) turn.orphans.push({ id: child, waited, late: turn.isLate })
   if (!waited) dropTask(turn, task)
   else if (!task.stopping) turn.say({ type: 'step_stopping', step: key })
 }

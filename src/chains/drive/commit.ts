@@ -50,8 +50,8 @@ export async function commitTurn(
   const also = [
     ...(turn.events.length > 0 ? [putHistory(run.id, run.seq, turn.events, version)] : []),
     ...turn.ops,
-    ...turn.orphans.flatMap(({ id, waited }) => [
-      putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }) }, version),
+    ...turn.orphans.flatMap(({ id, waited, late }) => [
+      putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }), ...(late && { late }) }, version),
       { op: 'wake', kind: kinds.run, id } as const,
       // It may have ended since the inbox was read; from here on it tells nobody.
       ...(waited ? [] : [{ op: 'delete', kind: kinds.inbox, id: childEndId(run.id, id) } as const]),

@@ -5,8 +5,8 @@ import { settleGroup } from '../decide/group.ts'
 import { Turn } from '../decide/turn.ts'
 import { endUndo } from '../decide/undo.ts'
 import { dropTask, undeliverable } from '../decide/wind-down.ts'
-import { type Loaded, recordId } from '../model/loaded.ts'
-import { groupOf, groupTask, type StepRecord, type Task } from '../model/run.ts'
+import { type Loaded, readRun, recordId } from '../model/loaded.ts'
+import { groupOf, groupTask, hasEnded, type Run, type StepRecord, type Task, taskOf } from '../model/run.ts'
 import { putStep } from '../model/start.ts'
 import type { ActContext, Acted } from '../model/step-kind.ts'
 import type { Driver } from './driver.ts'
@@ -45,12 +45,15 @@ async function fly(
   const step = at.chain.step(task.key)
   const turn = new Turn(tools, at, clock.now(), { acting: new Set(), holds: false, resumed: new Set() })
   const record = at.records.get(task.key)!
+  const own = deadlineOf(tools, at, task)
+  const deadline = isWithin(at.run, task, own) ? own : await withinAbove(tools, at, own, lost)
+  const aboveEnds = deadline < own ? deadline : Number.POSITIVE_INFINITY
   const context: ActContext = {
     ...turn.context(task),
     record,
     clock,
     resuming,
-    deadline: deadlineOf(tools, at, task),
+    deadline,
     once: task.undo === true || step.retry !== undefined,
     hooks: { lost, stopping },
     store: (r) => storeRecord(tools, at, task, lease, lost, r),
@@ -59,7 +62,11 @@ async function fly(
   const acts = task.undo ? step.undo!.does.act : step.does.act!
   const acted = await acts(context)
   if (acted.kind === 'lost') return 'lost'
-  if (acted.kind !== 'lacks') return (t) => land(t, task, record, acted)
+  if (acted.kind !== 'lacks')
+    return (t) => {
+      t.aboveEnds = aboveEnds
+      land(t, task, record, acted)
+    }
   if (clock.now() < at.run.deadline) return { lacks: acted.what }
   // Its time is over, and still nobody has what it takes.
   const unknown = resuming || record.sending?.unknown === true
@@ -76,6 +83,31 @@ function deadlineOf(tools: Driver, { run, chain }: Loaded, task: Task): number {
     // No attempt outlives its group's time.
     groupTask(run, task)?.until ?? Number.POSITIVE_INFINITY,
   )
+}
+
+const isWithin = ({ latest }: Run, task: Task, until: number): boolean =>
+  task.undo === true || latest === undefined || until <= latest
+
+/** No attempt goes beyond the time of those above either, unless they are paused: then that stands still. */
+async function withinAbove(
+  { state, env }: Driver,
+  { run, scope }: Loaded,
+  own: number,
+  lost: AbortSignal,
+): Promise<number> {
+  let most = own
+  for (let at = run; at.parent && at.latest !== undefined && at.latest < most; ) {
+    const { id, step } = at.parent
+    const got = await persevere(env, lost, () => state.get([{ kind: kinds.run, scope, id }]))
+    const entry = got?.answer[0]
+    const above = entry && readRun(entry.value)
+    if (!above || hasEnded(above)) return most
+    const waits = taskOf(above, step)
+    const ends = [above.deadline, waits?.until, waits && groupTask(above, waits)?.until]
+    if (!above.paused) most = Math.min(most, ...ends.filter((t) => t !== undefined))
+    at = above
+  }
+  return most
 }
 
 function land(turn: Turn, task: Task, sent: StepRecord, acted: Exclude<Acted, { kind: 'lost' | 'lacks' }>): void {

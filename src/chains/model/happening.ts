@@ -86,7 +86,7 @@ export type Happening =
       readonly lock?: NonNullable<Run['lock']>
       /** Its root must have its lock again first. */
       readonly under?: NonNullable<Run['under']>
-      /** Its parent's new deadline. */
+      /** How far the time of those above it goes by now. */
       readonly latest?: number
       /** It stays at its end, but for what could not be undone. */
       readonly undo?: true

@@ -7,8 +7,14 @@ import type { Signal } from './step-kind.ts'
 
 /** What others have to say to an execution. Its owner takes a message in the commit that acts on it. */
 export type Message =
-  /** `waited`: the parent is to hear of its end. */
-  | { readonly type: 'cancel'; readonly by: string; readonly fromParent?: true; readonly waited?: true }
+  /** `waited`: the parent is to hear of its end. `late`: the time it had there is over. */
+  | {
+      readonly type: 'cancel'
+      readonly by: string
+      readonly fromParent?: true
+      readonly waited?: true
+      readonly late?: true
+    }
   /** `child`: whose end it is, so that the end of one that was given up is nobody's. */
   | { readonly type: 'child'; readonly step: string; readonly child: string; readonly result: StepResult }
   | { readonly type: 'signal'; readonly name: string; readonly payload: Json; readonly by: string; readonly at: number }

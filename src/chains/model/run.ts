@@ -45,7 +45,10 @@ export interface Run {
   readonly attributes?: { readonly [name: string]: string }
   readonly startedAt: number
   readonly timeoutMs: number
-  /** Of the parent, if it has one: no time of its own goes beyond. */
+  /**
+   * How far the time of those above it went when it began; a pause there moves it. It is theirs to end what is below them: only an
+   * attempt that would go beyond is kept inside of it, after another look.
+   */
   readonly latest?: number
   /** When it ends `timed_out`, whoever is alive by then. Counted from when it may begin. */
   readonly deadline: number

@@ -37,7 +37,7 @@ export interface Start {
   /** The lock of its root. */
   readonly under?: NonNullable<Run['under']>
   readonly timeoutMs: number
-  /** No later than this. */
+  /** As in the execution. */
   readonly latest?: number
   readonly now: number
 }
@@ -131,7 +131,7 @@ function begun(s: Start, newId: () => string): Run {
     startedAt: now,
     timeoutMs: s.timeoutMs,
     ...(s.latest !== undefined && { latest: s.latest }),
-    deadline: Math.min(now + s.timeoutMs, s.latest ?? Number.POSITIVE_INFINITY),
+    deadline: now + s.timeoutMs,
     status: 'pending',
     open: [],
     entered: {},

@@ -36,7 +36,7 @@ export interface StepContext {
   readonly lineage: Lineage | undefined
   /** The oldest signal of this name that nobody has had yet. */
   signal(name: string): Signal | undefined
-  /** The entries of a child execution by its chain's name, born claimed by this node; or the way round that leads to it again. */
+  /** The entries of a child execution by its chain's name, born claimed by this node; or the way round that leads to it again. `timeoutMs`: the step's own. */
   child(chain: string, timeoutMs: number | undefined): { readonly id: string; readonly ops: readonly Op[] } | Loop
 }
 export interface Loop {

@@ -171,7 +171,14 @@ function waitAgain(turn: Turn, key: string, iteration: number, child: Run): void
     enteredAt: turn.now,
     child: { id: child.id, chain: child.chain },
   })
-  turn.say({ type: 'step_attempted', step: key, attempt: child.parent?.attempt ?? 1, child: child.id })
+  const own = turn.step(key).definition.timeout_seconds
+  turn.say({
+    type: 'step_attempted',
+    step: key,
+    attempt: child.parent?.attempt ?? 1,
+    child: child.id,
+    ...(own !== undefined && { until: turn.now + own * 1000, limited: true }),
+  })
 }
 
 /** Whether that entry into a step, or into a member of a group, is the last one. */

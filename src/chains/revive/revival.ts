@@ -83,16 +83,12 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
   const ops: Op[] = [...(how.also ?? [])]
   let count = 0
 
-  async function bring(
-    { entry, run }: Found,
-    above?: { readonly deadline: number; readonly root: Run },
-  ): Promise<void> {
+  async function bring({ entry, run }: Found, above?: { readonly latest: number; readonly root: Run }): Promise<void> {
     if (++count > MOST_AT_ONCE)
       throw new Problem(409, 'too_many_failed', `more than ${MOST_AT_ONCE} executions would have to be brought back`)
     const at = await loaded(state, scope, run, tools)
     const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed: new Set() })
-    const latest = above?.deadline ?? Number.POSITIVE_INFINITY
-    const deadline = Math.min(now + run.timeoutMs, latest)
+    const deadline = now + run.timeoutMs
     const root = above?.root ?? run
     const target = run.id === found.run.id
     const waits = line[line.findIndex((f) => f.run.id === run.id) - 1]
@@ -106,7 +102,7 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
       by: how.by,
       deadline,
       undone: what.undone,
-      ...(above && { latest }),
+      ...(above && { latest: above.latest }),
       ...(lock && { lock }),
       ...(under && { under }),
     })
@@ -120,7 +116,8 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
       ...turn.ops,
       ...(lock ? lineUp(run.id, lock, version) : []),
     )
-    for (const child of children) await bring(child, { deadline, root })
+    const latest = Math.min(deadline, above?.latest ?? Number.POSITIVE_INFINITY)
+    for (const child of children) await bring(child, { latest, root })
   }
   await bring(line.at(-1)!)
   const done = await state.commit(scope, ops)
