@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
-import { badRequest, held, OK } from '../fakes/provider.ts'
+import { badRequest, held, OK, refused, serverError } from '../fakes/provider.ts'
 import { both, letters, line, scope, start, step, stepsOf, type World, world } from './set-up.ts'
 
 const fails = badRequest()
@@ -156,6 +156,33 @@ describe('reset', () => {
     for (let i = 0; i < 3; i++) await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
     expect(sent(w)).toEqual({ a: 2 })
+  })
+
+  it('while an attempt is backed off: what was not done is not undone, and what may have been is', async () => {
+    const undo = { compensate: { provider: 'u', action_type: 'undo', payload_template: { saw: '{{result}}' } } }
+    const retry = { max_attempts: 3, backoff: 'fixed', initial_ms: 60_000 }
+    for (const inGroup of [false, true])
+      for (const [first, undos] of [
+        [refused(), 1],
+        [serverError(), 2],
+      ] as const) {
+        const a = step('a', 'a', { retry, ...undo })
+        const w = await world([line(inGroup ? both('g', [a]) : a, step('c', 'c'))], {
+          a: { script: [first, OK] },
+          c: { script: [fails] },
+          u: {},
+        })
+        const chains = await w.node()
+        const id = await ended(w, chains)
+        await chains.pause(scope, id, 'ann')
+        await w.env.clock.settle()
+        await chains.reset(scope, id, back(inGroup ? 'g' : 'a'))
+        await w.env.clock.settle()
+        await chains.resume(scope, id, 'ann')
+        for (let i = 0; i < 4; i++) await w.env.clock.settle()
+        expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+        expect(w.providers['u']!.sent).toHaveLength(undos)
+      }
   })
 
   it('of a paused child its parent goes on waiting', async () => {

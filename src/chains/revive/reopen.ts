@@ -5,6 +5,7 @@ import type { JsonObject } from '../../core/json.ts'
 import type { StateStore } from '../../core/state.ts'
 import type { Chains } from '../chains.ts'
 import type { Turn } from '../decide/turn.ts'
+import { dropTask } from '../decide/wind-down.ts'
 import { prevOf } from '../model/history-pages.ts'
 import { type Loaded, memberIds, readRecord } from '../model/loaded.ts'
 import { groupOf, hasEnded, type Run, stepId } from '../model/run.ts'
@@ -118,7 +119,7 @@ function backTo(state: StateStore, step: string, later: readonly string[]): Chan
         // In a graph what does not need the step is let be.
         if (graph && !later.includes(groupOf(t.key) ?? t.key)) continue
         if (t.child !== undefined) orphan(turn, t.child)
-        turn.say({ type: 'step_dropped', step: t.key })
+        dropTask(turn, t)
       }
       for (const id of await lettersOf(state, turn, [...later, ...failedIn(turn, later)]))
         turn.ops.push({ op: 'delete', kind: kinds.deadLetter, id })

@@ -6,6 +6,7 @@ import type { Entry, Op, StateStore } from '../../core/state.ts'
 import { LEASE_MS } from '../../delivery/lease.ts'
 import { openReady } from '../decide/advance.ts'
 import { type Tools, Turn } from '../decide/turn.ts'
+import { isAloft } from '../model/due.ts'
 import { putCancel, take } from '../model/inbox.ts'
 import { type Loaded, load } from '../model/loaded.ts'
 import { lineUp } from '../model/lock.ts'
@@ -87,7 +88,9 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
     if (++count > MOST_AT_ONCE)
       throw new Problem(409, 'too_many_failed', `more than ${MOST_AT_ONCE} executions would have to be brought back`)
     const at = await loaded(state, scope, run, tools)
-    const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed: new Set() })
+    // Of one that is paused: what went out before its node died, and nobody saw the end of.
+    const resumed = new Set(run.open.filter((t) => isAloft(t, at.records.get(t.key))).map((t) => t.key))
+    const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed })
     const deadline = now + run.timeoutMs
     const root = above?.root ?? run
     const target = run.id === found.run.id
