@@ -146,6 +146,7 @@ export function createChains(deps: ChainsDeps): Chains {
       owner,
       tools,
       begin: (scope, id) => intake.track(intake.begin(scope, id)),
+      poke: tools.poke,
       woke: tools.woke,
     }),
     ...definitions.api,

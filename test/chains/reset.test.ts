@@ -158,6 +158,105 @@ describe('reset', () => {
     expect(sent(w)).toEqual({ a: 2 })
   })
 
+  it('of a paused execution waits for the end of the sub-chain it leaves, where that has a lock or may be undone', async () => {
+    const undo = { compensate: { provider: 'u', action_type: 'undo' } }
+    const sub = { name: 's', sub_chain: 'inner' }
+    const lines: JsonObject[] = [
+      { ...line(step('a', 'a'), sub, step('z', 'z')), lock_by: 'payload.device_id' },
+      line(step('a', 'a', undo), sub, step('z', 'z')),
+      line(step('a', 'a', undo), both('s', [{ ...sub, name: 'in' }]), step('z', 'z')),
+      { name: 'line', steps: [step('a', 'a', undo), { ...sub, needs: ['a'] }, { ...step('z', 'z'), needs: ['s'] }] },
+    ]
+    for (const root of lines)
+      for (const to of ['a', 's']) {
+        const h = held()
+        const w = await world([root, { name: 'inner', steps: [step('k', 'k'), step('m', 'm')] }], {
+          a: {},
+          m: {},
+          k: { script: [h.answer, OK] },
+          u: {},
+          z: {},
+        })
+        const chains = await w.node()
+        const id = await ended(w, chains)
+        await chains.pause(scope, id, 'ann')
+        await w.env.clock.settle()
+        await chains.reset(scope, id, back(to))
+        await w.env.clock.settle()
+        await chains.resume(scope, id, 'ann')
+        const other = await ended(w, chains)
+        for (let i = 0; i < 3; i++) await w.env.clock.settle()
+        expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+        expect(sent(w)).toMatchObject({ k: root['lock_by'] ? 1 : 2, z: root['lock_by'] ? 0 : 1 })
+        h.finish(OK)
+        for (let i = 0; i < 6; i++) await w.env.clock.settle()
+        const all = (await chains.list(scope, { limit: 9 })).chains
+        expect(all.map((c) => `${c['chain_name']} ${c['status']}`).toSorted()).toEqual([
+          ...['inner cancelled', 'inner completed', 'inner completed'],
+          ...['line completed', 'line completed'],
+        ])
+        expect(await chains.get(scope, other)).toMatchObject({ status: 'completed' })
+        expect(sent(w)).toMatchObject({ a: to === 'a' ? 3 : 2, k: 3, u: 0, z: 2 })
+      }
+  })
+
+  it('is asked again while the sub-chain it has left is on its way, or is cancelled then', async () => {
+    const undo = { compensate: { provider: 'u', action_type: 'undo' } }
+    for (const cancels of [false, true]) {
+      const h = held()
+      const w = await world(
+        [
+          line(step('a', 'a', undo), { name: 's', sub_chain: 'inner' }, step('z', 'z')),
+          { name: 'inner', steps: [step('k', 'k')] },
+        ],
+        { a: {}, k: { script: [h.answer, OK] }, u: {}, z: {} },
+      )
+      const chains = await w.node()
+      const id = await ended(w, chains)
+      for (const to of ['s', 'a', 's']) {
+        await chains.pause(scope, id, 'ann')
+        await w.env.clock.settle()
+        await chains.reset(scope, id, back(to))
+        await chains.resume(scope, id, 'ann')
+        for (let i = 0; i < 3; i++) await w.env.clock.settle()
+      }
+      expect(sent(w)).toEqual({ a: 2, k: 1, u: 0, z: 0 })
+      if (cancels) await chains.cancel(scope, id, 'ann')
+      for (let i = 0; i < 3; i++) await w.env.clock.settle()
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+      h.finish(OK)
+      for (let i = 0; i < 6; i++) await w.env.clock.settle()
+      expect(await chains.get(scope, id)).toMatchObject({ status: cancels ? 'compensated' : 'completed' })
+      expect(sent(w)).toEqual(cancels ? { a: 2, k: 1, u: 2, z: 0 } : { a: 2, k: 2, u: 0, z: 1 })
+    }
+  })
+
+  it('leaves a sub-chain that comes to its end all the same: that is undone with the rest', async () => {
+    const undo = { compensate: { provider: 'u', action_type: 'undo', payload_template: { saw: '{{result.body.n}}' } } }
+    for (const to of ['a', 's']) {
+      const h = held()
+      const w = await world(
+        [
+          line(step('a', 'a', undo), { name: 's', sub_chain: 'inner', ...undo }, step('z', 'z')),
+          { name: 'inner', steps: [step('k', 'k')] },
+        ],
+        { a: {}, k: { script: [h.answer, { status: 200, body: { n: 2 } }] }, u: {}, z: { script: [fails] } },
+      )
+      const chains = await w.node()
+      const id = await ended(w, chains)
+      await chains.pause(scope, id, 'ann')
+      await w.env.clock.settle()
+      await chains.reset(scope, id, back(to))
+      await chains.resume(scope, id, 'ann')
+      for (let i = 0; i < 3; i++) await w.env.clock.settle()
+      h.finish({ status: 200, body: { n: 1 } })
+      for (let i = 0; i < 9; i++) await w.env.clock.settle()
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+      const saw = w.providers['u']!.sent.map((s) => (s.request as { payload: JsonObject }).payload['saw'])
+      expect(saw.toSorted()).toEqual([1, 2, ...Array(to === 'a' ? 2 : 1).fill(null)])
+    }
+  })
+
   it('while an attempt is backed off: what was not done is not undone, and what may have been is', async () => {
     const undo = { compensate: { provider: 'u', action_type: 'undo', payload_template: { saw: '{{result}}' } } }
     const retry = { max_attempts: 3, backoff: 'fixed', initial_ms: 60_000 }

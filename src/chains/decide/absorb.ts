@@ -1,10 +1,11 @@
 import { signalOf } from '../model/inbox.ts'
-import { bad } from '../model/outcomes.ts'
-import { groupOf, stepAt, type Task, taskOf } from '../model/run.ts'
+import { bad, opening } from '../model/outcomes.ts'
+import { groupOf, type StepResult, stepAt, type Task, taskOf } from '../model/run.ts'
 import type { Wake } from '../model/step-kind.ts'
-import { endStep, timeIsUp } from './advance.ts'
+import { endStep, openReady, timeIsUp, toBeUndone } from './advance.ts'
 import { letGoOfMembers, settleGroup, stopGroup } from './group.ts'
 import type { Turn } from './turn.ts'
+import { dropTask } from './wind-down.ts'
 
 /** First of all, in every turn. Its entry goes with the commit, which asks for none that was not seen. */
 export function absorbCancel(turn: Turn): void {
@@ -112,10 +113,31 @@ export function wake(turn: Turn, task: Task, by: Wake): void {
     turn.say({ type: 'step_stopping', step: task.key })
     return
   }
+  if (by.by === 'child' && (task.dropped || task.attempt === 0)) {
+    leftEnded(turn, task, by.result)
+    return
+  }
   const { does, definition } = turn.step(task.key)
   const record = turn.records.get(task.key)
   if (!does.woken || !record) throw new Error(`step "${task.key}" of ${turn.run.id} waits, and nothing says for what`)
   const late = bad({ code: 'timed_out', message: `not done within ${definition.timeout_seconds ?? 0} s` })
   const isLate = by.by === 'time' && task.limited
   endStep(turn, task.key, record, isLate ? { result: late, retryable: true } : does.woken(turn.context(task), by))
+}
+
+/** What an earlier entry into a step, which a reset has dropped, waited for has ended: a later one may begin. */
+function leftEnded(turn: Turn, task: Task, result: StepResult): void {
+  const { key, iteration, notBefore = turn.now } = task
+  const step = turn.step(key)
+  if (result.success && step.undo) {
+    // It came to its end all the same, and so is what the step did.
+    const entry = task.dropped ? task : { ...task, iteration: iteration - 1 }
+    const child = { id: task.child!, chain: 'sub_chain' in step.definition ? step.definition.sub_chain : '' }
+    const record = turn.records.get(key) ?? { ...opening(turn.context(entry)), child }
+    turn.keep(toBeUndone(turn, task, { ...record, endedAt: turn.now, result }))
+    turn.records.delete(key)
+  }
+  if (task.dropped || turn.run.cause) dropTask(turn, task)
+  else turn.say({ type: 'step_backed_off', step: key, not_before: Math.max(turn.now, notBefore) })
+  if (turn.from.chain.graph && !turn.run.cause) openReady(turn)
 }

@@ -49,7 +49,7 @@ export function openStep(turn: Turn, key: string, prev: Task['prev'], iteration?
  */
 export function beginStep(turn: Turn, key: string): string | undefined {
   const task = turn.task(key)
-  if (!task || turn.holds || turn.run.paused || turn.run.cause) return undefined
+  if (!task || task.stopping || turn.holds || turn.run.paused || turn.run.cause) return undefined
   const record = turn.records.get(key)
   // Bytes that were stored go out again as they are.
   if (record?.sending) {
@@ -192,7 +192,7 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   else if (where.next !== undefined) goTo(turn, where.next, { step: key, iteration: task.iteration })
 }
 
-const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {
+export const toBeUndone = (turn: Turn, task: Task, record: StepRecord): StepRecord => {
   const item = record.item ?? itemOf(turn, task).item?.item
   const prev = prevOf(turn.run, task) ?? record.prev
   return { ...record, undo: 'due', ...(item !== undefined && { item }), ...(prev && { prev }) }

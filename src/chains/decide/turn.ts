@@ -6,7 +6,7 @@ import type { Chain, ChainStep } from '../model/compiled.ts'
 import type { ChainDefinition } from '../model/definition.ts'
 import type { ChainEvent, Happening } from '../model/happening.ts'
 import { evolve } from '../model/history.ts'
-import { type Received, signalOf, take } from '../model/inbox.ts'
+import { type Orphan, type Received, signalOf, take } from '../model/inbox.ts'
 import type { Loaded, Undoing } from '../model/loaded.ts'
 import { type AuditPolicy, type Forward, stepRecordOps } from '../model/records.ts'
 import {
@@ -48,15 +48,6 @@ const OF_ORPHAN = 3
 
 /** Inputs and results of one execution. Bytes. */
 export const MOST_BYTES = 10 * 1024 * 1024
-
-/** An execution that is told to end. */
-export interface Orphan {
-  readonly id: string
-  /** Its end is waited for. */
-  readonly waited: boolean
-  /** The time it had is over. */
-  readonly late: boolean
-}
 
 export interface How {
   readonly acting: ReadonlySet<string>

@@ -5,7 +5,7 @@ import { letterOf } from './letters.ts'
 import type { Turn } from './turn.ts'
 
 /** Lets go of a task that only waits, or is not yet sent. A sub-chain is told to end, and waited for where the order of undoing asks it. */
-export function letGo(turn: Turn, task: Task): void {
+export function letGo(turn: Turn, task: Task, dropped?: true): void {
   const { child, key } = task
   const born = child !== undefined && turn.born.includes(child)
   if (born) turn.unborn(child)
@@ -14,7 +14,7 @@ export function letGo(turn: Turn, task: Task): void {
   const waited = child !== undefined && !born && (turn.from.chain.undoes || lock !== undefined || under !== undefined)
   if (child !== undefined && !born && !task.stopping) turn.orphans.push({ id: child, waited, late: turn.isLate })
   if (!waited) dropTask(turn, task)
-  else if (!task.stopping) turn.say({ type: 'step_stopping', step: key })
+  else if (!task.stopping || dropped) turn.say({ type: 'step_stopping', step: key, ...(dropped && { dropped }) })
 }
 
 /** Where time ran out, what the task was to send is a dead letter: what was accepted does not vanish. */

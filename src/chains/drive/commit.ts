@@ -5,7 +5,7 @@ import type { ClaimRef, Committed, Op, StateStore } from '../../core/state.ts'
 import { LEASE_MS } from '../../delivery/lease.ts'
 import { lastResult } from '../decide/advance.ts'
 import type { Turn } from '../decide/turn.ts'
-import { cancelId, childEndId, putCancel, putChildEnd } from '../model/inbox.ts'
+import { cancelId, putChildEnd, putOrphans } from '../model/inbox.ts'
 import { handOver } from '../model/lock.ts'
 import { runRecordOps } from '../model/records.ts'
 import { hasEnded, type Run, runTags, type StepResult } from '../model/run.ts'
@@ -50,12 +50,7 @@ export async function commitTurn(
   const also = [
     ...(turn.events.length > 0 ? [putHistory(run.id, run.seq, turn.events, version)] : []),
     ...turn.ops,
-    ...turn.orphans.flatMap(({ id, waited, late }) => [
-      putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }), ...(late && { late }) }, version),
-      { op: 'wake', kind: kinds.run, id } as const,
-      // It may have ended since the inbox was read; from here on it tells nobody.
-      ...(waited ? [] : [{ op: 'delete', kind: kinds.inbox, id: childEndId(run.id, id) } as const]),
-    ]),
+    ...putOrphans(run.id, turn.orphans, version),
     ...(hasEnded(run)
       ? [...runRecordOps(turn.tools.audit(), run, turn.from.beginning.origin), ...endingOps(turn, version)]
       : []),

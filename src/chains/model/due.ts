@@ -16,8 +16,9 @@ export const PAUSED_MS = 86_400_000
 
 /** When there is something to do about a task, milliseconds; it may be past. Infinity: not before somebody says so. */
 export function dueOf(run: Run, t: Task): number {
+  if (t.stopping) return Number.POSITIVE_INFINITY
   if (t.notBefore !== undefined) return t.notBefore
-  if (t.child !== undefined && (t.stopping || t.until === undefined)) return Number.POSITIVE_INFINITY
+  if (t.child !== undefined && t.until === undefined) return Number.POSITIVE_INFINITY
   // What ends waits for no time any more.
   if (t.group || t.signal !== undefined || t.until !== undefined)
     return (run.cause ? undefined : t.until) ?? Number.POSITIVE_INFINITY

@@ -65,7 +65,12 @@ export type Happening =
   /** Nothing more of a group is begun: its join is decided, or its time is over. */
   | { readonly type: 'group_stopped'; readonly step: string; readonly why: 'join' | 'timeout' }
   /** The execution it waits for is told to end. That is waited for: what was done last is undone first. */
-  | { readonly type: 'step_stopping'; readonly step: string }
+  | {
+      readonly type: 'step_stopping'
+      readonly step: string
+      /** How it ends is not asked: it goes back to another step, or to this one anew. */
+      readonly dropped?: true
+    }
   /** It was not begun, or waited, when it was no longer wanted. */
   | { readonly type: 'step_dropped'; readonly step: string }
   | { readonly type: 'signalled'; readonly signal: string; readonly by: string; readonly step: string }

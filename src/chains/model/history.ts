@@ -41,7 +41,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
         ),
       }
     case 'step_stopping':
-      return { ...r, open: changed(r, e.step, (t) => ({ ...t, stopping: true })) }
+      return { ...r, open: changed(r, e.step, (t) => ({ ...t, stopping: true, ...(e.dropped && { dropped: true }) })) }
     case 'step_dropped':
       return withStatus({ ...r, open: r.open.filter((t) => t.key !== e.step) })
     case 'signalled':
@@ -108,6 +108,8 @@ const isOf = (t: Task, e: { readonly iteration: number }): boolean =>
 
 function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run {
   const group = groupOf(e.step)
+  // What an earlier entry waited for is to end first.
+  const before = e.undo ? undefined : r.open.find((t) => t.key === e.step && t.stopping)
   const task: Task = {
     key: e.step,
     iteration: e.iteration,
@@ -117,6 +119,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     ...(e.not_before !== undefined && { notBefore: e.not_before }),
     ...(e.undo && { undo: true }),
     ...(e.alone && { alone: true }),
+    ...(before?.child !== undefined && { child: before.child, stopping: true }),
   }
   const next: Run = { ...r, open: [...r.open.filter((t) => t.key !== e.step), task] }
   if (e.undo) return { ...next, ...(e.deadline !== undefined && { deadline: e.deadline }) }
@@ -142,7 +145,17 @@ const later = (t: Task, ms: number): Task => ({
 
 /** Without what its last attempt waited for. */
 const resting = (t: Task): Task => {
-  const { notBefore: _n, child: _c, stopping: _t, until: _u, fixed: _f, limited: _l, signal: _s, ...rest } = t
+  const {
+    notBefore: _n,
+    child: _c,
+    stopping: _t,
+    dropped: _d,
+    until: _u,
+    fixed: _f,
+    limited: _l,
+    signal: _s,
+    ...rest
+  } = t
   return rest
 }
 

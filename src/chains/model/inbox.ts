@@ -54,6 +54,22 @@ export function putChildEnd(
   const value = JSON.stringify({ type: 'child', step: parent.step, child, result } satisfies Message)
   return { op: 'put', kind: kinds.inbox, id: childEndId(parent.id, child), value, version }
 }
+/** An execution that is told to end. */
+export interface Orphan {
+  readonly id: string
+  /** Its end is waited for. */
+  readonly waited: boolean
+  /** The time it had is over. */
+  readonly late: boolean
+}
+/** Tells executions that this one began that they need not go on. */
+export const putOrphans = (runId: string, orphans: readonly Orphan[], version: string): readonly Op[] =>
+  orphans.flatMap(({ id, waited, late }) => [
+    putCancel(id, { by: 'gateway', fromParent: true, ...(waited && { waited }), ...(late && { late }) }, version),
+    { op: 'wake', kind: kinds.run, id } as const,
+    // It may have ended since the inbox was read; from here on it tells nobody.
+    ...(waited ? [] : [{ op: 'delete', kind: kinds.inbox, id: childEndId(runId, id) } as const]),
+  ])
 export function putSaid(runId: string, id: string, message: Message): Put {
   return { op: 'put', kind: kinds.inbox, id: saidId(runId, id), value: JSON.stringify(message), version: id }
 }

@@ -114,8 +114,10 @@ export interface Task {
   readonly attempt: number
   /** The execution it waits for. */
   readonly child?: string
-  /** That one has been told to end. */
+  /** That one has been told to end. Where no attempt has begun it is an earlier entry's, and the first comes after its end. */
   readonly stopping?: true
+  /** Its end is waited for, and how it went is not asked. */
+  readonly dropped?: true
   /** When what it waits for is there by itself, or is given up. */
   readonly until?: number
   /** That is a moment of the calendar: a pause does not move it. */
@@ -236,9 +238,9 @@ export function groupTask(r: Run, t: Pick<Task, 'key' | 'iteration'>): Task | un
   const task = group === undefined ? undefined : taskOf(r, group)
   return task?.group && task.iteration === t.iteration ? task : undefined
 }
-/** Nothing of what it comes to is asked for any more: its group has what it needs, and has gone on. */
+/** Nothing of what it comes to is asked for any more: it was dropped, or its group has what it needs and has gone on. */
 export const isStraggler = (r: Run, t: Task): boolean =>
-  groupOf(t.key) !== undefined && !t.undo && groupTask(r, t) === undefined
+  t.dropped === true || (groupOf(t.key) !== undefined && !t.undo && groupTask(r, t) === undefined)
 
 // Ids of entries; the execution's own id has a fixed length, so none can be mistaken for another.
 export const beginningId = (runId: string): string => `${runId}/begin`

@@ -5,12 +5,12 @@ import type { JsonObject } from '../../core/json.ts'
 import type { StateStore } from '../../core/state.ts'
 import type { Chains } from '../chains.ts'
 import type { Turn } from '../decide/turn.ts'
-import { dropTask } from '../decide/wind-down.ts'
+import { letGo } from '../decide/wind-down.ts'
 import { prevOf } from '../model/history-pages.ts'
 import { type Loaded, memberIds, readRecord } from '../model/loaded.ts'
 import { groupOf, hasEnded, type Run, stepId } from '../model/run.ts'
 import { type Found, findRun, isLatest, unfinishedSteps } from './reopen-step.ts'
-import { type Change, loaded, movedOn, orphan, type RevivalDeps, revive, stepsAgain } from './revival.ts'
+import { type Change, loaded, movedOn, type RevivalDeps, revive, stepsAgain } from './revival.ts'
 import { undoAgain } from './undo-again.ts'
 
 export interface ReopenDeps extends RevivalDeps {
@@ -118,8 +118,7 @@ function backTo(state: StateStore, step: string, later: readonly string[]): Chan
       for (const t of turn.run.open) {
         // In a graph what does not need the step is let be.
         if (graph && !later.includes(groupOf(t.key) ?? t.key)) continue
-        if (t.child !== undefined) orphan(turn, t.child)
-        dropTask(turn, t)
+        letGo(turn, t, true)
       }
       for (const id of await lettersOf(state, turn, [...later, ...failedIn(turn, later)]))
         turn.ops.push({ op: 'delete', kind: kinds.deadLetter, id })

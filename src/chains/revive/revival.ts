@@ -7,7 +7,7 @@ import { LEASE_MS } from '../../delivery/lease.ts'
 import { openReady } from '../decide/advance.ts'
 import { type Tools, Turn } from '../decide/turn.ts'
 import { isAloft } from '../model/due.ts'
-import { putCancel, take } from '../model/inbox.ts'
+import { type Orphan, putOrphans, take } from '../model/inbox.ts'
 import { type Loaded, load } from '../model/loaded.ts'
 import { lineUp } from '../model/lock.ts'
 import { groupOf, hasEnded, type Run, runTags } from '../model/run.ts'
@@ -36,6 +36,8 @@ export interface RevivalDeps {
   readonly env: Env
   readonly owner: string
   readonly tools: Tools
+  /** Tells the driver of another execution, if it is here, that it has mail. */
+  readonly poke: (id: string) => void
 }
 
 export const movedOn = (why: string): Problem =>
@@ -82,6 +84,7 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
   const inLine = new Set(line.map((f) => f.run.id))
   const again = (child: Run): boolean => inLine.has(child.id) || isUnfinished(child)
   const ops: Op[] = [...(how.also ?? [])]
+  const told: Orphan[] = []
   let count = 0
 
   async function bring({ entry, run }: Found, above?: { readonly latest: number; readonly root: Run }): Promise<void> {
@@ -117,14 +120,17 @@ export async function revive(deps: RevivalDeps, scope: Scope, found: Found, how:
       // What was said to it after its end was answered so.
       ...(hasEnded(run) ? at.inbox.map(take) : []),
       ...turn.ops,
+      ...putOrphans(run.id, turn.orphans, version),
       ...(lock ? lineUp(run.id, lock, version) : []),
     )
     const latest = Math.min(deadline, above?.latest ?? Number.POSITIVE_INFINITY)
+    told.push(...turn.orphans)
     for (const child of children) await bring(child, { latest, root })
   }
   await bring(line.at(-1)!)
   const done = await state.commit(scope, ops)
   if (!done.ok) throw movedOn('it, or its letter, has changed meanwhile')
+  for (const { id } of told) deps.poke(id)
 }
 
 /** The execution and all that wait for it, the root last. A parent that has taken the failure its own way does not want it to go on. */
@@ -161,13 +167,3 @@ export const stepsAgain = (state: StateStore, steps: readonly string[], alone: b
     return children
   },
 })
-
-/** Tells the execution a step waits for to end: nobody does any more. */
-export function orphan(turn: Turn, child: string): void {
-  const version = turn.tools.newId()
-  turn.ops.push(putCancel(child, { by: 'gateway', fromParent: true }, version), {
-    op: 'wake',
-    kind: kinds.run,
-    id: child,
-  })
-}
