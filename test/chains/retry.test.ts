@@ -3,7 +3,7 @@ import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { badRequest, held, OK, type Scripted } from '../fakes/provider.ts'
-import { letters, line, pullFor, scope, start, step, stepsOf, type World, world } from './set-up.ts'
+import { both, letters, line, pullFor, scope, start, step, stepsOf, type World, world } from './set-up.ts'
 
 const fails = badRequest()
 const tokens = (w: World, p: string) => w.providers[p]!.sent.map((s) => s.token)
@@ -39,6 +39,30 @@ describe('retry', () => {
     expect(await letters(w)).toEqual([])
     await expect(chains.retry(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_not_failed' })
     await expect(chains.retry(scope, 'nothing', 'ann')).rejects.toMatchObject({ status: 404 })
+  })
+
+  it('of best effort that falls short again leaves the execution as it was, to be retried and redriven once more', async () => {
+    const w = await world(
+      [line(both('g', [step('x', 'x'), step('y', 'y')], { on_failure: 'best_effort' }), step('after', 'q'))],
+      { x: {}, y: script(fails, fails, fails, OK), q: {} },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains, 'line')
+    for (const again of ['retry', 'redrive', 'retry']) {
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'partially_completed' })
+      const [letter] = await letters(w)
+      const { step: name, iteration } = letter!.origin
+      if (again === 'retry') await chains.retry(scope, id, 'ann')
+      else
+        await chains.resumeFromDeadLetter(
+          { scope, chainId: id, step: name!, iteration: iteration! },
+          deleteDeadLetter(letter!),
+        )
+      await w.env.clock.settle()
+    }
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(await letters(w)).toEqual([])
+    once(w, 'x', 'q')
   })
 
   it('of a group only the members that failed run again', async () => {

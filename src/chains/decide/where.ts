@@ -18,10 +18,12 @@ export interface Where {
 export function whereTo(turn: Turn, step: ChainStep, task: Task, result: StepResult, over: Over): Where {
   // A group judges its members.
   if (groupOf(task.key) !== undefined) return {}
-  if (task.alone) return result.success ? {} : { tolerated: true }
+  const short = task.group !== undefined && task.group.failed > 0 && step.group?.bestEffort
+  // What follows it has been done; of best effort, what failed has failed still.
+  if (task.alone) return result.success && !short ? {} : { tolerated: true }
   if (over.next !== undefined && result.success) return { next: over.next, chosen: true }
   if (result.success || step.judgesFailure) {
-    const tolerated = task.group !== undefined && result.success && task.group.failed > 0 && step.group?.bestEffort
+    const tolerated = result.success && short
     const seen = step.branches.length > 0 ? fields(result, seenAfter(turn, step, result)) : {}
     const branch = step.branches.find((b) => {
       const [root, ...rest] = b.path
