@@ -50,6 +50,12 @@ export function createReopening(deps: ReopenDeps): Pick<Chains, 'retry' | 'reset
       const { run } = found
       if (!hasEnded(run) && !run.paused)
         throw new Problem(409, 'chain_running', 'the execution has not ended; pause or cancel it first')
+      if (!hasEnded(run) && found.entry.claim)
+        throw new Problem(
+          409,
+          'chain_running',
+          'the execution is paused, and a step that was under way is let finish first; ask again then',
+        )
       if (run.undone) throw undone()
       const at = await loaded(state, scope, run, tools)
       if (!at.chain.steps.has(step))
