@@ -131,6 +131,41 @@ describe('pause', () => {
     }
   })
 
+  it('moves a back-off that began meanwhile by what was left of it only', async () => {
+    const h = held()
+    const w = await world(
+      [line(step('a', 'a', { retry: { max_attempts: 2, backoff: 'fixed', initial_ms: 1000 } }))],
+      { a: { script: [h.answer, OK], timeoutMs: 200_000 } },
+      { config: { stepDeadlineSeconds: 200 } },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.advance(50_000)
+    h.finish(unavailable())
+    await w.env.clock.advance(10_000)
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.advance(1000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
+  it('of a graph stands still also before a reset of it', async () => {
+    const wait = { name: 'w', needs: [], wait: { seconds: 50 } }
+    const w = await world([line({ ...step('a'), needs: [] }, wait)], { p: {} })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await pullFor(w, chains, 20)
+    await chains.pause(scope, id, 'ann')
+    await pullFor(w, chains, 60)
+    await chains.reset(scope, id, { step: 'a', by: 'ann' })
+    await chains.resume(scope, id, 'ann')
+    await pullFor(w, chains, 20)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'waiting' })
+    await pullFor(w, chains, 20)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
   it('keeps what is said meanwhile for when it goes on', async () => {
     const w = await world([line(ask({ timeout_seconds: 60 }))], {})
     const chains = await w.node()

@@ -26,7 +26,8 @@ export function evolve(r: Run, e: ChainEvent): Run {
         ...r,
         open: changed(r, e.step, (t) => ({
           ...resting(t),
-          notBefore: e.not_before,
+          // Begun in a pause it is as if begun with it, as it is moved by the whole of it.
+          notBefore: e.not_before - (r.paused ? e.at - r.paused.at : 0),
           attempt: t.attempt - (e.unmade ? 1 : 0),
         })),
       })
@@ -50,7 +51,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
       return withStatus({ ...r, paused: { at: e.at, by: e.by } })
     case 'unpaused': {
       const { paused, ...rest } = r
-      const open = paused ? r.open.map((t) => later(t, e.at - Math.max(paused.at, t.since))) : r.open
+      const open = paused ? moved(r, paused.at, e.at) : r.open
       return withStatus({ ...rest, open, deadline: e.deadline })
     }
     case 'stopping': {
@@ -79,7 +80,7 @@ export function evolve(r: Run, e: ChainEvent): Run {
         ...(e.under && { under: e.under }),
         ...(e.latest !== undefined && { latest: e.latest }),
         // It stays paused; from here on its time is another.
-        ...(r.paused && { paused: { ...r.paused, at: e.at } }),
+        ...(r.paused && { paused: { ...r.paused, at: e.at }, open: moved(r, r.paused.at, e.at) }),
         deadline: e.deadline,
         resumed: r.resumed + 1,
         done: r.done.filter((n) => !e.undone.includes(n)),
@@ -142,6 +143,9 @@ const later = (t: Task, ms: number): Task => ({
   ...(t.notBefore !== undefined && { notBefore: t.notBefore + ms }),
   ...(t.until !== undefined && !t.fixed && { until: t.until + ms }),
 })
+
+const moved = ({ open }: Run, pausedAt: number, now: number): readonly Task[] =>
+  open.map((t) => later(t, now - Math.max(pausedAt, t.since)))
 
 /** Without what its last attempt waited for. */
 const resting = (t: Task): Task => {
