@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { bad as failed } from '../../src/chains/model/outcomes.ts'
+import type { Dispatcher } from '../../src/chains/model/step-kind.ts'
 import type { Scope } from '../../src/core/action.ts'
 import type { Json, JsonObject } from '../../src/core/json.ts'
+import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { badRequest, OK, scriptedProvider } from '../fakes/provider.ts'
 import {
   actionOf,
@@ -9,6 +12,7 @@ import {
   letters,
   line,
   payloads,
+  pullFor,
   quiet,
   ran,
   scope,
@@ -51,6 +55,43 @@ describe('on_failure', () => {
     const w = await bad({ on_failure: 'dead_letter' })
     expect(await ran(w)).toMatchObject({ status: 'partially_completed' })
     expect(await letters(w)).toMatchObject([{ code: 'http_400', origin: { step: 'one' } }])
+  })
+
+  it('dead_letter of what sends nothing leaves the origin, and redriving it takes the step again', async () => {
+    const ask = { wait_for_signal: { signal: 'go', timeout_seconds: 5 } }
+    const no = (): Awaited<ReturnType<Dispatcher['dispatch']>> => ({
+      result: failed({ code: 'denied', message: 'no' }),
+      retryable: false,
+      unknown: false,
+    })
+    for (const [what, name] of [
+      [ask, 'one'],
+      [{ sub_chain: 'inner' }, 'one'],
+      [{ parallel: { branches: [{ name: 'in', ...ask }] } }, 'one.in'],
+      [{ dispatch: { action_type: 'told' } }, 'one'],
+    ] as const) {
+      const inner = { name: 'inner', steps: [{ name: 'ask', ...ask }] }
+      const w = await world([line({ name: 'one', ...what, on_failure: 'dead_letter' }, step('two', 'p')), inner], {
+        p: {},
+      })
+      const chains = await w.node(w.memory.state, { dispatch: { dispatch: async () => no() } })
+      const id = await start(w, chains, w.memory.state, 'line', actionOf({ no: 7 }))
+      await pullFor(w, chains, 20)
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'partially_completed' })
+      const [letter, ...more] = await letters(w)
+      expect(more).toEqual([])
+      expect(letter).toMatchObject({
+        action: { payload: { no: 7 } },
+        request: null,
+        origin: { chain_id: id, step: name },
+      })
+      await chains.resumeFromDeadLetter({ scope, chainId: id, step: name, iteration: 0 }, deleteDeadLetter(letter!))
+      await w.env.clock.settle()
+      expect(stepsOf(await chains.get(scope, id))['one']).toMatchObject({ iteration: 1 })
+      await pullFor(w, chains, 20)
+      expect(await letters(w)).toMatchObject([{ origin: { step: name, iteration: 1 } }])
+      expect(w.providers['p']!.sent).toHaveLength(1)
+    }
   })
 
   it('goto goes there; that was a choice, so the end is a completed one', async () => {

@@ -14,7 +14,7 @@ import type { Entered, Over } from '../model/step-kind.ts'
 import { backoffOf } from './backoff.ts'
 import { cacheOps } from './cache.ts'
 import { fillGroup, groupAgain, redoOf, settleGroup } from './group.ts'
-import { letterOf } from './letters.ts'
+import { askedFor, letterOf } from './letters.ts'
 import { bytesOf, itemOf, MOST_BYTES, prevOf, type Turn } from './turn.ts'
 import { goesOn, whereTo } from './where.ts'
 
@@ -149,7 +149,7 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   const refused = tooMuch(turn, given, bytes)
   const result: StepResult = refused ?? over.result
   const where = whereTo(turn, step, task, result, over)
-  const letter = letterOf(turn, step, record, result, over.undelivered)
+  const letter = letterOf(turn, step, record, result, over.undelivered ?? askedFor(turn, step, task, over))
   const { sending: _sent, undo: _undo, ...kept } = record
   const closed: StepRecord = {
     ...kept,
