@@ -14,7 +14,7 @@ import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
-import { dynamo } from './dynamodb-open.ts'
+import { dynamo, startBetween, THROTTLED } from './dynamodb-open.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 const db = dynamo()
@@ -324,6 +324,28 @@ describe('round trips and limits', () => {
     expect(await kept()).toBe(150)
     expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(0)
   })
+  it('a commit is done when its records cannot be carried over at once: they wait in the outbox', async () => {
+    let refusing = true
+    const { tables } = opened
+    const before = await startBetween(db.url(), (operation, body) =>
+      refusing && operation === 'TransactWriteItems' && body.includes(`"${tables.audit}"`) ? THROTTLED : undefined,
+    )
+    const one = await db.stores(env.clock, { endpoint: before.endpoint, tables, patience: IMPATIENT })
+    const at = ['faults', 'spilled'] as const
+    const rows = Array.from({ length: 60 }, () => ({ ...(record() as { row: AuditRow }).row, scope: at }))
+    const ops = [
+      ...Array.from({ length: 45 }, (_, i) => put(`e${i}`)),
+      ...rows.map((row): Op => ({ op: 'record', row })),
+    ]
+    expect(await one.state.commit(at, ops)).toMatchObject({ ok: true })
+    expect((await one.state.list('k', at, { limit: 99 })).entries).toHaveLength(45)
+    refusing = false
+    await env.clock.advance(31_000)
+    expect(await drainOutbox(one.state, one.audit, 'another')).toBe(60)
+    expect((await one.audit.scan({ scope: at, match: {}, limit: 500, looks: 1000 })).rows).toHaveLength(60)
+    await one.state.close()
+    await before.close()
+  })
   it('what expires has its second for the sweeper, later than its own; work has none', async () => {
     const expiresAt = env.clock.now() + 5000
     await opened.state.commit(scope, [put('passing', { expiresAt }), put('staying', { dueAt: expiresAt, expiresAt })])
@@ -439,22 +461,10 @@ describe('at the start', () => {
     })
     it('a throttled write: asked again; at the deadline nothing was done, and what was counted for it is taken back', async () => {
       let throttled = Number.POSITIVE_INFINITY
-      const before = createServer(async (request, response) => {
-        const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
-        const operation = String(request.headers['x-amz-target'])
-        const no = operation.endsWith('.TransactWriteItems') && throttled-- > 0
-        const target = no ? at() : db.url()
-        const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': operation }
-        const answer = await fetch(target, {
-          method: 'POST',
-          headers: { ...headers, authorization: String(request.headers.authorization) },
-          body,
-        })
-        response.writeHead(answer.status, { 'content-type': 'application/x-amz-json-1.0' })
-        response.end(await answer.text())
-      })
-      await new Promise<void>((done) => before.listen(0, '127.0.0.1', done))
-      const endpoint = `http://127.0.0.1:${(before.address() as AddressInfo).port}`
+      const before = await startBetween(db.url(), (operation) =>
+        operation === 'TransactWriteItems' && throttled-- > 0 ? THROTTLED : undefined,
+      )
+      const { endpoint } = before
       const { state } = await db.stores(env.clock, { endpoint, patience: IMPATIENT })
       answers = []
       const refused = state.commit(scope, [count('throttled', 9), put('throttled')])
@@ -466,8 +476,7 @@ describe('at the start', () => {
       expect(done).toEqual({ ok: true, results: [{ n: 1 }, {}] })
       expect(await state.get([{ kind: 'k', scope, id: 'throttled' }])).toMatchObject([{ value: 'value of throttled' }])
       await state.close()
-      before.closeAllConnections()
-      await new Promise((closed) => before.close(closed))
+      await before.close()
     })
     it('a throttled table is asked again with growing waits, until the deadline', async () => {
       const client = await db.client(at(), IMPATIENT)

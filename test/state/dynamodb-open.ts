@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll } from 'vitest'
 import { type LocalAws, startLocalAws } from '../../scripts/local-aws/server.ts'
 import { systemClock } from '../../src/core/clock.ts'
@@ -36,4 +38,38 @@ export function dynamo() {
     return { ...(await openStores({ client: db, tables: mine, clock, newId })), client: db, tables: mine }
   }
   return { url, tables, client, stores, wall }
+}
+
+export const THROTTLED = 'ProvisionedThroughputExceededException'
+/**
+ * Stands before a server and passes on what is asked. `answer` may give an error's name, which is said in its place and nothing is
+ * done; and may be waited for.
+ */
+export async function startBetween(
+  url: string,
+  answer: (operation: string, body: string) => string | undefined | Promise<string | undefined>,
+): Promise<{ readonly endpoint: string; close(): Promise<void> }> {
+  const server = createServer(async (request, response) => {
+    const body = Buffer.concat(await Array.fromAsync(request as AsyncIterable<Buffer>))
+    const target = String(request.headers['x-amz-target'])
+    const type = { 'content-type': 'application/x-amz-json-1.0' }
+    const no = await answer(target.split('.').at(-1)!, body.toString())
+    if (no !== undefined) {
+      response.writeHead(400, type)
+      response.end(JSON.stringify({ __type: `com.amazonaws.dynamodb.v20120810#${no}`, message: 'says the store' }))
+      return
+    }
+    const headers = { ...type, 'x-amz-target': target, authorization: String(request.headers.authorization) }
+    const said = await fetch(url, { method: 'POST', headers, body })
+    response.writeHead(said.status, type)
+    response.end(await said.text())
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close() {
+      server.closeAllConnections()
+      return new Promise((closed) => server.close(() => closed()))
+    },
+  }
 }

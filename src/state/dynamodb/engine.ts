@@ -31,7 +31,10 @@ export interface EngineParts {
   /** Sees to it that what a commit writes will be found: scopes of a kind, kinds with due entries. */
   readonly announce: (scope: string, ops: readonly Op[]) => Promise<void>
   readonly carry: (rows: readonly AuditRow[]) => Carried
-  /** Records that have no room in their transaction: what is put there in their place, and what to do when it is. */
+  /**
+   * Records that have no room in their transaction: what is put there in their place, and what to do when it is durable, which takes
+   * nothing back whatever becomes of it.
+   */
   readonly spill: (
     rows: readonly AuditRow[],
     stamp: string,

@@ -1,5 +1,6 @@
 import type { AuditRow, AuditRows } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
+import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { kinds } from '../../core/hold.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
@@ -10,7 +11,7 @@ import { openAudit } from './audit/store.ts'
 import { openClaims } from './claims.ts'
 import { type Client, Failed } from './client.ts'
 import { openEngine } from './engine.ts'
-import { entryItem, keyOf, nameOfItem } from './items.ts'
+import { entryItem, type Item, keyOf, nameOfItem } from './items.ts'
 import { openLanes } from './lanes.ts'
 import { openReads } from './lists.ts'
 import { openNumbers } from './numbers.ts'
@@ -38,6 +39,8 @@ const SPILLED_ROWS = 50
 const SPILLED_CHARS = 100_000
 /** When those who have not drained their own outbox are taken for dead. */
 const SPILLED_MS = 30_000
+/** How long a commit that is done waits for its records to be in the audit too. */
+const SPILL_WAIT_MS = 1000
 /** The scope of what is no caller's. */
 const NOBODY = ['', ''] as const
 
@@ -108,10 +111,22 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
     return {
       items: items.map((Item) => ({ Put: { TableName: table, Item } })),
       async after() {
-        await audit.rows.append(rows)
-        for (const item of items) await remove(keyOf(nameOfItem(item)), {})
+        const carrying = carry(rows, items).finally(() => background.delete(carrying))
+        background.add(carrying)
+        // Nobody waits for an audit that does not take them just now: the commit is done.
+        await Promise.race([carrying, clock.sleep(SPILL_WAIT_MS)])
       },
     }
+  }
+  async function carry(rows: readonly AuditRow[], items: readonly Item[]): Promise<void> {
+    try {
+      await audit.rows.append(rows)
+    } catch (e) {
+      // They are durable in the outbox, and due there soon.
+      if (e instanceof StateUnavailable || e instanceof StateUnknown) return
+      throw e
+    }
+    for (const item of items) await remove(keyOf(nameOfItem(item)), {})
   }
   /** What a sealed buffer has left goes when there is time; what cannot go now is found by the next seal. */
   function tidy(pks: readonly string[], read: Read): void {
