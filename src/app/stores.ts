@@ -1,7 +1,8 @@
 import { drainOutbox } from '../audit/outbox.ts'
 import { auditStore } from '../audit/scan.ts'
+import { fitting } from '../audit/shorten.ts'
 import type { AuditStore } from '../core/audit.ts'
-import { stateBackends } from '../state/index.ts'
+import { largestRecord, stateBackends } from '../state/index.ts'
 import type { Opened, OpenTools, StoreSettings } from '../state/opened.ts'
 import type { AuditConfig, Config, StateConfig } from './config/config.ts'
 
@@ -30,7 +31,7 @@ export async function openStores(
   if (!auditElsewhere && here.audit) {
     const rows = here.audit
     const close = (): Promise<void> => state.close()
-    const carryAudit = async (owner: string) => (here.spills ? drainOutbox(state, rows, owner) : 0)
+    const carryAudit = async (owner: string) => (here.spills ? drainOutbox(state, rows, owner, tools.log) : 0)
     return { ...here, audit: auditStore(rows), where: `State and audit in ${here.where}`, carryAudit, close }
   }
   let there: Opened
@@ -41,6 +42,9 @@ export async function openStores(
     throw e
   }
   const rows = there.audit!
+  const room = largestRecord[wanted.backend]
+  // What a request may bring has room, but rules make more of it.
+  const way = room === undefined ? rows : fitting(rows, room)
   return {
     state,
     clock,
@@ -49,7 +53,7 @@ export async function openStores(
     // An audit that is away holds nothing up: records wait in the state.
     trouble: here.trouble,
     where: `State in ${here.where}, audit in ${there.where}`,
-    carryAudit: (owner) => drainOutbox(state, rows, owner),
+    carryAudit: (owner) => drainOutbox(state, way, owner, tools.log),
     async close() {
       await state.close()
       await there.state.close()

@@ -1,34 +1,125 @@
 import type { AuditRow, AuditRows } from '../core/audit.ts'
+import type { Log } from '../core/env.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
-import type { StateStore } from '../core/state.ts'
+import type { Claimed, StateStore } from '../core/state.ts'
+import { shortened } from './shorten.ts'
 
 const LEASE_MS = 30_000
-const BATCH = 500
+/** Entries of one claim: one may be the records of a hundred commits. */
+const BATCH = 64
+/** Characters that go to the audit at once. */
+const AT_ONCE = 2_000_000
+/** From which claim on a record that the audit does not take is shortened, and from which on it is set aside. */
+const SHORTENED_AT = 3
+const SET_ASIDE_AT = 6
+
+/** The audit says no to what it is given; it is not away. */
+const refuses = (e: unknown): boolean =>
+  e instanceof StateTooLarge || !(e instanceof StateUnavailable || e instanceof StateUnknown)
+const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))
+/** An entry is a record, or a list of them. */
+const rowsOf = ({ value }: Claimed): readonly AuditRow[] => [JSON.parse(value) as AuditRow | AuditRow[]].flat()
 
 /**
- * Carries records over from the outbox that a state store opened with `auditElsewhere` fills; answers how many. Safe to run on
- * several nodes, and again after a crash: a record leaves the outbox only when the audit has it.
+ * Carries records over from the outbox that a state store opened with `auditElsewhere` fills; answers how many. Safe to run on several
+ * nodes, and again after a crash.
+ *
+ * 1 A record leaves the outbox only when the audit has it, or has said no to it again and again: then it is kept in the state, set aside.
+ * 2 The claim has counted before anything is tried. What the audit says no to comes due again with its claim and holds nothing else up.
+ * 3 Rejects where the audit is away: all that was claimed comes due again.
  */
-export async function drainOutbox(state: StateStore, audit: Pick<AuditRows, 'append'>, owner: string): Promise<number> {
-  let carried = 0
-  for (;;) {
+export async function drainOutbox(
+  state: StateStore,
+  audit: Pick<AuditRows, 'append'>,
+  owner: string,
+  log: Log,
+): Promise<number> {
+  for (let carried = 0; ; ) {
     const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
     if (entries.length === 0) return carried
-    const rows = entries.flatMap((e) => JSON.parse(e.value) as AuditRow | AuditRow[])
-    await audit.append(rows)
-    await Promise.all(
-      entries.map(({ key, claim }) =>
-        state.commit(key.scope, [
-          {
-            op: 'delete',
-            kind: kinds.auditOutbox,
-            id: key.id,
-            ifClaim: { owner: claim.owner, number: claim.number },
-            orSkip: true,
-          },
-        ]),
-      ),
-    )
-    carried += rows.length
+    for (const some of portions(entries)) carried += await carry(some)
   }
+
+  async function carry(entries: readonly Claimed[]): Promise<number> {
+    const no = await taken(() => entries.flatMap(rowsOf))
+    if (typeof no === 'number') {
+      await Promise.all(entries.map((entry) => end(entry)))
+      return no
+    }
+    const [alone, more] = entries
+    if (more === undefined) return carryParts(alone!, no)
+    let carried = 0
+    for (const entry of entries) carried += await carry([entry])
+    return carried
+  }
+  /** Finds the records at fault in an entry the audit has said no to. */
+  async function carryParts(entry: Claimed, no: string): Promise<number> {
+    const { attempts } = entry
+    const left: AuditRow[] = []
+    let why = no
+    let rows: readonly AuditRow[] = []
+    try {
+      rows = rowsOf(entry)
+    } catch {
+      // What is no record is as little taken as one the audit does not take.
+      if (attempts >= SET_ASIDE_AT) await setAside(entry, entry.value, no)
+      else warn(entry, no)
+      return 0
+    }
+    for (const row of rows) {
+      const whole = await taken(() => [row])
+      if (typeof whole === 'number') continue
+      why = whole
+      const short = attempts < SHORTENED_AT ? whole : await taken(() => [shortened(row, whole)])
+      if (typeof short !== 'number') left.push(row)
+    }
+    if (left.length === 0) await end(entry)
+    else if (attempts >= SET_ASIDE_AT) await setAside(entry, JSON.stringify(left), why)
+    else warn(entry, why)
+    return rows.length - left.length
+  }
+
+  /** How many records the audit took; else why it does not take them. */
+  async function taken(rows: () => readonly AuditRow[]): Promise<number | string> {
+    try {
+      const all = rows()
+      await audit.append(all)
+      return all.length
+    } catch (e) {
+      if (!refuses(e)) throw e
+      return say(e)
+    }
+  }
+  function warn({ key, attempts }: Claimed, why: string): void {
+    log.warn({ entry: key.id, attempts, why }, 'the audit does not take a record; it is tried again')
+  }
+  /** `value` in place of the entry, for who looks for it. */
+  async function setAside(entry: Claimed, value: string, why: string): Promise<void> {
+    const { id, scope } = entry.key
+    const kind = kinds.auditRefused
+    const kept = { op: 'put', kind, id, value, version: entry.version } as const
+    const { ok } = await state.commit(scope, [ending(entry), kept])
+    if (ok) log.error({ kind, scope, id, why }, 'the audit does not take a record: it is set aside in the state')
+  }
+  async function end(entry: Claimed): Promise<void> {
+    await state.commit(entry.key.scope, [{ ...ending(entry), orSkip: true }])
+  }
+}
+const ending = ({ key, claim: { owner, number } }: Claimed) =>
+  ({ op: 'delete', kind: kinds.auditOutbox, id: key.id, ifClaim: { owner, number } }) as const
+
+/** By how much goes to the audit at once. */
+function portions(entries: readonly Claimed[]): Claimed[][] {
+  const all: Claimed[][] = []
+  let chars = AT_ONCE
+  for (const entry of entries) {
+    if (chars + entry.value.length > AT_ONCE) {
+      all.push([])
+      chars = 0
+    }
+    all.at(-1)!.push(entry)
+    chars += entry.value.length
+  }
+  return all
 }

@@ -42,6 +42,8 @@ export const kinds = {
   node: 'node',
   /** Audit records on their way to an audit that lives elsewhere. */
   auditOutbox: 'audit_outbox',
+  /** Those it does not take, whatever was tried: nothing more becomes of them. */
+  auditRefused: 'audit_refused',
 } as const
 
 /**

@@ -1,4 +1,4 @@
-import { LARGEST_ENTRY, MOST_ITEMS } from './dynamodb/largest.ts'
+import { LARGEST_ENTRY, LARGEST_RECORD, MOST_ITEMS } from './dynamodb/largest.ts'
 import type { OpenStore } from './opened.ts'
 import { openSqlite } from './sqlite.ts'
 
@@ -17,5 +17,7 @@ export const stateBackends: { readonly [name: string]: OpenStore } = {
 
 /** Of those that keep no larger entry or record than this. Bytes. */
 export const largestEntry: { readonly [name: string]: number } = { dynamodb: LARGEST_ENTRY }
+/** The same of a record's JSON. */
+export const largestRecord: { readonly [name: string]: number } = { dynamodb: LARGEST_RECORD }
 /** Of those that write no more in one commit: entries, and their places in lists by tag. */
 export const mostEntries: { readonly [name: string]: number } = { dynamodb: MOST_ITEMS }

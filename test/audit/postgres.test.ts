@@ -4,7 +4,7 @@ import { auditBackends } from '../../src/audit/index.ts'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import { type AuditScan, auditRow } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
-import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { auditRowsOver } from '../../src/state/postgres/audit.ts'
 import type { Ask } from '../../src/state/postgres/connections.ts'
 import { callOf } from '../../src/state/postgres/wire.ts'
@@ -35,7 +35,7 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     return {
       state: here.state,
       audit: auditBackends.postgres(there.audit),
-      written: async () => void (await drainOutbox(here.state, there.audit, 'test')),
+      written: async () => void (await drainOutbox(here.state, there.audit, 'test', testEnv().log)),
       close: async () => {
         await here.state.close()
         await there.state.close()
@@ -43,6 +43,29 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     }
   })
 
+  it('a row beyond a limit of the server is refused as what it never takes', async () => {
+    const env = testEnv()
+    const { state, audit } = await open(env, 'limits')
+    const at = isoTime(env.clock.now())
+    const row = auditRow({
+      id: env.newId(),
+      kind: 'dispatch',
+      namespace: 'a',
+      tenant: 'b',
+      // The index by action takes some 2,700 bytes, compressed.
+      action_id: Array.from({ length: 9000 }, () => String.fromCharCode(97 + Math.floor(env.random.float() * 26))).join(
+        '',
+      ),
+      run_id: 'r',
+      action_type: 't',
+      outcome: 'executed',
+      received_at: at,
+      completed_at: at,
+      duration_ms: 0,
+    })
+    await expect(audit!.append([row])).rejects.toThrow(StateTooLarge)
+    await state.close()
+  })
   it('rows that another node has written are once, and an append of many is one transaction', async () => {
     const [env, other] = [testEnv(), testEnv({ seed: 2 })]
     const [one, two] = [await open(env, 'appended'), await open(other, 'appended')]

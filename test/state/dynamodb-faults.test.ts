@@ -320,9 +320,9 @@ describe('round trips and limits', () => {
       ['', ''],
       [put('left', { kind: kinds.auditOutbox, value: JSON.stringify([left, most[0]]), dueAt: 0 })],
     )
-    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(2)
+    expect(await drainOutbox(opened.state, opened.audit, 'another', testEnv().log)).toBe(2)
     expect(await kept()).toBe(150)
-    expect(await drainOutbox(opened.state, opened.audit, 'another')).toBe(0)
+    expect(await drainOutbox(opened.state, opened.audit, 'another', testEnv().log)).toBe(0)
   })
   it('a commit is done when its records cannot be carried over at once: they wait in the outbox', async () => {
     let refusing = true
@@ -341,10 +341,19 @@ describe('round trips and limits', () => {
     expect((await one.state.list('k', at, { limit: 99 })).entries).toHaveLength(45)
     refusing = false
     await env.clock.advance(31_000)
-    expect(await drainOutbox(one.state, one.audit, 'another')).toBe(60)
+    expect(await drainOutbox(one.state, one.audit, 'another', testEnv().log)).toBe(60)
     expect((await one.audit.scan({ scope: at, match: {}, limit: 500, looks: 1000 })).rows).toHaveLength(60)
     await one.state.close()
     await before.close()
+  })
+  it('a record that is too large is refused as such, alone or among others, and one whose item is too large too', async () => {
+    const { row } = record() as { row: AuditRow }
+    const large = { ...row, id: env.newId(), json: JSON.stringify({ x: 'x'.repeat(400 * 1024) }) }
+    await expect(opened.audit.append([row, large])).rejects.toThrow(StateTooLarge)
+    // Beside its JSON it has columns, which nobody measures.
+    const columns = { ...row, id: env.newId(), json: JSON.stringify('x'.repeat(370 * 1024)), rule: 'r'.repeat(50_000) }
+    await expect(opened.audit.append([columns])).rejects.toThrow(StateTooLarge)
+    await expect(opened.audit.append([row])).resolves.toBeUndefined()
   })
   it('what expires has its second for the sweeper, later than its own; work has none', async () => {
     const expiresAt = env.clock.now() + 5000

@@ -122,7 +122,10 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
     ).toMatchObject({ ok: false })
     const carried: string[] = []
     const audit = { append: async (rows: readonly AuditRow[]) => void carried.push(...rows.map((r) => r.id)) }
-    const counts = await Promise.all([drainOutbox(a!.state, audit, 'a'), drainOutbox(b!.state, audit, 'b')])
+    const counts = await Promise.all([
+      drainOutbox(a!.state, audit, 'a', testEnv().log),
+      drainOutbox(b!.state, audit, 'b', testEnv().log),
+    ])
     expect(counts[0]! + counts[1]!).toBe(2)
     expect(carried.toSorted()).toEqual(['1', '2'])
   })
@@ -140,7 +143,7 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
     await commits([first!.key.id, 'new'])
     const carried: string[] = []
     const append = async (rows: readonly AuditRow[]) => void carried.push(...rows.map((r) => r.id))
-    await drainOutbox(a!.state, { append }, 'a')
+    await drainOutbox(a!.state, { append }, 'a', testEnv().log)
     expect(new Set(carried)).toEqual(new Set([...many, 'new']))
     expect((await a!.state.list('audit_outbox', scope, { limit: 9 })).entries).toEqual([])
   })

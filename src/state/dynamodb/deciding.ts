@@ -5,7 +5,7 @@ import type { Answer } from '../batching.ts'
 import { decide } from '../decide/ops/index.ts'
 import { cellName, nameText } from './items.ts'
 import type { Call } from './lanes.ts'
-import { LARGEST_ENTRY } from './largest.ts'
+import { LARGEST_ENTRY, LARGEST_RECORD } from './largest.ts'
 import { LARGEST_TRANSACTION, type Plan, planOf } from './plan.ts'
 import { type Cell, type Read, Unread, View } from './view.ts'
 
@@ -102,14 +102,18 @@ const tooMuch = ({ items, bytes }: Plan): string =>
   `a commit of ${items.length} items and ${Math.ceil(bytes / 1024)} KB; DynamoDB takes ${LARGEST_TRANSACTION.items} and ${LARGEST_TRANSACTION.bytes / 1000} KB at once`
 
 export const rowText = (row: AuditRow): string => JSON.stringify([row.scope, row.id])
+/** Throws StateTooLarge. */
+export function mustFit({ json }: AuditRow): void {
+  const bytes = Buffer.byteLength(json)
+  if (bytes > LARGEST_RECORD)
+    throw new StateTooLarge(
+      `a record of ${Math.ceil(bytes / 1024)} KB; DynamoDB keeps up to ${LARGEST_ENTRY / 1024} KB`,
+    )
+}
 function distinct(rows: readonly AuditRow[], known: ReadonlySet<string>): AuditRow[] {
   const first = new Map<string, AuditRow>()
   for (const row of rows) {
-    const bytes = Buffer.byteLength(row.json)
-    if (bytes > LARGEST_ENTRY - 4096)
-      throw new StateTooLarge(
-        `a record of ${Math.ceil(bytes / 1024)} KB; DynamoDB keeps up to ${LARGEST_ENTRY / 1024} KB`,
-      )
+    mustFit(row)
     const key = rowText(row)
     if (!known.has(key) && !first.has(key)) first.set(key, row)
   }

@@ -1,14 +1,14 @@
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb'
 import { type Client, Failed, type Waiting } from './client.ts'
-import { reasonsOf } from './failure.ts'
+import { isError, reasonsOf } from './failure.ts'
 
 /** How a transaction ended. */
 export type Sent =
   | { readonly end: 'done' }
   /** Nothing was done: others have changed what it rests on, or have it in hand. `failed`: places of the conditions that did not hold. */
   | { readonly end: 'stale'; readonly failed: readonly number[] }
-  /** Nothing was done, and nothing will be. */
-  | { readonly end: 'refused'; readonly why: string }
+  /** Nothing was done, and nothing will be. `wrong`: for what it is, as an item that is too large; else for the table, or the rights to it. */
+  | { readonly end: 'refused'; readonly why: string; readonly wrong: boolean }
   | { readonly end: 'unavailable'; readonly why: string }
   /** It may be done. */
   | { readonly end: 'unknown'; readonly why: string }
@@ -36,7 +36,8 @@ export async function send(
       if (e.fate === 'ambiguous') doubt = e.message
       else if (e.fate === 'condition' || (e.fate === 'conflict' && !inProgress))
         return { end: 'stale', failed: failedPlaces(e) }
-      else if (e.fate === 'refused') return doubt ? { end: 'unknown', why: doubt } : { end: 'refused', why: e.message }
+      else if (e.fate === 'refused')
+        return doubt ? { end: 'unknown', why: doubt } : { end: 'refused', why: e.message, wrong: isWrong(e) }
       else if (e.fate === 'unreachable' && doubt === undefined) return { end: 'unavailable', why: e.message }
       if (!(await wait.again())) return doubt ? { end: 'unknown', why: doubt } : { end: 'unavailable', why: e.message }
     }
@@ -45,3 +46,6 @@ export async function send(
 
 const failedPlaces = (e: Failed): number[] =>
   reasonsOf(e.cause).flatMap((r, i) => (r.Code === 'ConditionalCheckFailed' ? [i] : []))
+/** A transaction's items are refused each for itself. */
+const isWrong = ({ cause }: Failed): boolean =>
+  reasonsOf(cause).some((r) => r.Code === 'ValidationError') || (isError(cause) && cause.name === 'ValidationException')

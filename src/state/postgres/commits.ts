@@ -15,7 +15,7 @@ interface Placed extends Ready {
 }
 interface Answered {
   readonly plain: Done | null
-  readonly answers: readonly (readonly [place: number, kind: number, value: unknown])[]
+  readonly answers: readonly (readonly [place: number, kind: 0 | 1 | 3, value: unknown])[]
 }
 
 /** Locks of one transaction: all of a server's transactions share a table of some thousands. One commit may need more. */
@@ -62,7 +62,7 @@ export function commitsOver(
           ? plainAnswers(batch, packed, plain).map((a): Answer | undefined => a && [0, a])
           : []
         for (const [place, kind, value] of answers)
-          all[place] = kind === 0 ? [0, answerIn(value, at)] : [1, `PostgreSQL: ${value}`]
+          all[place] = kind === 0 ? [0, answerIn(value, at)] : [kind, `PostgreSQL: ${value}`]
         return batch.map((_, place) => all[place] ?? [2, 'PostgreSQL did not answer for it'])
       } catch (e) {
         if (attempt < TRIES && e instanceof StateUnavailable && isRetryable(e.cause)) continue

@@ -1,10 +1,10 @@
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb'
 import type { AuditRow, AuditRows } from '../../../core/audit.ts'
 import type { Clock } from '../../../core/clock.ts'
-import { StateUnavailable, StateUnknown } from '../../../core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../../core/errors.ts'
 import { scopeText } from '../../scope.ts'
 import type { Client } from '../client.ts'
-import { rowText } from '../deciding.ts'
+import { mustFit, rowText } from '../deciding.ts'
 import type { Carried } from '../engine.ts'
 import type { Item } from '../items.ts'
 import { openRegistry } from '../registry.ts'
@@ -63,6 +63,7 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
       carried.ended(sent.end === 'unknown' ? undefined : sent.end === 'done')
       if (sent.end === 'done') return
       if (sent.end === 'unknown') throw new StateUnknown(sent.why)
+      if (sent.end === 'refused' && sent.wrong) throw new StateTooLarge(sent.why)
       if (sent.end !== 'stale') throw new StateUnavailable(sent.why)
       // Rows that are there stay as they are.
       const there = new Set(sent.failed)
@@ -72,6 +73,7 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
   }
   async function append(rows: readonly AuditRow[]): Promise<void> {
     const first = new Map<string, AuditRow>()
+    for (const row of rows) mustFit(row)
     for (const row of rows) if (!first.has(rowText(row))) first.set(rowText(row), row)
     await announce([...first.values()])
     let [some, bytes]: [AuditRow[], number] = [[], 0]

@@ -88,7 +88,8 @@ BEGIN
       WHEN deadlock_detected OR lock_not_available OR read_only_sql_transaction THEN
         RAISE;
       WHEN OTHERS THEN
-        answers := answers || jsonb_build_array(place, 1, SQLERRM);
+        -- Beyond a limit of the server it will be the next time too.
+        answers := answers || jsonb_build_array(place, CASE WHEN SQLSTATE LIKE '54%' THEN 3 ELSE 1 END, SQLERRM);
     END;
   END LOOP;
   IF latest < extract(epoch FROM clock_timestamp()) * 1000 THEN
