@@ -223,6 +223,52 @@ describe('two gateways on one table', () => {
   })
 })
 
+describe('a count that is taken back', () => {
+  const quota = (): Op => count('quota', 1)
+  const throttle: Op = { op: 'admit', id: 'one', max: 1, windowMs: 60_000 }
+
+  it('SPEC 2: a throttled action uses no quota, also while it is being refused at another node', async () => {
+    const at = ['faults', 'taken back'] as const
+    const arrived = Promise.withResolvers<void>()
+    const go = Promise.withResolvers<void>()
+    let holding = true
+    const before = await startBetween(db.url(), async (operation) => {
+      if (!holding || operation !== 'TransactWriteItems') return undefined
+      arrived.resolve()
+      await go.promise
+      return undefined
+    })
+    const a = await db.stores(env.clock, { endpoint: before.endpoint })
+    const b = await db.stores(env.clock, { tables: a.tables })
+    // A has counted, and its transaction is on its way when B takes the throttle's only place.
+    const one = a.state.commit(at, [throttle, quota()])
+    await arrived.promise
+    expect(await b.state.commit(at, [throttle])).toMatchObject({ ok: true })
+    const two = b.state.commit(at, [quota()])
+    holding = false
+    go.resolve()
+    expect(await one).toMatchObject({ ok: false, at: 0 })
+    expect(await two).toMatchObject({ ok: true })
+    expect(await a.state.peek('count', at, ['quota'])).toMatchObject([{ n: 1 }])
+    await Promise.all([a.state.close(), b.state.close()])
+    await before.close()
+  })
+  it('a limit that was reached some time ago refuses with its first look, one reached just now with the second', async () => {
+    const at = ['faults', 'reached'] as const
+    const { state, client } = await db.stores(env.clock)
+    await state.commit(at, [quota()])
+    const asked = async () => {
+      const sent = client.sent
+      expect(await state.commit(at, [quota()])).toEqual({ ok: false, at: 0, n: 1 })
+      return client.sent - sent
+    }
+    expect(await asked()).toBe(2)
+    await env.clock.advance(1001)
+    expect(await asked()).toBe(1)
+    await state.close()
+  })
+})
+
 describe('round trips and limits', () => {
   let opened: Opened
   beforeAll(async () => {

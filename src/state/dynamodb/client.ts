@@ -50,7 +50,8 @@ export interface Client {
   close(): void
 }
 export interface Waiting {
-  again(): Promise<boolean>
+  /** `ms`: so long; else each time longer, with jitter. */
+  again(ms?: number): Promise<boolean>
 }
 
 /** Local stand-ins accept anything; the standard chain would look for a machine's role first. */
@@ -126,9 +127,9 @@ export async function openClient(opts: ClientOptions): Promise<Client> {
     const until = clock.now() + patience.deadlineMs
     let longest = BACKOFF.firstMs
     return {
-      async again() {
-        const ms = longest / 2 + (random.float() * longest) / 2
-        longest = Math.min(longest * 2, BACKOFF.mostMs)
+      async again(given) {
+        const ms = given ?? longest / 2 + (random.float() * longest) / 2
+        if (given === undefined) longest = Math.min(longest * 2, BACKOFF.mostMs)
         if (clock.now() + ms >= until) return false
         await clock.sleep(ms)
         return true

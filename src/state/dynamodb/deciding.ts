@@ -129,6 +129,21 @@ function narrow(room: Map<string, number>, scope: string, ops: readonly Op[], { 
   }
 }
 
+/**
+ * Whether a limit refuses for a count made since `since`: it may be of a commit that is still on its way to its transaction, and is taken
+ * back where that is refused.
+ */
+export function inDoubt({ view, answers }: Decided, scope: string, calls: readonly Call[], since: number): boolean {
+  return answers.some(([kind, value], i) => {
+    const done = value as Committed | Refused
+    if (kind !== 0 || done.ok) return false
+    const op = calls[i]!.ops[done.at]
+    if (op?.op !== 'count') return false
+    const counted = view.counterCells.get(nameText(cellName('counter', scope, op.id)))?.was?.['ct']?.N
+    return counted !== undefined && Number(counted) > since
+  })
+}
+
 /** Counters say in their answers how far others had counted meanwhile. */
 export function withCounts(
   decided: Decided,

@@ -5,7 +5,7 @@ import type { Op } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { type Client, Failed } from './client.ts'
 import { countAll, uncount } from './counting.ts'
-import { type Decided, decideAll, rowText, withCounts } from './deciding.ts'
+import { type Decided, decideAll, inDoubt, rowText, withCounts } from './deciding.ts'
 import { rowName } from './items.ts'
 import type { Call } from './lanes.ts'
 import { type Count, countOf } from './plan.ts'
@@ -46,6 +46,8 @@ export type Engine = (scope: string, calls: readonly Call[]) => Promise<readonly
 
 /** A decision that asks for more than it said, again and again: more than a sealed buffer's number can take. */
 const MOST_READS = 20
+/** How young a count is that may yet be taken back, by clocks that differ somewhat; and how long is waited to see. Milliseconds. */
+const IN_DOUBT = { youngMs: 1000, waitMs: 100 }
 
 /**
  * Batches of commits of one scope.
@@ -53,7 +55,8 @@ const MOST_READS = 20
  * 1 What a decision rests on is read, consistently, and written under the condition that it is still so: each item has a stamp that is
  *   new with every write, and what was only looked at is checked in the same transaction.
  * 2 Where it is not so any more, all is read and decided again, after a wait with jitter.
- * 3 Counters go first, each by itself, and are taken back where the rest is not done: after a crash one may stay counted.
+ * 3 Counters go first, each by itself, and are taken back where the rest is not done: after a crash one may stay counted. Others see such a
+ *   count meanwhile, so a limit that refuses for a very young one is looked at once more.
  * 4 No answer is given before what it has read from is durable.
  */
 export function openEngine(parts: EngineParts): Engine {
@@ -85,6 +88,7 @@ export function openEngine(parts: EngineParts): Engine {
     const wait = client.patience()
     const known = new Set<string>()
     const announced = calls.every((c) => c.dry) ? undefined : parts.announce(scope, ops)
+    let looked = false
     for (let why = 'others are at it too'; ; ) {
       const mark = stamp()
       const read: Read = { items: new Map(), buffers: new Map() }
@@ -93,6 +97,11 @@ export function openEngine(parts: EngineParts): Engine {
       if (d === undefined) {
         if (await wait.again()) continue
         return calls.map(() => [1, why])
+      }
+      // A limit is asked once more before it refuses for what may have come to nothing.
+      if (!looked && inDoubt(d, scope, calls, now() - IN_DOUBT.youngMs)) {
+        looked = true
+        if (await wait.again(IN_DOUBT.waitMs)) continue
       }
       const all = (kind: 1 | 2, text: string): Answer[] => d.answers.map(() => [kind, text])
 

@@ -124,16 +124,21 @@ export function countOf(cell: Cell<Counter>, room: number, token: string, now: n
   const goesOn = before !== undefined && before.expiresAt > now
   const by = (value?.n ?? 0) - (goesOn ? before.n : 0)
   const number = (n: number): AttributeValue => ({ N: String(n) })
-  const values = { ':t': { S: token }, ':ex': number(value?.expiresAt ?? 0), ':by': number(by) }
+  const values = {
+    ':t': { S: token },
+    ':ex': number(value?.expiresAt ?? 0),
+    ':by': number(by),
+    ':at': number(now),
+  }
   if (!goesOn)
     return {
       cell,
       by,
       goesOn,
       Key: keyOf(cell.name),
-      UpdateExpression: `SET n = :by, ex = :ex, tok = :t, #ttl = :ttl`,
-      ConditionExpression: 'attribute_not_exists(pk) OR ex <= :now',
-      ExpressionAttributeValues: { ...values, ':now': number(now), ':ttl': ttlOf(value?.expiresAt ?? 0) },
+      UpdateExpression: 'SET n = :by, ex = :ex, tok = :t, ct = :at, #ttl = :ttl',
+      ConditionExpression: 'attribute_not_exists(pk) OR ex <= :at',
+      ExpressionAttributeValues: { ...values, ':ttl': ttlOf(value?.expiresAt ?? 0) },
     }
   const most = Number.isFinite(room) ? before.n + room : undefined
   return {
@@ -141,7 +146,7 @@ export function countOf(cell: Cell<Counter>, room: number, token: string, now: n
     by,
     goesOn,
     Key: keyOf(cell.name),
-    UpdateExpression: 'SET n = n + :by, tok = :t',
+    UpdateExpression: 'SET n = n + :by, tok = :t, ct = :at',
     ConditionExpression: most === undefined ? 'ex = :ex' : 'ex = :ex AND n <= :most',
     ExpressionAttributeValues: { ...values, ...(most !== undefined && { ':most': number(most) }) },
   }
