@@ -146,7 +146,10 @@ export interface AuditFollow {
 }
 export interface AuditFollowed {
   readonly rows: readonly { readonly position: string; readonly json: string }[]
-  /** The last row's position; without rows `after`, or the end of the trail where that is undefined or unknown. */
+  /**
+   * The last row's position. Without rows `after`, or the same place said anew where positions grow old; the end of the trail where
+   * `after` is undefined or unknown.
+   */
   readonly next: string
   /** The page ended before the trail did: there is more already. */
   readonly more: boolean

@@ -102,7 +102,11 @@ export class Follower {
       this.#atEnd = true
       return { shown: [], missed }
     }
-    if (this.#number >= end) return undefined
+    if (this.#number >= end) {
+      // The end may be said anew: who idles for days is where it is now, not where it was.
+      if (this.#number === end) this.#position = this.#tail.position ?? this.#position
+      return undefined
+    }
     const shown = this.#tail.from(this.#number)
     this.#number += shown.length
     this.#position = shown.at(-1)!.position

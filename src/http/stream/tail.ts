@@ -42,6 +42,8 @@ export class Tail {
   #kept: Shown[] = []
   #chars = 0
   #before: string | undefined
+  /** Where the trail ends, as it was said last. */
+  #position: string | undefined
   #first = 0
 
   constructor(audit: Pick<AuditStore, 'follow'>, env: Env, limits: TailLimits = TAIL_LIMITS) {
@@ -56,6 +58,9 @@ export class Tail {
   }
   get end(): number {
     return this.#first + this.#kept.length
+  }
+  get position(): string | undefined {
+    return this.#position
   }
   /** Something was recorded on this node. Nothing happens where nobody follows. */
   recorded(): void {
@@ -104,6 +109,7 @@ export class Tail {
   after(position: string): number | undefined {
     const at = this.#kept.findLastIndex((s) => s.position === position)
     if (at >= 0) return this.#first + at + 1
+    if (position === this.#position) return this.end
     return position === this.#before ? this.#first : undefined
   }
 
@@ -132,11 +138,12 @@ export class Tail {
 
   /** Whether there is more already. */
   async #look(): Promise<boolean> {
-    const after = this.#kept.at(-1)?.position ?? this.#before
+    const after = this.#position
     const page = await this.follow({ after })
     // Whose records they were that are gone, each follower asks for itself.
     if (page.missed !== undefined) this.#forget()
-    this.#before ??= page.rows.length === 0 ? page.next : undefined
+    this.#position = page.next
+    if (this.#kept.length === 0 && page.rows.length === 0) this.#before = page.next
     for (const row of page.rows) {
       const shown = shownOf(row)
       this.#kept.push(shown)
@@ -164,6 +171,7 @@ export class Tail {
   #forget(): void {
     this.#first = this.end + 1
     this.#before = undefined
+    this.#position = undefined
     this.#kept = []
     this.#chars = 0
   }

@@ -51,7 +51,7 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
   const stamp = newId
   const number = await openNumbers(client, table)
   const registry = openRegistry(client, table)
-  const audit = openAudit({ client, table: tables.audit, clock, stamp, node: newId() })
+  const audit = openAudit({ client, table: tables.audit, clock, stamp, newId })
   const background = new Set<Promise<void>>()
 
   async function announce(scope: string, ops: readonly Op[]): Promise<void> {

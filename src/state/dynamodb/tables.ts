@@ -23,18 +23,16 @@ export const TTL = 'ttl'
 
 interface Shape {
   readonly indexes: readonly { readonly name: string; readonly keys: readonly string[] }[]
-  readonly ttl: boolean
 }
 const KEYS = ['pk', 'sk']
 const NUMBERS = new Set(['due'])
 const shapes: { readonly [T in keyof Tables]: Shape } = {
-  state: { indexes: [{ name: DUE_INDEX, keys: ['dk', 'due'] }], ttl: true },
+  state: { indexes: [{ name: DUE_INDEX, keys: ['dk', 'due'] }] },
   audit: {
     indexes: [
       { name: ACTION_INDEX, keys: ['ak', 'sk'] },
       { name: CHAIN_INDEX, keys: ['ck', 'sk'] },
     ],
-    ttl: false,
   },
 }
 
@@ -102,7 +100,7 @@ export async function ensureTables(
         )
       await addIndex(name, wanted)
     }
-    if (shape.ttl && make) await ensureTtl(name)
+    if (make) await ensureTtl(name)
   }
   async function describe(name: string): Promise<TableDescription | undefined> {
     try {

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Scope } from '../../../src/core/action.ts'
-import { type AuditRecord, auditRow } from '../../../src/core/audit.ts'
+import { type AuditRecord, type AuditStore, auditRow } from '../../../src/core/audit.ts'
 import { isoTime } from '../../../src/core/clock.ts'
 import { Follower } from '../../../src/http/stream/follower.ts'
 import type { Missed, Shown } from '../../../src/http/stream/shown.ts'
@@ -31,10 +31,16 @@ interface Client {
   take(pages?: number): Promise<void>
 }
 
-async function trail(limits = LIMITS, mostBehind = MOST_BEHIND): Promise<Trail> {
+type Followed = Pick<AuditStore, 'follow'>
+async function trail(
+  limits = LIMITS,
+  mostBehind = MOST_BEHIND,
+  as: (audit: Followed, env: TestEnv) => Followed = (audit) => audit,
+): Promise<Trail> {
   const env = testEnv()
   const memory = await memoryState(env)
-  const tail = new Tail(memory.audit, env, limits)
+  const audit = as(memory.audit, env)
+  const tail = new Tail(audit, env, limits)
   const written: string[] = []
   return {
     env,
@@ -68,7 +74,7 @@ async function trail(limits = LIMITS, mostBehind = MOST_BEHIND): Promise<Trail> 
       tail.recorded()
     },
     async follower(after) {
-      const position = after ?? (await memory.audit.follow({ after: undefined, limit: 1, maxChars: 1 })).next
+      const position = after ?? (await audit.follow({ after: undefined, limit: 1, maxChars: 1 })).next
       const follower = new Follower(tail, env, { position, scope: SCOPE }, mostBehind)
       const shown: Shown[] = []
       const missed: Missed[] = []
@@ -90,9 +96,50 @@ async function trail(limits = LIMITS, mostBehind = MOST_BEHIND): Promise<Trail> 
     },
   }
 }
+/** An hour of the store's, short as the tail looks often. */
+const HOUR_MS = 20_000
+/** Positions grow old, and are said anew each hour where nothing has happened, as on DynamoDB. */
+const ageing = (audit: Followed, { clock }: TestEnv): Followed => ({
+  async follow(f) {
+    const hour = (ms: number): number => Math.floor(ms / HOUR_MS)
+    const now = hour(clock.now())
+    const [said, inner] = f.after?.split('@') ?? []
+    const known = f.after === undefined || now - Number(said) <= 2
+    const { rows, next, ...page } = await audit.follow({ ...f, after: known ? inner : undefined })
+    const placed = rows.map(({ position, json }) => {
+      const at = hour(Date.parse((JSON.parse(json) as AuditRecord).received_at))
+      return { position: `${Math.max(at, Number(said))}@${position}`, json }
+    })
+    const end = placed.at(-1)?.position ?? `${now}@${next}`
+    return { ...page, rows: placed, next: end, ...(!known && { missed: { why: 'unknown' } }) }
+  },
+})
 const ids = (shown: readonly Shown[]) => shown.map((s) => s.record.id)
 
 describe('a follower', () => {
+  test('that idles for longer than positions last has one that is good, and misses nothing', async () => {
+    const t = await trail(LIMITS, MOST_BEHIND, ageing)
+    const here = await t.follower()
+    await t.write(3)
+    await t.env.clock.advance(1000)
+    await here.take()
+    expect(ids(here.shown)).toEqual(t.written)
+    for (let hour = 0; hour < 12; hour++) {
+      await t.env.clock.advance(HOUR_MS)
+      await here.take()
+    }
+    const back = await t.follower(here.follower.position)
+    await t.write(2)
+    await t.env.clock.advance(1000)
+    await here.take()
+    await back.take()
+    expect(ids(here.shown)).toEqual(t.written)
+    expect(ids(back.shown)).toEqual(t.written.slice(3))
+    expect([here.missed, back.missed]).toEqual([[], []])
+    here.follower.leave()
+    back.follower.leave()
+    await t.env.clock.settle()
+  })
   test('shows each record once, in order, or tells where what it leaves out lies, whoever else follows (property)', async () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant('write'), n: fc.integer({ min: 1, max: 12 }), chars: fc.constantFrom(10, 10, 900) }),

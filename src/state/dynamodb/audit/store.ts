@@ -11,18 +11,18 @@ import { openRegistry } from '../registry.ts'
 import { send } from '../sending.ts'
 import { sortKey } from '../text.ts'
 import { openFollow } from './follow.ts'
+import { type Name, openNames } from './names.ts'
 import { isAfter } from './positions.ts'
-import { notePurged, placeOfRow, readPurged } from './purged.ts'
+import { forgetPurged, isFollowed, notePurged, placeOfRow, readPurged } from './purged.ts'
 import { AUDIT_SCOPES, auditItem, openAuditReads, rowNameOf, rowsKey } from './rows.ts'
-import { NODES_KEY, openTrail } from './trail.ts'
 
 export interface AuditParts {
   readonly client: Client
   readonly table: string
   readonly clock: Clock
   readonly stamp: () => string
-  /** This process, as the writer of a trail. */
-  readonly node: string
+  /** For names. */
+  readonly newId: () => string
 }
 /** Rows of one transaction, beside their place in the trail. */
 const ROWS_AT_ONCE = 90
@@ -31,24 +31,24 @@ const BYTES_AT_ONCE = 3_000_000
 const DELETED_AT_ONCE = 25
 
 /** The audit table: records by scope and time, with an index by action and one by chain, and the trail of their commits. */
-export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
+export function openAudit({ client, table, clock, stamp, newId }: AuditParts) {
   const registry = openRegistry(client, table)
   const reads = openAuditReads({ client, table, registry })
-  const trail = openTrail(client, table, node, clock)
-  const follow = openFollow({ client, table, node, now: clock.now, purged: () => readPurged(client, table) })
+  const names = openNames(client, table, newId, clock)
+  const follow = openFollow({ client, table, names, now: clock.now, purged: () => readPurged(client, table) })
 
   /** Before the rows: their scopes, and that this node has a trail. */
   async function announce(rows: readonly AuditRow[]): Promise<void> {
     const scopes = new Set(rows.map((r) => scopeText(r.scope)))
     await Promise.all([
-      ...(rows.length > 0 ? [registry.note(NODES_KEY, node)] : []),
+      ...(rows.length > 0 ? [names.announce()] : []),
       ...[...scopes].map((scope) => registry.note(AUDIT_SCOPES, scope)),
     ])
   }
   function carry(rows: readonly AuditRow[]): Carried {
-    const number = trail.number()
+    const number = names.trail.number()
     const items = rows.map((row, i): TransactWriteItem => {
-      const place: Item = { tn: { S: node }, ts: { N: String(number.seq) }, ti: { N: String(i + 1) } }
+      const place: Item = { tn: { S: number.node }, ts: { N: String(number.seq) }, ti: { N: String(i + 1) } }
       return { Put: { TableName: table, Item: auditItem(row, place), ConditionExpression: 'attribute_not_exists(pk)' } }
     })
     const mark = number.item(rows.map((row) => [rowNameOf(row).pk, rowNameOf(row).sk]))
@@ -90,6 +90,8 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
 
   async function purge(scope: AuditRow['scope'], below: string, limit: number): Promise<number> {
     let gone = 0
+    let there: ReadonlyMap<string, Name> | undefined
+    const followed = (name: string): boolean => isFollowed(there?.get(name), clock.now())
     while (gone < limit) {
       const { Items = [] } = await reads.query({
         ConsistentRead: true,
@@ -99,10 +101,12 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
         Limit: Math.min(DELETED_AT_ONCE, limit - gone),
       })
       if (Items.length === 0) break
+      there ??= await names.all(true)
       const upTo = new Map<string, readonly [number, number]>()
       for (const item of Items) {
         const [writer, place] = placeOfRow(item) ?? []
-        if (writer !== undefined && place !== undefined && isAfter(place, upTo.get(writer))) upTo.set(writer, place)
+        if (writer === undefined || place === undefined || !followed(writer)) continue
+        if (isAfter(place, upTo.get(writer))) upTo.set(writer, place)
       }
       await notePurged(client, table, scopeText(scope), upTo)
       const wait = client.patience()
@@ -118,9 +122,10 @@ export function openAudit({ client, table, clock, stamp, node }: AuditParts) {
       }
       gone += Items.length
     }
+    if (gone > 0) await forgetPurged(client, table, scopeText(scope), (name) => !followed(name))
     return gone
   }
 
   const rows: Omit<AuditRows, 'close'> = { append, scan: reads.scan, purge, scopes: reads.scopes, follow }
-  return { rows, announce, carry, close: trail.close }
+  return { rows, announce, carry, close: names.close }
 }

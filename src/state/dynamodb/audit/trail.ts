@@ -4,20 +4,16 @@ import { type Client, Failed } from '../client.ts'
 import type { Item } from '../items.ts'
 import { TTL } from '../tables.ts'
 import { partitionKey } from '../text.ts'
+import { KEPT_MS, SETTLED_MS } from './ages.ts'
 
-/** A node's part of the trail, and the nodes there are. */
+/** A node's part of the trail. */
 export const trailKey = (node: string): string => partitionKey('buffer', node)
-export const NODES_KEY = partitionKey('numbers', 'nodes')
 /** Numbers as sort keys. */
 export const numberKey = (n: number): string => String(n).padStart(16, '0')
 
-/** By then a transaction has been done or never will be, whoever sent it. */
-export const SETTLED_MS = 20_000
-/** What is not followed by then is no longer followed, but looked up. */
-const KEPT_S = 2 * 86_400
-
 /** A number was given to a transaction that carries records, and here is its item. */
 export interface Numbered {
+  readonly node: string
   readonly seq: number
   /** `names` of its records, in their order. */
   item(names: readonly (readonly [pk: string, sk: string])[]): TransactWriteItem
@@ -50,7 +46,7 @@ export function openTrail(client: Client, table: string, node: string, clock: Pi
       low: { N: String(low) },
       at: { N: String(now) },
       rows: { S: JSON.stringify(names) },
-      [TTL]: { N: String(Math.ceil(now / 1000) + KEPT_S) },
+      [TTL]: { N: String(Math.ceil((now + KEPT_MS) / 1000)) },
     }
   }
   function settle(seq: number, low: number, done: boolean | undefined): void {
@@ -85,6 +81,7 @@ export function openTrail(client: Client, table: string, node: string, clock: Pi
       underWay.add(seq)
       const low = Math.min(...underWay)
       return {
+        node,
         seq,
         item: (names) => ({ Put: { TableName: table, Item: itemOf(seq, low, names) } }),
         ended: (done) => settle(seq, low, done),
