@@ -20,6 +20,9 @@ export interface DeadLetterOrigin {
   readonly undo?: true
 }
 
+/** What a dead letter said that a redrive has replaced. */
+export type FirstLetter = Pick<DeadLetter, 'id' | 'created_at' | 'code' | 'message'>
+
 /** An action that could not be delivered, whole: everything a redrive needs. The value of a `dead_letter` entry. */
 export interface DeadLetter {
   /** UUIDv7: letters sort by age. */
@@ -60,7 +63,9 @@ export interface DeadLetter {
    * them, where they have changed it since.
    */
   readonly resumes?: { readonly action?: Action; readonly resume?: Resume }
+  /** Redrives that came to nothing, the letter they began with, and why that one was written. */
   readonly redrives: number
+  readonly first?: FirstLetter
   /** Of the last redrive: part of `token`. */
   readonly nonce?: string
 }

@@ -5,6 +5,7 @@ import type { Json } from '../core/json.ts'
 import { type Lineage, passing } from '../core/lineage.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Op } from '../core/state.ts'
+import type { FirstLetter } from '../delivery/dead-letters.ts'
 import type { TakenKey } from './dedup.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
 import { lineageOf, type Run } from './run.ts'
@@ -43,8 +44,8 @@ export interface Intent {
   readonly accepted: boolean
   /** Nobody waits: a limit or an outage puts it back, until it is too old. */
   readonly putBack: boolean
-  /** Of a redrive: what its dead letter said of the caller. */
-  readonly toldCaller?: boolean
+  /** Of a redrive: what its dead letter said of the caller, how many redrives there were with this one, and the letter they began with. */
+  readonly redriven?: { readonly toldCaller: boolean; readonly times: number; readonly first: FirstLetter }
   /** The first due time of the hold it came from, else its admission. */
   readonly firstDueAt: number
   readonly receivedAt: number

@@ -88,6 +88,7 @@ export function createRedrive(
     // The token is part of the request (a header, a deduplication id), so it is rendered anew.
     const again = renderAgain(parts, letter, env.newId())
     const before = intentOfLetter(letter)
+    const { id, created_at, code, message } = letter
     const keysVersion = env.newId()
     const intent: Intent = {
       ...before,
@@ -101,7 +102,11 @@ export function createRedrive(
       unknownElsewhere: before.unknownElsewhere || letter.unknown,
       accepted: true,
       putBack: false,
-      toldCaller: letter.told_caller,
+      redriven: {
+        toldCaller: letter.told_caller,
+        times: letter.redrives + 1,
+        first: letter.first ?? { id, created_at, code, message },
+      },
       firstDueAt: now,
       receivedAt: now,
       caller: by.caller,

@@ -192,7 +192,8 @@ function letterOf(
     unknown,
     attempts: failed ? outcome.attempts : 0,
     first_attempt_at: isoTime(intent.firstAttemptAt),
-    told_caller: intent.toldCaller ?? !intent.putBack,
+    told_caller: intent.redriven?.toldCaller ?? !intent.putBack,
+    ...(intent.redriven && { first: intent.redriven.first }),
     origin: { kind: originKind(intent.kind) },
     ...(intent.lineage && { lineage: intent.lineage }),
     dedup: intent.dedup.map((k) => ({
@@ -203,7 +204,7 @@ function letterOf(
     ...(intent.idempotency[0] && { idempotency: intent.idempotency[0].id }),
     // The rest of the intent, so that whoever takes the run over later continues it as it was.
     context: JSON.parse(JSON.stringify({ ...intent, action: null, request: null, lineage: undefined })) as JsonObject,
-    redrives: 0,
+    redrives: intent.redriven?.times ?? 0,
   }
 }
 

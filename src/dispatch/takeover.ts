@@ -30,7 +30,7 @@ export type Abandoned = { readonly entry: Entry } | { readonly letter: DeadLette
 export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
   const now = parts.env.clock.now()
   // The caller of this run is told of its end, whatever the one before was.
-  const { toldCaller: _, ...before } = 'entry' in from ? readIntent(from.entry.value) : intentOfLetter(from.letter)
+  const { redriven: _, ...before } = 'entry' in from ? readIntent(from.entry.value) : intentOfLetter(from.letter)
   const same = before.answers.actionId === run.action.id
   const keysVersion = parts.env.newId()
   const keys = mergeKeys(before.idempotency, run.idempotency)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
-import { reapDeadLetters } from '../../src/delivery/dead-letters.ts'
+import { type DeadLetter, reapDeadLetters } from '../../src/delivery/dead-letters.ts'
 import { SCOPE, testHouse } from '../fakes/house.ts'
 import { badRequest, OK, type Scripted, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
@@ -194,6 +194,18 @@ describe('redrive', () => {
     expect((await house.redrive.many(SCOPE, { limit: 10 }, by)).redriven).toMatchObject([
       { outcome: { action_id: 'untold', outcome: 'executed' } },
     ])
+  })
+
+  it('redrives that come to nothing are counted, and what it was first stays known', async () => {
+    const { house, send } = await world([badRequest(), badRequest(), badRequest(), OK], { rules: once })
+    await send('one')
+    const [first] = (await house.stored('dead_letter')) as unknown as DeadLetter[]
+    const all = { limit: 10, includeTold: true }
+    await house.redrive.many(SCOPE, all, by)
+    await house.redrive.many(SCOPE, all, by)
+    const { id, created_at, code, message } = first!
+    expect(await house.stored('dead_letter')).toMatchObject([{ redrives: 2, first: { id, created_at, code, message } }])
+    expect((await house.redrive.many(SCOPE, all, by)).redriven).toMatchObject([{ outcome: { outcome: 'executed' } }])
   })
 
   it('a caller that takes a redriven run over is told of its end', async () => {
