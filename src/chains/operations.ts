@@ -7,7 +7,15 @@ import type { JsonObject } from '../core/json.ts'
 import type { Entry, Op, StateStore } from '../core/state.ts'
 import type { Chains } from './chains.ts'
 import { bytesOf } from './decide/turn.ts'
-import { type Message, MOST_MESSAGE_BYTES, MOST_MESSAGES, putCancel, putSaid, readInbox } from './model/inbox.ts'
+import {
+  type Message,
+  MOST_MESSAGE_BYTES,
+  MOST_MESSAGES,
+  putCame,
+  putCancel,
+  putSaid,
+  readInbox,
+} from './model/inbox.ts'
 import { readRun } from './model/loaded.ts'
 import { endedStatuses, hasEnded, type Run, statusTag } from './model/run.ts'
 
@@ -29,13 +37,14 @@ export function createOperations(
   const { state, env } = deps
   const ended = (run: Run) => new Problem(409, 'chain_ended', `the execution has ended: ${run.status}`)
 
-  /** Leaves a message, and wakes the execution. `key`: put with it, only if it is not there; what is there is answered. */
+  /** Leaves a message, and wakes the execution. `key`: put with it, only if it is not there; what is there is answered. `came`: put last. */
   async function say(
     scope: Scope,
     id: string,
     op: (run: Run) => Put,
     check?: (run: Run) => void,
     key?: Put,
+    came?: Op,
   ): Promise<Run & { readonly keyHas?: string }> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
     if (!entry) throw notFound('execution')
@@ -44,7 +53,7 @@ export function createOperations(
     check?.(run)
     const message = op(run)
     const wake: Op = { op: 'wake', kind: kinds.run, id }
-    const done = await state.commit(scope, [message, wake, ...(key ? [key] : [])])
+    const done = await state.commit(scope, [message, wake, ...(key ? [key] : []), ...(came ? [came] : [])])
     if (!done.ok && done.at === 2 && done.saw) return { ...run, keyHas: done.saw.value }
     if (!done.ok || done.results[1]?.skipped) {
       // It ended meanwhile: nobody will take the message.
@@ -108,7 +117,7 @@ export function createOperations(
           'inbox_full',
           `no more than ${MOST_MESSAGES} messages and ${MOST_MESSAGE_BYTES} bytes wait for one execution`,
         )
-      const { keyHas, ...run } = await say(scope, id, said(message), undefined, taken)
+      const { keyHas, ...run } = await say(scope, id, said(message), undefined, taken, putCame(id, env.newId()))
       const repeated = keyHas !== undefined && same(keyHas, key)
       return { answer: told(run, { signal: name, accepted: true }), repeated }
     },
@@ -162,7 +171,7 @@ export function createOperations(
     }
   }
 }
-const PARTS = [kinds.step, kinds.history, kinds.signalKey, kinds.inbox] as const
+const PARTS = [kinds.step, kinds.history, kinds.signalKey, kinds.signalCame, kinds.inbox] as const
 /** Remembered as long as those of dispatches. */
 const KEY_TTL_MS = 86_400_000
 const keyOf = (

@@ -27,6 +27,8 @@ export const kinds = {
   inbox: 'inbox',
   /** Idempotency-Keys under which signals were sent. */
   signalKey: 'signal_key',
+  /** Changed by whoever sends an execution a signal, so that who gives up waiting for one sees it. */
+  signalCame: 'signal_came',
   /** What has happened to an execution, a commit an entry. */
   history: 'history',
   /** Results that later steps may reuse. */

@@ -44,7 +44,7 @@ describe('purge', () => {
     await w.env.clock.advance(1000)
     const all = await everything(w)
     expect(new Set(all.map((e) => e.split(' ')[0]))).toEqual(
-      new Set(['run', 'step', 'history', 'step_cache', 'dead_letter']),
+      new Set(['run', 'step', 'history', 'step_cache', 'dead_letter', 'signal_came']),
     )
     expect(await chains.purge(scope, w.env.clock.now(), 100)).toBe(6)
     // What may be reused and what may be redriven have times of their own.

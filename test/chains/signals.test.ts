@@ -272,6 +272,40 @@ describe('a signal and its time limit', () => {
     expect(await inbox(w)).toEqual([])
   })
 
+  it('said in time, while the commit that gives up waiting for it is on its way, is taken', async () => {
+    const limit = { timeout_seconds: 10 }
+    for (const steps of [
+      [waits('ask', 'go', limit), step('last')],
+      [{ name: 'g', parallel: { branches: [waits('in')] }, ...limit, on_failure: 'continue' }, step('last')],
+      [waits('ask')],
+    ]) {
+      const w = await world([{ name: 'line', timeout_seconds: steps.length > 1 ? 1000 : 10, steps }], { p: {} })
+      let between: (() => Promise<unknown>) | undefined
+      const chains = await w.node({
+        ...w.memory.state,
+        async commit(...[s, ops, o]: Parameters<typeof w.memory.state.commit>) {
+          const act = ops.some((op) => op.op === 'put' && op.kind === 'run') ? between : undefined
+          if (act) between = undefined
+          await act?.()
+          return w.memory.state.commit(s, ops, o)
+        },
+      })
+      const other = await w.node()
+      const id = await start(w, chains, w.memory.state, 'line')
+      await w.env.clock.advance(9999)
+      // At the last moment, which counts.
+      between = () => other.signal(scope, id, said('go', 'yes'))
+      await w.env.clock.advance(1)
+      await chains.pull()
+      for (let i = 0; i < 3; i++) await w.env.clock.settle()
+      expect(between).toBeUndefined()
+      expect(await other.get(scope, id)).toMatchObject({ status: 'completed' })
+      expect((await w.memory.state.list('signal_came', scope, { limit: 9 })).entries.length).toBeLessThan(2)
+      await other.purge(scope, w.env.clock.now() + 1, 9)
+      expect((await w.memory.state.list('signal_came', scope, { limit: 9 })).entries).toEqual([])
+    }
+  })
+
   it('said by another node just before the limit counts for an execution that is acting elsewhere', async () => {
     const h = held()
     const w = await world(

@@ -1,4 +1,4 @@
-import { canFill } from '../model/due.ts'
+import { canFill, dueOf } from '../model/due.ts'
 import { opening } from '../model/outcomes.ts'
 import { hasEnded, type StepResult } from '../model/run.ts'
 import { wake } from './absorb.ts'
@@ -28,10 +28,13 @@ export function takeUp(
 function takeUpOne(turn: Turn, key: string, hit: StepResult | undefined): string | undefined {
   const task = turn.task(key)
   if (!task || turn.isFull) return undefined
+  const fills = canFill(turn.run, turn.from.chain, key)
+  // What was due when it was looked at may have gone on, with a signal, and wait anew.
+  if (!fills && dueOf(turn.run, task) > turn.now) return undefined
   if (task.undo) return beginUndo(turn, key)
   if (turn.run.cause) return undefined
   if (task.until !== undefined && task.until <= turn.now && !task.stopping) wake(turn, task, { by: 'time' })
-  else if (canFill(turn.run, turn.from.chain, key)) fillGroup(turn, key, openStep)
+  else if (fills) fillGroup(turn, key, openStep)
   else if (hit) {
     turn.say({ type: 'step_attempted', step: key, attempt: task.attempt + 1 })
     endStep(turn, key, { ...opening(turn.context(task)), cached: true, attempts: 0 }, { result: hit })

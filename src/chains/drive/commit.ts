@@ -27,21 +27,24 @@ interface Deps {
 }
 
 /**
- * Ops 0 and 1 of every commit of an execution: that no cancel has come unseen, and its own put under the claim. An op that refuses
- * after those is one whose reason is looked up anew (a lock).
+ * Ops 0 and 1 of every commit of an execution: that no cancel has come unseen, and its own put under the claim. Where it gives up
+ * waiting for a signal the next is that none has come unseen. An op that refuses after those is one whose reason is looked up anew
+ * (a lock).
  */
 export const CANCEL_AT = 0
 export const RUN_AT = 1
+export const SIGNAL_AT = 2
 
 /**
  * One turn as one commit, as often as it takes: a store that says nothing is asked, by the version it was to have, whether it was
- * done. `dueAt`: the claim ends, and the execution is due then.
+ * done. `dueAt`: the claim ends, and the execution is due then. `unseen`: that no signal has come which was not looked at.
  */
 export async function commitTurn(
   { state, env, places, lost }: Deps,
   turn: Turn,
   claim: ClaimRef,
   dueAt: number | undefined,
+  unseen?: Op,
 ): Promise<Written> {
   const { scope } = turn.from
   const version = env.newId()
@@ -61,6 +64,7 @@ export async function commitTurn(
     const until = env.clock.now() + LEASE_MS
     const ops = [
       ...putRun(turn, version, claim, dueAt, until),
+      ...(unseen ? [unseen] : []),
       ...also,
       ...(hasEnded(run) || dueAt !== undefined ? places.leave() : places.enter(until)),
       ...(hasEnded(run) ? await handOver(state, scope, run, env.newId) : []),

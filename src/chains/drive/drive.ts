@@ -74,7 +74,8 @@ export async function drive(tools: Driver, loaded: Loaded, how: Driving): Promis
     if (isEnding) return undo()
     // Also where it ends: what is below it waits for its lock to undo what it did.
     if (run.status === 'pending') return run.paused ? giveBack(restsUntil(now)) : turns.take(takeLock)
-    if (isLate(run, now)) return turns.take((turn) => (turn.run.cause ? undefined : timeIsUp(turn, stepAt(turn.run))))
+    if (isLate(run, now))
+      return turns.take((turn) => (turn.run.cause || turn.complete ? undefined : timeIsUp(turn, stepAt(turn.run))))
     if (runsOut(run, now)) return turns.look()
     let seated: ReturnType<Seat['ask']> | undefined
     if (!how.stopping()) {

@@ -2,10 +2,10 @@ import { absorb, absorbCancel } from '../decide/absorb.ts'
 import { Turn } from '../decide/turn.ts'
 import { windDown } from '../decide/wind-down.ts'
 import { restsUntil } from '../model/due.ts'
-import { readInbox } from '../model/inbox.ts'
+import { noneCame, readCame, readInbox } from '../model/inbox.ts'
 import type { Loaded } from '../model/loaded.ts'
 import { groupTask, hasEnded, isStraggler, type Run, taskOf } from '../model/run.ts'
-import { CANCEL_AT, commitTurn, RUN_AT } from './commit.ts'
+import { CANCEL_AT, commitTurn, RUN_AT, SIGNAL_AT } from './commit.ts'
 import type { Driver, Driving } from './driver.ts'
 import { persevere } from './persevere.ts'
 
@@ -37,6 +37,8 @@ export class Turns {
   mail: boolean
   /** When the inbox was read last. Milliseconds. */
   readAt: number
+  /** The signal that had come last when the inbox was read; undefined: that was not asked. */
+  #came: string | null | undefined
   /** The inbox must be read before it is looked at; what was loaded is as good. */
   #stale = false
   /** The last commit had no room for all there was to do. */
@@ -98,34 +100,54 @@ export class Turns {
   async #readInbox(): Promise<void> {
     const { state, env } = this.#tools
     this.readAt = env.clock.now()
-    const got = await this.ask(() => readInbox(state, this.at.scope, this.at.run.id))
-    if (got) this.at = { ...this.at, inbox: got.answer }
+    const { scope, run } = this.at
+    const got = await this.ask(async () => ({
+      came: run.open.some((t) => t.signal !== undefined) ? await readCame(state, scope, run.id) : undefined,
+      inbox: await readInbox(state, scope, run.id),
+    }))
+    if (!got) return
+    this.#came = got.answer.came
+    this.at = { ...this.at, inbox: got.answer.inbox }
   }
 
   async #decided(decide: Decide, landing?: string): Promise<void> {
     const { state, env } = this.#tools
     const { lease, places, stopping } = this.#how
+    let signalled = false
     for (let wait = FIRST_WAIT_MS; !this.over; ) {
       const acting = new Set(this.#aloft.keys())
-      if (landing !== undefined) acting.delete(landing)
       const { at } = this
       const resumed = this.#aloft.resumed
       const holds = stopping() || places.isOutside(at.run)
       const turn = new Turn(this.#tools, at, env.clock.now(), { acting, holds, resumed })
       absorbCancel(turn)
+      if (signalled) absorb(turn)
+      if (landing !== undefined) acting.delete(landing)
       await decide(turn)
       if (this.over) return
       windDown(turn)
       if (turn.events.length === 0 && turn.ops.length === 0 && turn.inbox === at.inbox) return
       const rests = stopping() ? turn.now : restsUntil(turn.run, at.chain, turn.now)
       const dueAt = acting.size > 0 || turn.isCut ? undefined : (turn.givesBack ?? rests)
-      const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt)
-      if (written.kind === 'done') return this.#settled(turn, dueAt)
+      const given = givesUp(turn)
+      if (given && this.#came === undefined) {
+        signalled = true
+        await this.#readInbox()
+        continue
+      }
+      const none = given ? noneCame(at.run.id, this.#came ?? null) : undefined
+      const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt, none)
+      if (written.kind === 'done') {
+        if (none) this.#came = null
+        return this.#settled(turn, dueAt)
+      }
       if (written.kind === 'lost' || written.at === RUN_AT || lease.lost.aborted) {
         env.log.warn({ chain_id: at.run.id }, 'an execution has another owner now; this one stops')
         return this.end()
       }
-      if (written.at === CANCEL_AT) await this.#readInbox()
+      // One that was sent in time is taken before the wait for it is given up.
+      if (none && written.at === SIGNAL_AT) signalled = true
+      if (written.at === CANCEL_AT || signalled) await this.#readInbox()
       else {
         // Others have moved what this looked up (a lock, a place); it is looked up anew.
         await env.clock.sleep(wait, lease.lost)
@@ -161,6 +183,15 @@ export class Turns {
     void this.#how.places.left()
   }
 }
+
+/** It waits no longer for a signal that has not come. */
+const givesUp = ({ from, run, events }: Turn): boolean =>
+  from.run.open.some(
+    (t) =>
+      t.signal !== undefined &&
+      !run.open.some((o) => o.key === t.key && o.iteration === t.iteration && o.signal === t.signal) &&
+      !events.some((e) => e.type === 'signalled' && e.step === t.key),
+  )
 
 /** It was ending, or a group of it was, when another stopped driving it. */
 const mayBeCut = (run: Run): boolean => run.cause !== undefined || run.open.some((t) => t.group?.stopped !== undefined)

@@ -33,6 +33,26 @@ export interface Received {
 /** There is one cancel of an execution, under a name of its own: every commit asks that none has come unseen. */
 export const cancelId = (runId: string): string => `${runId}/cancel`
 export const childEndId = (runId: string, child: string): string => `${runId}/child/${child}`
+/** Changed with every signal: the commit that gives up waiting for one asks that none has come unseen. */
+const cameId = (runId: string): string => `${runId}/came`
+export const putCame = (runId: string, version: string): Op => ({
+  op: 'put',
+  kind: kinds.signalCame,
+  id: cameId(runId),
+  value: '',
+  version,
+})
+/** To be read before the inbox is: what comes in between is seen by the commit. */
+export async function readCame(state: StateStore, scope: Scope, runId: string): Promise<string | null> {
+  const [entry] = await state.get([{ kind: kinds.signalCame, scope, id: cameId(runId) }])
+  return entry?.version ?? null
+}
+export const noneCame = (runId: string, seen: string | null): Op => ({
+  op: 'delete',
+  kind: kinds.signalCame,
+  id: cameId(runId),
+  ifVersion: seen,
+})
 /** Messages are taken in the order of their ids: those of people in the order they came. */
 const saidId = (runId: string, id: string): string => `${runId}/said/${id}`
 
