@@ -230,6 +230,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
   const reap = reaper({
     policies: retention,
     audit,
+    state,
     now,
     auditTtlSeconds: () => config().audit.ttlSeconds,
     executionTtlSeconds: () => config().chains.completedChainTtlSeconds,

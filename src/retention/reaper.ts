@@ -1,7 +1,8 @@
 import type { Scope } from '../core/action.ts'
 import type { AuditStore } from '../core/audit.ts'
+import type { StateStore } from '../core/state.ts'
 import type { RetentionPolicies } from './policies.ts'
-import { scopePages } from './scopes.ts'
+import { executionScopes, scopePages } from './scopes.ts'
 
 /** Deletes up to `limit` things of a scope that ended before `before` (ms); answers how many. */
 export type Purge = (scope: Scope, before: number, limit: number) => Promise<number>
@@ -9,6 +10,7 @@ export type Purge = (scope: Scope, before: number, limit: number) => Promise<num
 export interface ReaperDeps {
   readonly policies: RetentionPolicies
   readonly audit: Pick<AuditStore, 'purge' | 'scopes'>
+  readonly state: Pick<StateStore, 'scopes'>
   readonly now: () => number
   /** `[audit].ttl_seconds`: for scopes whose policy says nothing else. */
   readonly auditTtlSeconds: () => number | undefined
@@ -49,7 +51,7 @@ export function reaper(deps: ReaperDeps): Reaper {
   }
 
   const toReap = scopePages(audit, policies)
-  const toClean = scopePages(audit, policies)
+  const toClean = executionScopes(deps.state)
   return {
     async reap(signal) {
       let gone = 0

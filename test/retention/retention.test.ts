@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import type { Scope } from '../../src/core/action.ts'
 import { auditRow } from '../../src/core/audit.ts'
 import { Problem } from '../../src/core/errors.ts'
+import { kinds } from '../../src/core/hold.ts'
 import { uuidv7Of } from '../../src/core/ids.ts'
 import { type DeadLetter, putDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { purgeDeadLetters } from '../../src/retention/dead-letters.ts'
@@ -32,6 +33,7 @@ beforeEach(async () => {
   reap = reaper({
     policies,
     audit: store.audit,
+    state: store.state,
     now: env.clock.now,
     auditTtlSeconds: () => auditTtl,
     executionTtlSeconds: () => 7 * 86_400,
@@ -65,6 +67,10 @@ async function record(scope: Scope, count = 1): Promise<void> {
   }))
   await store.state.commit(scope, ops)
 }
+const execution = (scope: Scope) =>
+  store.state.commit(scope, [
+    { op: 'put', kind: kinds.run, id: `x${++serial}`, value: '{}', version: `x${serial}`, expiresAt: 1e15 },
+  ])
 const records = async (scope: Scope): Promise<number> =>
   (await store.audit.query(scope, {}, { limit: 1000 })).records.length
 const all = async (): Promise<number> => {
@@ -141,11 +147,27 @@ describe('the reaper', () => {
     expect(executions).toEqual([{ scope: HQ, before: env.clock.now() - 3_600_000, limit: REAP_ROWS }])
   })
   test('cleanup removes finished executions by the configured time, but leaves scopes with a policy to it', async () => {
-    await record(HQ)
-    await record(LAB)
+    await execution(HQ)
+    await execution(LAB)
     await policies.put(HQ, { state_ttl_seconds: 30 * 86_400 }, BY)
     await reap.cleanUp(never)
     expect(executions).toEqual([{ scope: LAB, before: env.clock.now() - 7 * DAY, limit: REAP_ROWS }])
+  })
+  test('cleanup goes by the executions there are, whatever the audit has forgotten', async () => {
+    await record(HQ)
+    await execution(LAB)
+    for (let i = 0; i < 130; i++) await execution(['many', `t${i}`])
+    const cleaned = async () => {
+      executions = []
+      await reap.cleanUp(never)
+      return executions.map((e) => e.scope.join('/'))
+    }
+    const [first, second] = [await cleaned(), await cleaned()]
+    expect([first.length, second.length]).toEqual([100, 31])
+    expect(new Set([...first, ...second])).toEqual(
+      new Set(['iot/lab', ...Array.from({ length: 130 }, (_, i) => `many/t${i}`)]),
+    )
+    expect(await cleaned()).toEqual(first)
   })
   test('goes round all scopes, a page at a time', async () => {
     for (let i = 0; i < 230; i++) await record(['many', `t${i}`])
