@@ -16,7 +16,10 @@ export const auditKinds = [
 ] as const
 export type AuditKind = (typeof auditKinds)[number]
 
-/** One record per dispatch, chain step, release, occurrence, copy, breaker that opens or closes and administrative change, in its wire names. Redacted before it is one. */
+/**
+ * One record per dispatch, chain step, release, occurrence, copy, breaker that opens or closes and administrative change, in its wire
+ * names. Redacted before it is one. Its times are near the end of its text: what may be long comes before.
+ */
 export interface AuditRecord {
   /** UUIDv7 fixed at admission: it sorts by `received_at`, and writing it twice is once. */
   readonly id: string
@@ -106,7 +109,10 @@ export interface AuditStore {
     filter: AuditFilter,
     page: { readonly limit: number; readonly cursor?: string },
   ): Promise<AuditPage>
-  /** Deletes up to `limit` records of the scope received before `before` (ms); answers how many. */
+  /**
+   * Deletes up to `limit` records of the scope that were completed before `before` (ms); answers how many. One go looks at a bounded
+   * part of the scope, and the next goes on behind it.
+   */
   purge(scope: Scope, before: number, limit: number): Promise<number>
   /** Scopes that have records, for the retention reaper; paged by the last scope. */
   scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
@@ -123,8 +129,8 @@ export interface AuditRows {
   /** Writes rows; a row whose id is there already changes nothing. Resolves when durable. */
   append(rows: readonly AuditRow[]): Promise<void>
   scan(scan: AuditScan): Promise<AuditScanned>
-  /** Deletes up to `limit` rows of the scope with ids below the given one, oldest first; answers how many. */
-  purge(scope: Scope, below: string, limit: number): Promise<number>
+  /** Deletes, of so many rows of the scope with ids between the two, the smallest first, those completed before the given time. */
+  purge(scope: Scope, old: AuditOld, looks: number): Promise<AuditPurged>
   scopes(after: Scope | undefined, limit: number): Promise<readonly Scope[]>
   /**
    * Rows of every scope in the order they became visible, after a position. Once a position has been given out, no row ever becomes
@@ -134,6 +140,18 @@ export interface AuditRows {
    */
   follow(follow: AuditFollow): Promise<AuditFollowed>
   close(): Promise<void>
+}
+/** What was received long ago may have been held, and have ended just now: the id tells the one, the record the other. */
+export interface AuditOld {
+  readonly after?: string
+  readonly below: string
+  /** As records say it. */
+  readonly completedBefore: string
+}
+export interface AuditPurged {
+  readonly gone: number
+  /** The last row looked at; absent when there are no more. */
+  readonly after?: string
 }
 export interface AuditFollow {
   /** A position of this trail: printable ASCII without spaces, that says nothing to anybody else; undefined: no rows, only where the trail ends now. */

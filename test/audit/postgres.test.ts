@@ -132,9 +132,10 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
       await read()
     }
     const { next } = await audit.follow({ after: undefined, limit: 9, maxChars: 1e6 })
-    await losing(() => audit.purge(scope, '~', 2), StateUnknown)
+    const all = { below: '~', completedBefore: '~' }
+    await losing(() => audit.purge(scope, all, 2), StateUnknown)
     expect((await scan()).rows.map((r) => r.id)).toEqual([rows[2]!.id])
-    expect(await audit.purge(scope, '~', 2)).toBe(1)
+    expect(await audit.purge(scope, all, 2)).toEqual({ gone: 1 })
     expect((await audit.follow({ after: next, limit: 9, maxChars: 1e6 })).rows).toEqual([])
     await state.close()
     await proxy.close()

@@ -108,7 +108,7 @@ test('what is no commit travels between commits', () => {
   const batch: readonly Write[] = [
     commit([whole.wake]),
     ['claim', { kind: 'hold', owner: 'me', limit: 3, leaseMs: 10 }],
-    ['purge', '1:n1:t', 'b', 5],
+    ['purge', '1:n1:t', { below: 'b', completedBefore: 'c' }, 5],
     commit([whole.admit]),
   ]
   expect(there(batch)).toEqual(batch)

@@ -198,7 +198,7 @@ describe('the file', () => {
     const one = await openSqlite({ path, inThread: true, ...env })
     await one.state.commit(scope, [record(), record()])
     const seen = (await follow(one)).next
-    await one.audit.purge(scope, 'z', 9)
+    await one.audit.purge(scope, { below: 'z', completedBefore: 'z' }, 9)
     await one.state.close()
     const two = await openSqlite({ path, inThread: true, ...env })
     await two.state.commit(scope, [record()])

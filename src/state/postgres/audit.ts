@@ -16,7 +16,9 @@ const COLUMNS: { readonly [K in keyof AuditScan['match']]-?: string } = {
   kind: 'kind',
   caller: 'caller',
 }
-/** Rows removed in one transaction. */
+/** Near the end of a record, and the last of the name there. Its text may hold what PostgreSQL's JSON cannot. */
+const COMPLETED_AT = `substring(right(json, 2000) FROM '.*"completed_at":"([^"]*)"')`
+/** Rows looked at, to be removed, in one transaction. */
 const BITE = 500
 
 /** The audit's rows, which commits write. `append` goes the way of commits. */
@@ -64,25 +66,23 @@ export function auditRowsOver(
       if ((seen?.hits ?? 0) > rows.length) return { rows, below: rows.at(-1)!.id }
       return { rows, ...(seen?.last != null && seen.looked >= q.looks && { below: seen.last }) }
     },
-    async purge(scope, below, limit) {
-      let gone = 0
-      while (gone < limit) {
-        const bite = Math.min(BITE, limit - gone)
-        const [removed] = await write<{ n: number }>(
-          `WITH old AS MATERIALIZED (SELECT id FROM ${s}.audit WHERE scope = $1 AND id < $2 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED),
+    async purge(scope, { after, below, completedBefore }, looks) {
+      const bite = Math.min(BITE, looks)
+      const [done] = await write<{ gone: number; looked: number; last: string | null }>(
+        `WITH seen AS MATERIALIZED (SELECT id, coalesce(${COMPLETED_AT}, '') < $5 COLLATE "C" AS old FROM ${s}.audit
+              WHERE scope = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4),
+            old AS MATERIALIZED (SELECT id FROM ${s}.audit WHERE scope = $1 AND id IN (SELECT id FROM seen WHERE old) ORDER BY id
+              FOR UPDATE SKIP LOCKED),
             removed AS (DELETE FROM ${s}.audit WHERE scope = $1 AND id IN (SELECT id FROM old) RETURNING xid, seq),
             noted AS (INSERT INTO ${s}.audit_purged AS p (scope, xid, seq)
               SELECT $1, xid, seq FROM removed ORDER BY xid DESC, seq DESC LIMIT 1
               ON CONFLICT (scope) DO UPDATE SET xid = excluded.xid, seq = excluded.seq
                 WHERE (excluded.xid, excluded.seq) > (p.xid, p.seq))
-            SELECT count(*) AS n FROM removed`,
-          [toPg(scopeText(scope)), below, bite],
-        )
-        const n = removed?.n ?? 0
-        gone += n
-        if (n < bite) break
-      }
-      return gone
+            SELECT (SELECT count(*) FROM removed) AS gone, (SELECT count(*) FROM seen) AS looked, (SELECT max(id) FROM seen) AS last`,
+        [toPg(scopeText(scope)), after ?? '', below, bite, completedBefore],
+      )
+      const { gone = 0, looked = 0, last = null } = done ?? {}
+      return { gone, ...(last !== null && looked >= bite && { after: last }) }
     },
     async scopes(after, limit) {
       const rows = await read<{ readonly scope: string }>(seekScopes(`${s}.audit`), [

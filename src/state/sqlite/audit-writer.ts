@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { AuditRow } from '../../core/audit.ts'
+import type { AuditOld, AuditPurged, AuditRow } from '../../core/audit.ts'
 import type { Undo } from '../decide/undo.ts'
 import { scopeText } from '../scope.ts'
 import { toSql } from './text.ts'
@@ -11,11 +11,18 @@ export interface KeptRow extends Pick<AuditRow, 'id' | 'scope' | 'actionId' | 'c
   readonly json: string | Uint8Array
 }
 
+interface Looked {
+  readonly looked: number
+  readonly last: string | null
+  readonly seq: number | null
+}
+
 /** Audit rows of the running transaction. */
 export class AuditWriter {
   readonly #undo: Undo
   readonly #rows: KeptRow[] = []
   readonly #insert: StatementSync
+  readonly #look: StatementSync
   readonly #remember: StatementSync
   readonly #purge: StatementSync
   constructor(db: DatabaseSync, undo: Undo) {
@@ -23,11 +30,12 @@ export class AuditWriter {
     this.#insert = db.prepare(
       `INSERT OR IGNORE INTO audit (scope, id, action_id, chain_id, json) VALUES (?,?,?,?,CAST(? AS TEXT))`,
     )
-    this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq)
-      SELECT ?1, max(seq) FROM (SELECT seq FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3) HAVING max(seq) IS NOT NULL
+    const old = `coalesce(json ->> '$.completed_at', '') < ?4`
+    this.#look = db.prepare(`SELECT count(*) AS looked, max(id) AS last, max(seq) FILTER (WHERE old) AS seq FROM
+      (SELECT id, seq, ${old} AS old FROM audit WHERE scope = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?5)`)
+    this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq) VALUES (?,?)
       ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`)
-    this.#purge = db.prepare(`DELETE FROM audit WHERE seq IN
-      (SELECT seq FROM audit WHERE scope = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`)
+    this.#purge = db.prepare(`DELETE FROM audit WHERE scope = ?1 AND id > ?2 AND id <= ?3 AND ${old}`)
   }
   add(row: KeptRow): void {
     this.#rows.push(row)
@@ -41,10 +49,16 @@ export class AuditWriter {
   forget(): void {
     this.#rows.length = 0
   }
-  /** Deletes up to `limit` rows of the scope with smaller ids, oldest first; the last number among them stays known to those who follow. */
-  purge(scope: string, below: string, limit: number): number {
+  /** The last number among those deleted stays known to those who follow. */
+  purge(scope: string, { after = '', below, completedBefore }: AuditOld, looks: number): AuditPurged {
     this.flush()
-    this.#remember.run(toSql(scope), below, limit)
-    return Number(this.#purge.run(toSql(scope), below, limit).changes)
+    const text = toSql(scope)
+    const { looked, last, seq } = this.#look.get(text, after, below, completedBefore, looks) as unknown as Looked
+    let gone = 0
+    if (seq !== null) {
+      this.#remember.run(text, seq)
+      gone = Number(this.#purge.run(text, after, last, completedBefore).changes)
+    }
+    return { gone, ...(last !== null && looked >= looks && { after: last }) }
   }
 }

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { AuditRow } from '../../core/audit.ts'
+import type { AuditOld, AuditRow } from '../../core/audit.ts'
 import type { Claimed, Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { decide } from '../decide/ops/index.ts'
@@ -23,7 +23,7 @@ export type Write =
   | readonly ['claim', ClaimCall]
   | readonly ['nextDue', kind: string]
   | readonly ['append', rows: readonly AuditRow[]]
-  | readonly ['purge', scope: string, below: string, limit: number]
+  | readonly ['purge', scope: string, old: AuditOld, looks: number]
   | readonly ['sweep', limit: number]
 
 /**

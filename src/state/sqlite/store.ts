@@ -1,4 +1,4 @@
-import type { AuditFollowed, AuditRows, AuditScanned } from '../../core/audit.ts'
+import type { AuditFollowed, AuditPurged, AuditRows, AuditScanned } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
@@ -65,16 +65,7 @@ export function storeOver({ writer, reader, clock, newId, prepare }: Channels): 
       await write(['append', rows])
     },
     scan: ({ scope, ...rest }) => read<AuditScanned>(['auditPage', { scope: scopeText(scope), ...rest }]),
-    async purge(scope, below, limit) {
-      let gone = 0
-      while (gone < limit) {
-        const bite = Math.min(BITE, limit - gone)
-        const n = await write<number>(['purge', scopeText(scope), below, bite])
-        gone += n
-        if (n < bite) break
-      }
-      return gone
-    },
+    purge: (scope, old, looks) => write<AuditPurged>(['purge', scopeText(scope), old, Math.min(looks, BITE)]),
     scopes: (after, limit) => read(['auditScopes', after && scopeText(after), limit]),
     follow: ({ scope, ...rest }) => read<AuditFollowed>(['auditFollow', { ...rest, scope: scope && scopeText(scope) }]),
     close,

@@ -1,5 +1,5 @@
 import type { TransactWriteItem } from '@aws-sdk/client-dynamodb'
-import type { AuditRow, AuditRows } from '../../../core/audit.ts'
+import type { AuditOld, AuditPurged, AuditRecord, AuditRow, AuditRows } from '../../../core/audit.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { StateTooLarge, StateUnavailable, StateUnknown } from '../../../core/errors.ts'
 import { scopeText } from '../../scope.ts'
@@ -29,6 +29,8 @@ const ROWS_AT_ONCE = 90
 const BYTES_AT_ONCE = 3_000_000
 /** Deleted in one request. */
 const DELETED_AT_ONCE = 25
+
+const completedAt = (item: Item): string => (JSON.parse(item['json']?.S ?? '{}') as AuditRecord).completed_at
 
 /** The audit table: records by scope and time, with an index by action and one by chain, and the trail of their commits. */
 export function openAudit({ client, table, clock, stamp, newId }: AuditParts) {
@@ -88,19 +90,25 @@ export function openAudit({ client, table, clock, stamp, newId }: AuditParts) {
     await appendSome(some)
   }
 
-  async function purge(scope: AuditRow['scope'], below: string, limit: number): Promise<number> {
-    let gone = 0
+  async function purge(scope: AuditRow['scope'], old: AuditOld, looks: number): Promise<AuditPurged> {
+    const pk = { S: rowsKey(scope) }
+    let at = old.after === undefined ? undefined : { pk, sk: { S: sortKey(old.after) } }
+    let [gone, looked] = [0, 0]
     let there: ReadonlyMap<string, Name> | undefined
     const followed = (name: string): boolean => isFollowed(there?.get(name), clock.now())
-    while (gone < limit) {
-      const { Items = [] } = await reads.query({
+    do {
+      const page = await reads.query({
         ConsistentRead: true,
         KeyConditionExpression: 'pk = :pk AND sk < :below',
-        ExpressionAttributeValues: { ':pk': { S: rowsKey(scope) }, ':below': { S: sortKey(below) } },
-        ProjectionExpression: 'pk, sk, tn, ts, ti',
-        Limit: Math.min(DELETED_AT_ONCE, limit - gone),
+        ExpressionAttributeValues: { ':pk': pk, ':below': { S: sortKey(old.below) } },
+        ProjectionExpression: 'pk, sk, tn, ts, ti, json',
+        Limit: Math.min(DELETED_AT_ONCE, looks - looked),
+        ...(at && { ExclusiveStartKey: at }),
       })
-      if (Items.length === 0) break
+      at = page.LastEvaluatedKey as typeof at
+      looked += page.Items?.length ?? 0
+      const Items = (page.Items ?? []).filter((item) => completedAt(item) < old.completedBefore)
+      if (Items.length === 0) continue
       there ??= await names.all(true)
       const upTo = new Map<string, readonly [number, number]>()
       for (const item of Items) {
@@ -121,9 +129,10 @@ export function openAudit({ client, table, clock, stamp, newId }: AuditParts) {
         if (left.length > 0 && !(await wait.again())) throw new StateUnavailable('DynamoDB has too much to do')
       }
       gone += Items.length
-    }
+    } while (at && looked < looks)
     if (gone > 0) await forgetPurged(client, table, scopeText(scope), (name) => !followed(name))
-    return gone
+    // Ids of records are UUIDs, so a sort key says them whole.
+    return { gone, ...(at && { after: at.sk.S.slice(1) }) }
   }
 
   const rows: Omit<AuditRows, 'close'> = { append, scan: reads.scan, purge, scopes: reads.scopes, follow }
