@@ -149,9 +149,15 @@ export const serve: Serve = async (first, again, loaded) => {
     clock.timer(1000, () => process.exit(1))
   })
   parts.rules.stop()
-  // An edit in hand first: what it puts in the place of routes and loops is what has to be stopped.
-  await Promise.all([watching.stop(), streams.close(), server.close()])
-  await Promise.all([inForce.stopLoops(), parts.chains.stop(), parts.gateway.idle()])
+  // Nothing more is claimed while the requests in hand are waited for. An edit in hand first: what it puts in the place of routes and
+  // loops is what has to be stopped.
+  const claimed = watching.stop().then(() => Promise.all([inForce.stopLoops(), parts.chains.stop()]))
+  await Promise.all([claimed, streams.close(), server.close()])
+  // What those requests have begun.
+  await Promise.all([parts.chains.stop(), parts.gateway.idle()])
+  await carryAudit(parts.node).catch((err: unknown) =>
+    log.warn({ err }, 'records wait in the state store until a gateway carries them to the audit'),
+  )
   parts.breakers.close()
   await inForce.close()
   // Where the store is away the entry expires by itself.

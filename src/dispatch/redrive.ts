@@ -31,7 +31,10 @@ import { startAgain } from './start-again.ts'
 export interface Redrive {
   /** Throws Problem 404; 409 `superseded` when its dedup key or Idempotency-Key has been admitted under since (unless `force`), `chain_disabled` or `chain_unknown` where it still cannot be started, `being_redriven` on a race. */
   one(scope: Scope, id: string, by: RedriveBy): Promise<Redriven>
-  /** By filter, newest first; letters whose caller was told are left out unless asked for. */
+  /**
+   * By filter, newest first; letters whose caller was told are left out unless asked for. Ends early, with `next`, where the process
+   * begins to stop. Throws Problem 503 `not_ready` where it did so before.
+   */
   many(
     scope: Scope,
     filter: RedriveFilter,
@@ -128,6 +131,7 @@ export function createRedrive(
   return {
     one,
     async many(scope, filter, by) {
+      if (parts.stopping.aborted) throw new Problem(503, 'not_ready', 'this gateway is stopping')
       const { letters, next } = await listDeadLetters(state, scope, {
         limit: filter.limit,
         ...(filter.after !== undefined && { after: filter.after }),
@@ -136,7 +140,10 @@ export function createRedrive(
       })
       const redrivenNow: Redriven[] = []
       const skipped: { id: string; code: string }[] = []
+      let last: string | undefined
       for (const letter of letters) {
+        if (last !== undefined && parts.stopping.aborted) return { redriven: redrivenNow, skipped, next: last }
+        last = letter.id
         if (letter.told_caller && !filter.includeTold) {
           skipped.push({ id: letter.id, code: 'told_caller' })
           continue

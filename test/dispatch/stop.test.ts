@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { SCOPE, testHouse } from '../fakes/house.ts'
-import { held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
+import { badRequest, held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { rule, rules } from './build.ts'
 
 const RULES = rules(
@@ -10,6 +10,42 @@ const RULES = rules(
 )
 
 describe('graceful stop', () => {
+  it('a redrive of many ends with the letter in hand, and says where to go on', async () => {
+    const slow = held()
+    const script = [badRequest(), badRequest(), badRequest(), OK, slow.answer, OK]
+    const hook = scriptedProvider('hook', script)
+    const house = await testHouse({ providers: [hook], loops: false })
+    for (const id of ['one', 'two', 'three']) await house.dispatch({ action_type: 'a', provider: 'hook', id })
+    const all = (after?: string) =>
+      house.redrive.many(
+        SCOPE,
+        { limit: 10, includeTold: true, ...(after !== undefined && { after }) },
+        { caller: 'me' },
+      )
+    const answer = all()
+    await house.env.clock.advance(0)
+    expect(hook.sent).toHaveLength(5)
+    const stopped = house.stop()
+    slow.finish(OK)
+    const { redriven, next } = await answer
+    await stopped
+    expect(redriven).toMatchObject([
+      { outcome: { action_id: 'three', outcome: 'executed' } },
+      { outcome: { action_id: 'two' } },
+    ])
+    expect(next).toBe(redriven[1]?.id)
+    expect(hook.sent).toHaveLength(5)
+    await expect(all(next)).rejects.toMatchObject({ status: 503, code: 'not_ready' })
+    const after = await testHouse({
+      providers: [hook],
+      loops: false,
+      env: house.env,
+      memory: await house.memory.restart(),
+    })
+    const rest = await after.redrive.many(SCOPE, { limit: 10, includeTold: true, after: next! }, { caller: 'me' })
+    expect(rest).toMatchObject({ redriven: [{ outcome: { action_id: 'one', outcome: 'executed' } }], skipped: [] })
+  })
+
   it('a delivery waiting in back-off becomes a hold, its caller is told accepted, and another node delivers it', async () => {
     const taken = receiver()
     const hook = scriptedProvider('hook', [unavailable(5_000), taken.accept()])

@@ -85,6 +85,31 @@ test('SIGTERM: no new connections, not ready, what is in flight is answered, exi
   socket.destroy()
 })
 
+test('SIGTERM: nothing held is claimed any more, however long the requests in hand take', async () => {
+  const held = gate()
+  const hook = await receiver(({ body }) =>
+    (JSON.parse(body) as JsonObject)['id'] === 'slow' ? held.opened.then(() => ({ status: 200 })) : undefined,
+  )
+  const rules =
+    'rules: [{ name: later, condition: { field: action.action_type, eq: later }, action: { type: schedule, delay_seconds: 2 } }]\n'
+  const at = place({ ...config(hook), 'rules/rules.yaml': rules })
+  const first = await running(at)
+  const answer = first.dispatch(action('slow'))
+  await until(() => hook.requests === 1, 'the delivery has begun')
+  const { body } = await first.dispatch(action('later', { action_type: 'later' }))
+  first.signal('SIGTERM')
+  await stopsAccepting(first)
+  await sleep(Date.parse(String(body['scheduled_for'])) + 1500 - Date.now())
+  expect(hook.requests).toBe(1)
+  held.open()
+  expect((await answer).body['outcome']).toBe('executed')
+  expect(await first.ended).toEqual({ code: 0, signal: null })
+
+  const second = await running(at)
+  await until(() => hook.requests === 2, 'it is released after the start')
+  expect(await second.stop()).toBe(0)
+})
+
 test('a delivery in back-off becomes a hold: 202 accepted; it goes out after the start, once, with the bytes and the token of before', async () => {
   let down = true
   // What goes out after the start is not answered before the caller has asked again: a short back-off would be over by then.
