@@ -41,11 +41,25 @@ export interface AuditRecord {
   readonly matched?: readonly string[]
   readonly payload?: JsonObject
   readonly metadata?: { readonly [key: string]: string }
+  /** Of an action that enters the gateway: what rules have changed of it, as it came, and the fields that are not told above. */
+  readonly received?: Received
   readonly details?: Json
   readonly caller?: string
   readonly received_at: string
   readonly completed_at: string
   readonly duration_ms: number
+}
+
+/** Fields of an action; type, payload and metadata only where a rule has changed them. A type, so that it is JSON. */
+export type Received = {
+  readonly action_type?: string
+  readonly payload?: JsonObject
+  readonly metadata?: { readonly [key: string]: string }
+  readonly dedup_key?: string
+  readonly fingerprint?: string
+  readonly status?: string
+  readonly starts_at?: string
+  readonly ends_at?: string
 }
 
 /** A record as the `record` op carries it: the columns a query filters by, and the whole as JSON text. */

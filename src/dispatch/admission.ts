@@ -11,6 +11,7 @@ import { effectOps } from './effects.ts'
 import { type Ended, endOps } from './ends.ts'
 import { storedAnswer, takeIdempotency } from './idempotency.ts'
 import type { Parts } from './parts.ts'
+import { cameAs } from './received.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { About } from './refusal.ts'
 import type { Run } from './run.ts'
@@ -231,6 +232,7 @@ function finish(parts: Parts, run: Run, plan: Plan, ended: Ended, draft: Draft, 
       id: run.auditId,
       kind: run.kind,
       action: plan.action,
+      came: cameAs(run.action, plan.action),
       runId: run.runId,
       parentId: run.parentId,
       chainId: outcome.outcome === 'chain_started' ? outcome.chain_id : undefined,

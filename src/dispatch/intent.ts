@@ -8,6 +8,7 @@ import type { Op } from '../core/state.ts'
 import type { FirstLetter } from '../delivery/dead-letters.ts'
 import type { TakenKey } from './dedup.ts'
 import type { IdempotencyRequest } from './idempotency.ts'
+import { type Came, cameAs } from './received.ts'
 import { lineageOf, type Run } from './run.ts'
 
 /**
@@ -20,6 +21,8 @@ export interface Intent {
   readonly auditId: string
   readonly kind: AuditKind
   readonly action: Action
+  /** As it was received, where rules have changed it. */
+  readonly came?: Came | undefined
   /** The action that is answered: another than `action` when it took over an earlier run with its dedup key. */
   readonly answers: { readonly actionId: string; readonly runId: string }
   readonly provider: string
@@ -102,6 +105,7 @@ export const intentOf = (run: Run, plan: Plan, now: number) => ({
   auditId: run.auditId,
   kind: run.kind,
   action: plan.action,
+  came: cameAs(run.action, plan.action),
   answers: { actionId: run.action.id, runId: run.runId },
   ...(run.action.provider !== undefined && { requestedProvider: run.action.provider }),
   matched: plan.matched,

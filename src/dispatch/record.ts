@@ -5,6 +5,7 @@ import type { Json } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Op } from '../core/state.ts'
+import { type Came, receivedView } from './received.ts'
 
 export interface AuditPolicy {
   readonly enabled: boolean
@@ -17,6 +18,8 @@ export interface Recorded {
   readonly id: string
   readonly kind: AuditKind
   readonly action: Action
+  /** Where rules have changed it. */
+  readonly came?: Came | undefined
   readonly runId: string
   readonly outcome: string
   readonly receivedAt: number
@@ -55,6 +58,7 @@ export function recordOps(policy: AuditPolicy, r: Recorded): readonly Op[] {
     matched: r.matched,
     payload: policy.storePayload ? policy.redact({ payload: action.payload }).payload : undefined,
     metadata: policy.redact({ metadata: action.metadata }).metadata,
+    received: receivedView(policy, r.kind, action, r.came),
     details: r.details === undefined ? undefined : policy.redact(r.details),
     caller: r.caller,
     received_at: isoTime(r.receivedAt),

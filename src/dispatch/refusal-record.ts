@@ -2,6 +2,7 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Op } from '../core/state.ts'
 import type { Parts } from './parts.ts'
+import { cameAs } from './received.ts'
 import { detailsOf, recordOps } from './record.ts'
 import type { Run } from './run.ts'
 
@@ -11,6 +12,7 @@ export function refusalRecord(parts: Parts, run: Run, plan: Plan, outcome: Outco
     id: run.auditId,
     kind: run.kind,
     action: plan.action,
+    came: cameAs(run.action, plan.action),
     runId: run.runId,
     parentId: run.parentId,
     outcome: outcome.outcome,

@@ -140,6 +140,7 @@ export function endedOps(
         intent.answers.actionId === intent.action.id
           ? intent.action
           : { ...intent.action, id: intent.answers.actionId },
+      came: intent.came,
       runId: intent.runId,
       parentId: intent.parentId,
       outcome: told.outcome,

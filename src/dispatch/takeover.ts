@@ -91,6 +91,7 @@ const interrupted = (parts: Parts, before: Intent, now: number): readonly Op[] =
     id: before.auditId,
     kind: before.kind,
     action: before.action,
+    came: before.came,
     runId: before.runId,
     parentId: before.parentId,
     outcome: 'failed',

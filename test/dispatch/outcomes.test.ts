@@ -37,6 +37,7 @@ describe('each outcome with its fields, and its audit record', () => {
         matched: ['clean'],
         payload: { x: 1, clean: true },
         metadata: {},
+        received: { payload: { x: 1 } },
         details: { attempts: 1, guarantee: 'at_least_once', response: { status: 200, body: { ok: true } } },
         caller: 'anonymous',
         received_at: '2026-01-05T12:00:00.000Z',

@@ -134,6 +134,66 @@ describe('replay', () => {
     expect(again.id).not.toBe('one')
   })
 
+  it('what was received, so that rules which changed it change it once; through a delivery, a hold and a refusal', async () => {
+    const changing = rules(
+      rule(
+        'more',
+        1,
+        '{ type: modify, changes: { n: "{{action.payload.n}}x" }, set: { action.metadata.seen: "{{action.id}}", action.status: new } }',
+      ),
+      rule('later', 2, '{ type: schedule, delay_seconds: 60 }', type('later')),
+      rule('no', 2, '{ type: deny }', type('no')),
+    )
+    const hook = scriptedProvider('hook', [badRequest(), OK])
+    const house = await testHouse({ rules: changing, providers: [hook] })
+    const sent = {
+      payload: { n: 'a' },
+      metadata: { zone: 'z' },
+      dedup_key: 'd',
+      fingerprint: 'f',
+      status: 'old',
+      starts_at: '2026-01-05T12:00:00.000Z',
+      ends_at: '2026-01-05T13:00:00.000Z',
+    }
+    for (const [action_type, provider] of [
+      ['a', 'hook'],
+      ['a', 'log'],
+      ['later', 'log'],
+      ['no', 'log'],
+    ] as const) {
+      const id = `${action_type} ${provider}`
+      await house.dispatch({ id, action_type, provider, ...sent })
+      expect(await replay(house, id)).toMatchObject({
+        ...sent,
+        action_type,
+        provider,
+        metadata: { zone: 'z', replayed_from: id },
+      })
+    }
+    const [record] = await house.records()
+    expect(record).toMatchObject({ payload: { n: 'ax' }, metadata: { zone: 'z', seen: 'a hook' }, received: sent })
+    const again = await house.dispatch(await replay(house, 'a log'))
+    expect((await house.records()).at(-1)).toMatchObject({ action_id: again.action_id, payload: { n: 'ax' } })
+  })
+
+  it('a record says no more where nothing was changed, and what it says is redacted', async () => {
+    const only = rules(rule('to', 1, '{ type: modify, set: { action.provider: log } }', type('to')))
+    const house = await testHouse({ rules: only, toml: '[audit.redact]\nfields = ["dedup_key"]\n' })
+    await house.dispatch({ id: 'one', action_type: 'to', provider: 'log', payload: { n: 1 } })
+    await house.dispatch({ id: 'two', action_type: 'b', provider: 'log', dedup_key: 'secret' })
+    const [one, two] = await house.records()
+    expect(one).not.toHaveProperty('received')
+    expect(two).toMatchObject({ received: { dedup_key: '[REDACTED]' } })
+    await expect(replay(house, 'two')).rejects.toMatchObject({ code: 'payload_redacted' })
+  })
+
+  it('the first of an action that has more records than a page', async () => {
+    const house = await testHouse()
+    for (let n = 0; n < 1100; n++)
+      await house.dispatch({ id: 'one', action_type: 'a', provider: 'log', payload: { n } })
+    expect(await replay(house, 'one')).toMatchObject({ payload: { n: 0 } })
+  })
+
   it.each([
     ['a redacted payload', '[audit.redact]\nfields = ["x"]\n', { payload: { x: 1 } }],
     ['redacted metadata', '[audit.redact]\nfields = ["zone"]\n', { metadata: { zone: 'z' } }],
