@@ -79,3 +79,18 @@ export interface Hold {
 }
 
 export const actionTag = (actionId: string): string => `action:${actionId}`
+export const groupTag = (groupId: string): string => `group:${groupId}`
+
+/** What a flush is as an action. */
+export const GROUP_NOTIFICATION = 'group_notification'
+const NO_TAGS: readonly string[] = []
+
+/** Beside its own: the group whose notification it is, by which the events in it find it; and of a copy, the action it is a copy of. */
+export function kinTags(kind: string, action: Action, parentId: string | undefined): readonly string[] {
+  if (kind === kinds.copy && parentId !== undefined) return [actionTag(parentId)]
+  if (action.action_type !== GROUP_NOTIFICATION) return NO_TAGS
+  const { group_id: groupId } = action.payload
+  return typeof groupId === 'string' && groupId.length <= MOST_GROUP_ID ? [groupTag(groupId)] : NO_TAGS
+}
+/** Ours are hashes; a caller may send an action of that type, too. */
+const MOST_GROUP_ID = 100

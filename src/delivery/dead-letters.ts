@@ -1,6 +1,6 @@
 import type { Action, Scope } from '../core/action.ts'
 import { scopeOf } from '../core/action.ts'
-import { actionTag, kinds } from '../core/hold.ts'
+import { actionTag, kinds, kinTags } from '../core/hold.ts'
 import { deliveryToken, joinParts } from '../core/ids.ts'
 import type { Json, JsonObject } from '../core/json.ts'
 import type { Lineage } from '../core/lineage.ts'
@@ -93,7 +93,13 @@ export function putDeadLetter(letter: DeadLetter, ttlMs?: number): readonly Op[]
       id: letter.id,
       value: JSON.stringify(letter),
       version: versionOf(letter),
-      tags: [actionTag(letter.action.id), tagOf({ provider })!, tagOf({ code })!, tagOf({ provider, code })!],
+      tags: [
+        actionTag(letter.action.id),
+        tagOf({ provider })!,
+        tagOf({ code })!,
+        tagOf({ provider, code })!,
+        ...kinTags(letter.origin.kind, letter.action, parentOf(letter)),
+      ],
       dueAt: ttlMs === undefined ? KEPT_FOR_EVER : Date.parse(letter.created_at) + ttlMs,
       ifVersion: null,
       orSkip: true,
@@ -121,11 +127,15 @@ export function redriven(
   return { ...letter, nonce, token, request, redrives: letter.redrives + 1 }
 }
 
-const parse = (e: Entry): DeadLetter => JSON.parse(e.value) as DeadLetter
+function parentOf({ context }: DeadLetter): string | undefined {
+  const parent = context?.['parentId']
+  return typeof parent === 'string' ? parent : undefined
+}
+export const readDeadLetter = (e: Entry): DeadLetter => JSON.parse(e.value) as DeadLetter
 
 export async function getDeadLetter(state: StateStore, scope: Scope, id: string): Promise<DeadLetter | undefined> {
   const [entry] = await state.get([{ kind: kinds.deadLetter, scope, id }])
-  return entry && parse(entry)
+  return entry && readDeadLetter(entry)
 }
 
 /** Newest first. `after`: the `next` of the page before. */
@@ -141,13 +151,13 @@ export async function listDeadLetters(
     ...(tag === undefined ? {} : { tag }),
     ...(page.after === undefined ? {} : { after: page.after }),
   })
-  return { letters: found.entries.map(parse), ...(found.next === undefined ? {} : { next: found.next }) }
+  return { letters: found.entries.map(readDeadLetter), ...(found.next === undefined ? {} : { next: found.next }) }
 }
 
 /** Letters of one action, newest first. */
 export async function deadLettersOf(state: StateStore, scope: Scope, actionId: string): Promise<readonly DeadLetter[]> {
   const where = { limit: 100, descending: true, tag: actionTag(actionId) }
-  return (await firstEntries(state, kinds.deadLetter, scope, where)).map(parse)
+  return (await firstEntries(state, kinds.deadLetter, scope, where)).map(readDeadLetter)
 }
 
 /** How many there are, over all scopes. */

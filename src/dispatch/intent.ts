@@ -1,6 +1,6 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
-import { actionTag, kinds } from '../core/hold.ts'
+import { actionTag, kinds, kinTags } from '../core/hold.ts'
 import type { Json } from '../core/json.ts'
 import { type Lineage, passing } from '../core/lineage.ts'
 import type { Plan } from '../core/plan.ts'
@@ -84,10 +84,12 @@ export function putIntent(intent: Intent, version: string, claim: { owner: strin
   }
 }
 
-export const intentTags = (i: Intent): readonly string[] =>
-  i.answers.actionId === i.action.id
-    ? [actionTag(i.action.id)]
-    : [actionTag(i.action.id), actionTag(i.answers.actionId)]
+export function intentTags(i: Intent): readonly string[] {
+  const tags = [actionTag(i.action.id)]
+  if (i.answers.actionId !== i.action.id) tags.push(actionTag(i.answers.actionId))
+  for (const tag of kinTags(i.kind, i.action, i.parentId)) tags.push(tag)
+  return tags
+}
 
 /** What every answer to this run says. */
 export const common = (i: Intent) => ({

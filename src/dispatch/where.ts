@@ -11,6 +11,7 @@ import type { Redact } from '../core/redact.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import { deadLettersOf, deadLetterView } from '../delivery/dead-letters.ts'
 import { readHold } from '../schedules/schedule.ts'
+import { groupPlaces, seekGroup } from './group-places.ts'
 import { readIntent } from './intent.ts'
 
 /** Where an action is now, and what has been recorded of it. */
@@ -36,7 +37,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
   const { state, audit, chains } = deps
   const redact = deps.redact()
   const tagged = (kind: string) => firstEntries(state, kind, scope, { tag: actionTag(actionId), limit: MOST })
-  const [intents, scheduled, copies, occurrences, executions, letters, page] = await Promise.all([
+  const [ownIntents, scheduled, copies, occurrences, executions, ownLetters, page] = await Promise.all([
     tagged(kinds.intent),
     tagged(kinds.scheduled),
     tagged(kinds.copy),
@@ -45,17 +46,25 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
     deadLettersOf(state, scope, actionId),
     audit.query(scope, { actionId }, { limit: MOST }),
   ])
-  const holds = [...scheduled, ...copies, ...occurrences]
+  const ownHolds = [...scheduled, ...copies, ...occurrences]
+  const known = [ownIntents, ownHolds, executions, ownLetters, page.records].some((found) => found.length > 0)
+  // An event has no entry of its own in the state: its record says which group to look at.
+  const group = known
+    ? await groupPlaces(state, scope, actionId, page.records)
+    : await seekGroup(state, scope, actionId)
+  const intents = [...ownIntents, ...group.intents]
+  const holds = [...ownHolds, ...group.holds]
+  const letters = [...ownLetters, ...group.letters]
   const running = executions.filter((e) => openStatuses.some((s) => s === e['status']))
   const places: JsonObject[] = [
-    ...intents.map(intentPlace),
-    ...holds.map(holdPlace),
-    ...(await groupPlaces(state, scope, page.records)),
+    ...intents.map((e) => intentPlace(e, actionId)),
+    ...holds.map((e) => holdPlace(e, actionId)),
+    ...group.waiting,
     ...executions.map((e): JsonObject => ({ place: 'chain', ...e })),
     ...letters.map((l): JsonObject => ({ place: 'dead_letter', ...deadLetterView(l, redact) })),
   ]
   if (places.length === 0 && page.records.length === 0) throw notFound('action with this id')
-  const held = holds.length > 0 || places.some((p) => p['place'] === 'group')
+  const held = holds.length > 0 || group.waiting.length > 0
   const status =
     intents.length > 0
       ? 'delivering'
@@ -69,10 +78,14 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
   return { action_id: actionId, status, places, records: page.records }
 }
 
-function intentPlace(entry: Entry): JsonObject {
+/** It stands for the action asked about: a copy of it, or the notification it is an event of. */
+const ofAnother = (id: string, asked: string): JsonObject => (id === asked ? {} : { action_id: id })
+
+function intentPlace(entry: Entry, asked: string): JsonObject {
   const intent = readIntent(entry.value)
   return {
     place: 'delivery',
+    ...ofAnother(intent.action.id, asked),
     run_id: intent.runId,
     provider: intent.provider,
     attempts: entry.attempts,
@@ -82,50 +95,15 @@ function intentPlace(entry: Entry): JsonObject {
   }
 }
 
-function holdPlace(entry: Entry): JsonObject {
+function holdPlace(entry: Entry, asked: string): JsonObject {
   const hold = readHold(entry)
   return {
     place: hold.kind,
+    ...ofAnother(hold.action.id, asked),
     hold_id: hold.runId,
     ...(entry.dueAt !== undefined && { due_at: isoTime(entry.claim ? hold.firstDueAt : entry.dueAt) }),
     attempts: entry.attempts,
     ...(hold.rule !== undefined && { rule: hold.rule }),
     ...(hold.lastRefusal !== undefined && { last_refusal: hold.lastRefusal }),
   }
-}
-
-/** An event that was grouped is still held while its open buffer, or a sealed flush on its way out, has it. */
-async function groupPlaces(
-  state: StateStore,
-  scope: Scope,
-  records: readonly AuditRecord[],
-): Promise<readonly JsonObject[]> {
-  const grouped = records.filter((r) => r.outcome === 'grouped')
-  const groupIds = [...new Set(grouped.map((r) => (r.details as { group_id?: string } | undefined)?.group_id))].filter(
-    (g) => g !== undefined,
-  )
-  const runs = new Set(grouped.map((r) => r.run_id))
-  const places: JsonObject[] = []
-  const buffers = groupIds.length > 0 ? await state.peek('buffer', scope, groupIds) : []
-  for (const [i, groupId] of groupIds.entries()) {
-    const buffer = buffers[i]
-    if (buffer?.items?.some((item) => runs.has(item.itemId)))
-      places.push({
-        place: 'group',
-        group_id: groupId,
-        ...(buffer.dueAt !== undefined && { due_at: isoTime(buffer.dueAt) }),
-      })
-    const flushes = await firstEntries(state, kinds.flush, scope, { tag: `group:${groupId}`, limit: MOST })
-    for (const f of flushes) {
-      const items = (JSON.parse(f.value) as { items: readonly { itemId: string }[] }).items
-      if (items.some((item) => runs.has(item.itemId)))
-        places.push({
-          place: 'group',
-          group_id: groupId,
-          flush_id: f.key.id,
-          ...(f.dueAt !== undefined && { due_at: isoTime(f.dueAt) }),
-        })
-    }
-  }
-  return places
 }

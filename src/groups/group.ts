@@ -1,6 +1,6 @@
 import type { Action } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
-import { kinds } from '../core/hold.ts'
+import { GROUP_NOTIFICATION, groupTag, kinds } from '../core/hold.ts'
 import { uuidv5, uuidv7Of } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import { type Lineage, longer, newLineage, passing } from '../core/lineage.ts'
@@ -46,8 +46,6 @@ interface Sealed {
   readonly sealed_at: number
   readonly items: readonly { readonly itemId: string; readonly item: string; readonly at: number }[]
 }
-
-export const groupTag = (groupId: string): string => `group:${groupId}`
 
 /** Where a group's buffer is sealed to. */
 export const sealInto = (groupId: string): SealInto => ({
@@ -132,7 +130,7 @@ export function flushAction(sealedValue: string): Flush {
       namespace: value.namespace,
       tenant: value.tenant,
       ...(provider !== undefined && { provider }),
-      action_type: 'group_notification',
+      action_type: GROUP_NOTIFICATION,
       payload: {
         group_id: value.group_id,
         group_key: value.group_key,

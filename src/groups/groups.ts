@@ -1,11 +1,11 @@
 import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
-import { kinds } from '../core/hold.ts'
+import { groupTag, kinds } from '../core/hold.ts'
 import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
 import { type EndedWork, eachEntry, firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import { type Entry, type Op, PAGE_CHARS, type Peeked, type StateStore } from '../core/state.ts'
-import { flushAction, groupTag, readItem, readValue, sealInto, shownItem } from './group.ts'
+import { flushAction, readItem, readValue, sealInto, shownItem } from './group.ts'
 
 /** The kind under which open buffers are listed and claimed. */
 export const BUFFER = 'buffer'

@@ -1,5 +1,5 @@
 import { isoTime } from '../core/clock.ts'
-import { actionTag, type Hold, kinds } from '../core/hold.ts'
+import { actionTag, type Hold, kinds, kinTags } from '../core/hold.ts'
 import type { End } from '../core/plan.ts'
 import type { Entry, Op } from '../core/state.ts'
 
@@ -149,7 +149,7 @@ export function putHold(hold: Hold, version: string): Extract<Op, { op: 'put' }>
     value: JSON.stringify(hold),
     version,
     ifVersion: null,
-    tags: [actionTag(hold.action.id)],
+    tags: [actionTag(hold.action.id), ...kinTags(hold.kind, hold.action, hold.parentId)],
     dueAt: hold.firstDueAt,
   }
 }

@@ -102,6 +102,57 @@ describe('where an action is', () => {
     })
   })
 
+  it('an event is where the notification of its group is: on its way, put back, a dead letter; also where the audit has forgotten it', async () => {
+    const slow = held()
+    const hook = scriptedProvider('hook', [slow.answer, badRequest()])
+    const house = await testHouse({ providers: [hook, scriptedProvider('other')], rules: RULES, chains: CHAINS })
+    const send = (id: string) => house.dispatch({ id, action_type: 'grouped', provider: 'hook', payload: { k: 1 } })
+    await send('one')
+    await house.env.clock.advance(6_000)
+    const { places, status } = await where(house, 'one')
+    expect([status, places]).toMatchObject(['delivering', [{ place: 'delivery', provider: 'hook' }]])
+    slow.finish(badRequest())
+    await house.env.clock.settle()
+    const letter = { place: 'dead_letter', action: { id: places[0]!['action_id'] }, origin: { kind: 'flush' } }
+    expect(await where(house, 'one')).toMatchObject({ status: 'dead_letter', places: [letter] })
+
+    await send('two')
+    expect(await where(house, 'one')).toMatchObject({ status: 'dead_letter', places: [letter] })
+    await house.memory.audit.purge(SCOPE, house.env.clock.now() + 1, 100)
+    expect(await where(house, 'two')).toMatchObject({ status: 'held', places: [{ place: 'group' }], records: [] })
+    expect(await where(house, 'one')).toMatchObject({ status: 'dead_letter', places: [letter], records: [] })
+    await house.env.clock.advance(6_000)
+    expect(await where(house, 'two')).toMatchObject({ status: 'dead_letter' })
+    await expect(where(house, 'three')).rejects.toMatchObject({ status: 404 })
+  })
+
+  it('a parent is where its copies are, which are named', async () => {
+    const hook = scriptedProvider('hook', [OK])
+    const slow = held()
+    const other = scriptedProvider('other', [slow.answer])
+    const house = await testHouse({ providers: [hook, other], rules: RULES, chains: CHAINS, loops: false })
+    const { copies } = await house.dispatch({ id: 'c', action_type: 'copied', provider: 'hook' })
+    expect(await where(house, 'c')).toMatchObject({
+      status: 'held',
+      places: [{ place: 'copy', action_id: copies![0], rule: 'also' }],
+    })
+    const next = await testHouse({
+      providers: [hook, other],
+      rules: RULES,
+      chains: CHAINS,
+      env: house.env,
+      memory: await house.memory.restart(),
+    })
+    await next.env.clock.advance(2_000)
+    expect(await where(next, 'c')).toMatchObject({
+      status: 'delivering',
+      places: [{ place: 'delivery', action_id: copies![0] }],
+    })
+    slow.finish(badRequest())
+    await next.env.clock.settle()
+    expect(await where(next, 'c')).toMatchObject({ status: 'dead_letter', places: [{ action: { id: copies![0] } }] })
+  })
+
   it('one that was put back says since when and until when', async () => {
     const hook = scriptedProvider('hook', [unavailable()])
     const house = await testHouse({ providers: [hook], loops: false })
