@@ -20,6 +20,7 @@ import { withRoomForHolds } from './held-room.ts'
 import { createInForce } from './in-force.ts'
 import { hostPort, listeningProblem } from './listening.ts'
 import { openLog } from './log.ts'
+import { onParentGone } from './parent.ts'
 import { providerEnv } from './provider-log.ts'
 import { recording } from './recording.ts'
 import { watchConfig } from './reload.ts'
@@ -171,7 +172,7 @@ export const serve: Serve = async (first, again, loaded) => {
   return 0
 }
 
-/** The first signal asks for an orderly end; a second ends the process at once. */
+/** The first signal asks for an orderly end, and so does the loss of the parent; a second signal ends the process at once. */
 const stopSignal = (clock: Clock): Promise<void> =>
   new Promise((resolve) => {
     let first: number | undefined
@@ -182,6 +183,7 @@ const stopSignal = (clock: Clock): Promise<void> =>
       } else if (signal !== 'SIGINT' || clock.now() - first >= SAME_KEY_MS) process.exit(1)
     }
     for (const signal of SIGNALS) process.on(signal, on)
+    onParentGone(clock, resolve)
   })
 
 function printStart(config: Config, parts: Assembled, where: string, port: number): void {

@@ -30,7 +30,8 @@ function handOver(node) {
   var env = Object.assign({}, process.env)
   env[HANDED_OVER] = '1'
   var args = [__filename].concat(process.argv.slice(2))
-  var child = require('child_process').spawn(node, args, { stdio: 'inherit', env: env })
+  var child = require('child_process').spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: env })
+  // Nothing is said on the channel. Its end tells the child that this process is gone, however it ended.
   // A terminal sends its signals to both processes already; a second one would cut the child's shutdown short.
   var pass = function (signal) {
     if (signal === 'SIGTERM' || !process.stdin.isTTY) child.kill(signal)

@@ -280,19 +280,48 @@ test('one Ctrl-C under npm comes twice, and is one', async () => {
   expect(await gateway.ended).toEqual({ code: 0, signal: null })
 })
 
-test('SIGTERM to an older Node is handed on to the one that took over', async () => {
+/** A gateway whose process was started by an older Node and handed over to this one. */
+function handedOver(): Promise<Gateway> {
   const at = place({
     'older.cjs':
       "if (!process.env.SIGNALBOX_HANDED_OVER) Object.defineProperty(process, 'version', { value: 'v20.1.0' })",
   })
-  const gateway = await listening(
+  return listening(
     start([`--require=${at.path('older.cjs')}`, `${root}/src/app/signalbox.cjs`, 'serve', '--port', '0'], {
       cwd: at.folder,
       command: process.execPath,
     }),
   )
+}
+
+test('SIGTERM to an older Node is handed on to the one that took over', async () => {
+  const gateway = await handedOver()
   expect((await gateway.dispatch({ action_type: 'note' })).status).toBe(200)
   expect(gateway.stderr).not.toContain(`"pid":${gateway.pid},`)
   expect(await gateway.stop()).toBe(0)
   expect(gateway.stderr).toContain('"msg":"stopped"')
+})
+
+test('the one that took over ends in order when the older Node is killed', async () => {
+  const gateway = await handedOver()
+  gateway.signal('SIGKILL')
+  expect(await gateway.ended).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(gateway.stderr).toContain('"msg":"stopped"')
+  expect(await refusesConnections(gateway.port)).toBe(true)
+})
+
+test.each([
+  { command: 'npm', words: ['run', 'signalbox', '--', 'serve'] },
+  { command: 'npx', words: ['signalbox', 'serve'] },
+])('SIGTERM to `$command` that runs it leaves nothing behind', async ({ command, words }) => {
+  const at = place()
+  const npm = { npm_config_cache: at.path('cache'), npm_config_offline: 'true' }
+  const gateway = await listening(
+    start([...words, '-c', at.path('gateway.toml'), '--port', '0'], { cwd: root, command, env: npm }),
+  )
+  gateway.signal('SIGTERM')
+  // Their output ends with the last process that has it.
+  await gateway.ended
+  expect(gateway.stderr).toContain('"msg":"stopped"')
+  expect(await refusesConnections(gateway.port)).toBe(true)
 })
