@@ -12,6 +12,8 @@ export interface Looked {
   /** Undefined: the store did not answer. */
   readonly depths: readonly Depth[] | undefined
   readonly breakers: readonly BreakerView[]
+  /** Whether what lies on the disk is what is in force, and how many rules are. */
+  readonly loads: { readonly rules: boolean; readonly config: boolean; readonly ruleCount: number }
 }
 
 /** Counts of this process since it started, for /v1/stats and /metrics. */
@@ -99,6 +101,10 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
   const due = gauge('queue_due', 'Entries whose due time has come', ['kind'])
   const age = gauge('queue_oldest_due_age_seconds', 'How long the oldest due entry has been due', ['kind'])
   const breakerState = gauge('circuit_breaker_state', '1 for the state the breaker is in', ['provider', 'state'])
+  const configOk = gauge('config_ok', 'Whether what lies on the disk is in force: 0 after an edit that was refused', [
+    'what',
+  ])
+  const rules = gauge('rules', 'Rules loaded, those that are switched off too', [])
   if (opts.process !== false) collectDefaultMetrics({ register: registry })
 
   return {
@@ -120,7 +126,7 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
     },
     overLimit: (rule, limit) => bump(overLimits, rule, limit),
     problem: (code) => void problems.set(code, (problems.get(code) ?? 0) + 1),
-    async metrics({ depths, breakers }) {
+    async metrics({ depths, breakers, loads }) {
       const now = env.clock.now()
       for (const g of [waiting, due, age, breakerState]) g.reset()
       up.set(depths ? 1 : 0)
@@ -131,6 +137,9 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
       }
       for (const { provider, state } of breakers)
         for (const s of ['closed', 'open', 'half_open']) breakerState.set({ provider, state: s }, s === state ? 1 : 0)
+      configOk.set({ what: 'rules' }, loads.rules ? 1 : 0)
+      configOk.set({ what: 'config' }, loads.config ? 1 : 0)
+      rules.set(loads.ruleCount)
       return registry.metrics()
     },
     contentType: registry.contentType,

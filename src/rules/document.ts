@@ -45,8 +45,12 @@ export function readDocument(
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' })
   for (const e of [...document.errors, ...document.warnings]) report.error(e.pos[0], yamlMessage(e.code, e.message))
   const references: string[] = []
-  if (findings.some((f) => f.file === file) || !document.contents)
+  if (findings.some((f) => f.file === file)) return { root: undefined, report, position, references }
+  if (!document.contents) {
+    // A write that was cut off looks like this too, and takes every rule of the file with it.
+    report.warn(0, 'there is nothing in the file; "rules: []" says that it has no rules')
     return { root: undefined, report, position, references }
+  }
 
   let values = 0
   let flooded = false

@@ -71,6 +71,14 @@ export const unreadable = (file: string, e: unknown): Finding => ({
 
 export const isAbsent = (e: unknown): boolean => e instanceof Error && 'code' in e && e.code === 'ENOENT'
 
+/** Of a load that leaves no rule. `before`: how many there were since the start, when there were any. */
+export function noneLeft(directory: string, files: number, before: number): readonly Finding[] {
+  const gone = before > 0 ? `no rule is left of ${before}, and nothing is denied or suppressed any more` : undefined
+  const none = files === 0 ? 'there is no .yaml or .yml file in the rules directory' : undefined
+  const message = [gone, none].filter((m) => m !== undefined).join(': ')
+  return message === '' ? [] : [{ file: directory, line: 0, column: 0, severity: 'warning', message }]
+}
+
 /** What is said of the rules directory itself; `fine`: it is a warning that there is none. */
 export function noDirectory(directory: string, e: unknown, fine: boolean): Finding {
   const why = isAbsent(e) ? 'there is no such directory' : unreadable(directory, e).message

@@ -12,7 +12,8 @@ import { type CompileContext, compileRules, LACKING, type Rule, type RuleFile } 
 import type { Environment } from './document.ts'
 import { Hits } from './hits.ts'
 import { countRun, type DispatchedBy, type HotRules } from './limits.ts'
-import { isAbsent, listRules, noDirectory, readRules } from './loader.ts'
+import { type LoadState, type Reloaded, RulesNotLoaded } from './load-state.ts'
+import { isAbsent, listRules, noDirectory, noneLeft, readRules } from './loader.ts'
 import { type RuleNames, startsOf } from './names.ts'
 import { type ReadyRules, readyRules, rulesetOf } from './ruleset.ts'
 import { pinnedIn, type Scopes } from './scope-state.ts'
@@ -21,21 +22,10 @@ import { dropOverruled, inForce, readSwitches, type Switch } from './switches.ts
 import { type RuleView, ruleView } from './view.ts'
 import { watch } from './watcher.ts'
 
+export { type LoadState, type Reloaded, RulesNotLoaded } from './load-state.ts'
 export type { RuleNames } from './names.ts'
 export type { Trip, Tripped } from './scope-switches.ts'
 export type { RuleView } from './view.ts'
-
-export type Reloaded =
-  | { readonly ok: true; readonly version: string; readonly warnings: readonly Finding[] }
-  | { readonly ok: false; readonly findings: readonly Finding[] }
-
-/** The last load: its warnings, or the errors that left the rules of before in force. */
-export interface LoadState {
-  /** Milliseconds. */
-  readonly at: number
-  readonly ok: boolean
-  readonly findings: readonly Finding[]
-}
 
 export interface Rules {
   current(): Ruleset
@@ -94,16 +84,6 @@ export interface OpenRules {
   }
 }
 
-/** A first load that fails: there are no rules of before to stay in force. */
-export class RulesNotLoaded extends Error {
-  override readonly name = 'RulesNotLoaded'
-  readonly findings: readonly Finding[]
-  constructor(findings: readonly Finding[]) {
-    super(findings.map(showFinding).join('\n'))
-    this.findings = findings
-  }
-}
-
 interface Loaded {
   readonly rules: readonly Rule[]
   /** Of the files, and what they took from the environment. */
@@ -131,6 +111,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
   let missing: ReadonlySet<string> = new Set()
   let fingerprint = ''
   let lastLoad: LoadState = { at: clock.now(), ok: true, findings: [] }
+  /** How many rules there were, when there were any. */
+  let most = 0
   /** Once it was there, its going away empties nothing. */
   let mayBeAbsent = options.mayBeAbsent === true
 
@@ -194,6 +176,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     const compiled = isWrong(findings) ? undefined : compileRules(files, ctx)
     findings.push(...(compiled?.findings ?? []))
     if (!isWrong(findings)) findings.push(...(beside?.take() ?? []))
+    if (compiled?.rules.length === 0 && fingerprint !== UNREADABLE && !isWrong(findings))
+      findings.push(...noneLeft(directory, files.length, most))
     const at = clock.now()
     const ok = compiled !== undefined && !isWrong(findings)
     lastLoad = { at, ok, findings }
@@ -203,6 +187,7 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     }
     const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
     loaded = { rules: compiled.rules, content, at, defaultProvider: ctx.names.defaultProvider }
+    most = compiled.rules.length || most
     byName = new Map(compiled.rules.map((r) => [r.name, r]))
     starts = startsOf(compiled.rules)
     missing = new Set(starts.keys()).difference(new Set(ctx.names.chains))

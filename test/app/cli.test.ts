@@ -112,6 +112,18 @@ test('migrate says what it did', async () => {
   expect(code).toBe(1)
 })
 
+test.each([
+  ['empty', '', 'empty.yaml:1:1: warning: there is nothing in the file'],
+  ['comments', '# gone\n', 'comments.yaml:1:1: warning: there is nothing in the file'],
+  ['none', undefined, 'none: warning: there is no .yaml or .yml file in the rules directory'],
+])('check --strict fails on rules that are gone: %s', async (name, text, said) => {
+  mkdirSync(join(folder, name))
+  if (text !== undefined) writeFileSync(join(folder, name, `${name}.yaml`), text)
+  const { code, out } = await here('check', '--strict', '--set', `rules.directory=${name}`)
+  expect(out).toContain(said)
+  expect(code).toBe(1)
+})
+
 test('check --connect opens the store and reaches every provider, and says which it could not', async () => {
   const hook = '[[providers]]\nname = "hook"\ntype = "webhook"\nurl = "http://127.0.0.1:1/"\ntimeout_seconds = 5\n'
   writeFileSync(

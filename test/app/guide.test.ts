@@ -121,7 +121,9 @@ describe('its production settings', () => {
       ],
     ],
   ])('%s', async (name, lines) => {
-    const { code, out } = await check(scenario(), `production/${name}.toml`, '--set', 'rules.directory=.')
+    const folder = scenario()
+    writeFileSync(join(folder, 'production', 'none.yaml'), 'rules: []\n')
+    const { code, out } = await check(folder, `production/${name}.toml`, '--set', 'rules.directory=.')
     expect(out).toEqual(lines)
     expect(code).toBe(0)
   })

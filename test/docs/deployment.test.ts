@@ -20,6 +20,7 @@ it('asks for metrics that there are, by labels they have', async () => {
   const text = await stats.metrics({
     depths: [kinds.deadLetter, kinds.scheduled].map((kind) => ({ kind, waiting: 1, due: 1, oldestDueAt: 0 })),
     breakers: [{ provider: 'p', state: 'open' } as never],
+    loads: { rules: true, config: false, ruleCount: 1 },
   })
   const lines = text.split('\n').filter((l) => l !== '' && !l.startsWith('#'))
   for (const row of rows) {

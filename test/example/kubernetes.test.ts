@@ -105,7 +105,13 @@ const policy = single(manifests('network-policy.yaml'), 'NetworkPolicy')
 const job = single(manifests('restore.job.yaml'), 'Job')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
 const paths = routes.filter((r) => r.method === 'GET').map((r) => r.path)
-const metrics = (await createStats(testEnv(), { process: false }).metrics({ depths: [], breakers: [] }))
+const metrics = (
+  await createStats(testEnv(), { process: false }).metrics({
+    depths: [],
+    breakers: [],
+    loads: { rules: true, config: true, ruleCount: 1 },
+  })
+)
   .split('\n')
   .flatMap((l) => /^# TYPE (\w+)/.exec(l)?.[1] ?? [])
 /** Of the example's alone: the mounts of what is started, as the configuration names the places. */

@@ -132,6 +132,31 @@ rules:
     expect(list.body.error).toMatch(/rules\.yaml:2:\d+: error: .*"priority"/)
     const health = await g.ask('GET', '/health')
     expect([health.status, health.body]).toMatchObject([200, { status: 'degraded', rules: { error: list.body.error } }])
+    const metrics = (await g.ask('GET', '/metrics')).text
+    expect(metrics).toMatch(/^signalbox_config_ok\{what="rules"\} 0$/m)
+    expect(metrics).toMatch(/^signalbox_config_ok\{what="config"\} 1$/m)
+    expect(metrics).toMatch(/^signalbox_rules 2$/m)
+  })
+  test('that are all gone take effect, and are a warning until there are some again', async () => {
+    const g = await testGateway({ rules: RULES })
+    expect((await g.ask('GET', '/health')).body).toMatchObject({ status: 'ok' })
+    g.writeRules('')
+    await g.rules.reload()
+    await g.rules.reload()
+    const warnings = [
+      expect.stringMatching(/rules\.yaml:1:1: warning: there is nothing in the file/),
+      expect.stringMatching(/: warning: no rule is left of 2/),
+    ]
+    const { body } = await g.ask('GET', '/health')
+    expect(body).toMatchObject({ status: 'warning', rules: { warnings } })
+    expect((await g.ask('GET', '/v1/rules')).body).toMatchObject({ rules: [], warnings })
+    expect(g.env.logged.filter((l) => l.level === 'warn')).toHaveLength(4)
+    const metrics = (await g.ask('GET', '/metrics')).text
+    expect(metrics).toMatch(/^signalbox_config_ok\{what="rules"\} 1$/m)
+    expect(metrics).toMatch(/^signalbox_rules 0$/m)
+    g.writeRules(RULES)
+    await g.rules.reload()
+    expect((await g.ask('GET', '/health')).body).toMatchObject({ status: 'ok' })
   })
   test('are checked as text, YAML or JSON, and nothing is loaded', async () => {
     const g = await testGateway({ rules: RULES })

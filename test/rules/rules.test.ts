@@ -110,6 +110,16 @@ describe('a bad edit', () => {
     expect(await rules.reload()).toMatchObject({ ok: false })
     expect(outcome(rules).kind).toBe('deny')
   })
+  it('files that are all removed leave no rule, with a warning', async () => {
+    write('a.yaml', rule('a', 'deny'))
+    const rules = await w.open()
+    rmSync(join(w.dir, 'a.yaml'))
+    expect(await rules.reload()).toMatchObject({ ok: true })
+    expect(rules.lastLoad.findings.map(showFinding)).toEqual([
+      `${w.dir}: warning: no rule is left of 1, and nothing is denied or suppressed any more: there is no .yaml or .yml file in the rules directory`,
+    ])
+    expect(w.env.logged.some((l) => l.level === 'warn')).toBe(true)
+  })
   it('work in hand finishes on the set it began with', async () => {
     write('a.yaml', rule('a', 'deny'))
     const rules = await w.open()

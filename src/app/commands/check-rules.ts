@@ -1,7 +1,7 @@
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import { compileRules, LACKING } from '../../rules/compile.ts'
-import { isAbsent, listRules, noDirectory, readRules } from '../../rules/loader.ts'
+import { isAbsent, listRules, noDirectory, noneLeft, readRules } from '../../rules/loader.ts'
 import type { Config } from '../config/config.ts'
 import { nameOf } from '../config/draft.ts'
 import { rulesMayBeAbsent } from '../config/load.ts'
@@ -30,5 +30,9 @@ export async function checkRules(
     redact: (v) => v,
     withoutChain: () => (stored ? LACKING : ' in the file; it may be defined by the API'),
   })
-  return { count: compiled.rules.length, findings: [...findings, ...compiled.findings] }
+  const count = compiled.rules.length
+  return {
+    count,
+    findings: [...findings, ...compiled.findings, ...(count === 0 ? noneLeft(directory, files.length, 0) : [])],
+  }
 }

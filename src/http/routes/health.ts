@@ -45,7 +45,7 @@ export const healthRoutes: readonly Route[] = [
       const missing = [...deps.rules.starts().keys()].filter((chain) => !deps.chains.has(chain))
       const wrong = reason !== undefined || !lastLoad.ok || configError !== undefined || missing.length > 0
       return json(depths ? 200 : 503, {
-        status: wrong ? 'degraded' : 'ok',
+        status: wrong ? 'degraded' : lastLoad.findings.length > 0 ? 'warning' : 'ok',
         ...(reason !== undefined && { reason }),
         version: deps.version,
         dead_letters: depths ? deadLetters(depths) : null,

@@ -148,7 +148,7 @@ const findingView = ({ severity, file, line, column, message }: Finding): JsonOb
 
 /** The last load where it failed, as lists and health show it; nothing where it is well. */
 export function loadError({ ok, at, findings }: LoadState): JsonObject {
-  if (ok) return {}
+  if (ok) return findings.length > 0 ? { warnings: findings.map(showFinding) } : {}
   const errors = findings.filter((f) => f.severity === 'error')
   return { error: errors.map(showFinding).join('\n'), error_at: isoTime(at), findings: findings.map(findingView) }
 }

@@ -37,7 +37,12 @@ export const statsRoutes: readonly Route[] = [
     async handle(c, deps) {
       readQuery(c, [])
       const depths = await looked(deps, () => deps.state.depths())
-      const text = await deps.stats.metrics({ depths, breakers: deps.breakers.list() })
+      const loads = {
+        rules: deps.rules.lastLoad.ok,
+        config: deps.configError() === undefined,
+        ruleCount: deps.rules.list().length,
+      }
+      const text = await deps.stats.metrics({ depths, breakers: deps.breakers.list(), loads })
       const headers = { 'content-type': deps.stats.contentType, 'cache-control': 'no-store' }
       return { status: 200, headers, body: text }
     },
