@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { main } from '../../src/app/cli.ts'
 import { stateBackends } from '../../src/state/index.ts'
+import { root } from './markdown.ts'
 
-const folder = resolve(import.meta.dirname, '../../examples/backends')
+const folder = join(root, 'examples/backends')
 const files = readdirSync(folder).filter((f) => f.endsWith('.toml'))
 
 it('has a file for each store that gateways can share', () => {
@@ -12,11 +13,15 @@ it('has a file for each store that gateways can share', () => {
   expect(files.toSorted()).toEqual(shared.map((b) => `${b}.toml`).toSorted())
 })
 
-it.each(files)('%s is read without a word against it', async (file) => {
+it.each(files)('%s is read without a word against it, from where the README says', async (file) => {
   const said: string[] = []
   const say = (line: string) => void said.push(line)
-  const args = ['check', '--strict', '-c', file, '--set', 'rules.directory=../../rules']
-  const code = await main(args, { out: say, err: say, cwd: folder, env: {} })
+  const code = await main(['check', '--strict', '-c', `examples/backends/${file}`], {
+    out: say,
+    err: say,
+    cwd: root,
+    env: {},
+  })
   expect(said).toEqual(['ok: 1 provider, 6 rules, 0 chains'])
   expect(code, join(folder, file)).toBe(0)
 })
