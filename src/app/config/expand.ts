@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { type Expanded, expandEnv } from '../../core/expand.ts'
 import { setOwn } from '../../core/json.ts'
 import { coerceVariable } from './coerce.ts'
-import { type Draft, isTable, plain, report, schemaAt, type Table } from './draft.ts'
+import { type Draft, isTable, plain, report, schemaAt, showPath, type Table } from './draft.ts'
 import type { Path } from './places.ts'
 import { keysOf, kindsOf } from './shape.ts'
 
@@ -19,6 +19,12 @@ function expandTable(draft: Draft, table: Table, path: Path): void {
 function expanded(draft: Draft, value: unknown, path: Path): unknown {
   if (Array.isArray(value)) return value.map((v, i) => expanded(draft, v, [...path, i]))
   if (isTable(value)) expandTable(draft, value, path)
+  if (value instanceof Date && kindsOf(schemaAt(draft, path)).has('table')) {
+    // A date is an object as well, and the schemas would take it for an empty table. Entries of lists are read by their own, which say it.
+    if (typeof path.at(-1) === 'number') return value.toISOString()
+    report(draft, 'error', path, `${showPath(draft.root, path)}: expected a table, got a date`, 'value')
+    return UNSET
+  }
   if (typeof value !== 'string' || draft.places.overriddenBy(path) !== undefined) return value
   const e = expandEnv(value, draft.env)
   for (const problem of problemsOf(e)) report(draft, 'error', path, problem, 'value')
