@@ -16,6 +16,7 @@ import type { AttemptSeen } from '../delivery/leg.ts'
 import type { Routes } from '../delivery/route.ts'
 import { type CancelHeld, cancelHeld } from '../dispatch/cancel-held.ts'
 import { chainDispatcher } from '../dispatch/chain-dispatch.ts'
+import { createDeliveries, type Deliveries } from '../dispatch/deliveries.ts'
 import { exhausted } from '../dispatch/exhausted.ts'
 import { forwardOps } from '../dispatch/forward.ts'
 import { createGateway, type Gateway } from '../dispatch/gateway.ts'
@@ -56,6 +57,7 @@ export interface Assembled {
   readonly nodes: Nodes
   readonly retention: RetentionPolicies
   readonly schedules: Schedules
+  readonly deliveries: Deliveries
   readonly recurrings: Recurrings
   readonly groups: Groups
   readonly gateway: Gateway
@@ -267,6 +269,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     nodes,
     retention,
     schedules: held,
+    deliveries: createDeliveries(parts),
     recurrings: recurringActions,
     groups: grouped,
     gateway,

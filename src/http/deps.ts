@@ -8,6 +8,7 @@ import type { StateStore } from '../core/state.ts'
 import type { Breakers } from '../delivery/breakers.ts'
 import type { Delivering } from '../delivery/deliver.ts'
 import type { CancelHeld } from '../dispatch/cancel-held.ts'
+import type { Deliveries } from '../dispatch/deliveries.ts'
 import type { Gateway } from '../dispatch/gateway.ts'
 import type { AuditPolicy } from '../dispatch/record.ts'
 import type { Redrive } from '../dispatch/redrive.ts'
@@ -48,6 +49,7 @@ export interface HttpDeps {
   readonly chains: Chains
   readonly groups: Groups
   readonly schedules: Schedules
+  readonly deliveries: Deliveries
   readonly recurrings: Recurrings
   readonly quotas: Quotas
   readonly nodes: Nodes

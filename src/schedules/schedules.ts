@@ -36,9 +36,14 @@ export interface Schedules {
   keys(scope: Scope, ids: readonly string[]): Promise<ReadonlyMap<string, KeyState>>
   /** The key entry a hold's end needs for `unlinkOps`; undefined when it has no key. */
   keyOf(hold: Hold): Promise<Entry | undefined>
-  list(scope: Scope, page: { readonly limit: number; readonly after?: string }): Promise<SchedulePage>
-  get(scope: Scope, id: string): Promise<JsonObject | undefined>
-  cancel(scope: Scope, id: string, by: string): Promise<Cancelled>
+  /** Scheduled actions, or holds of another kind. */
+  list(
+    scope: Scope,
+    page: { readonly limit: number; readonly after?: string },
+    kind?: Hold['kind'],
+  ): Promise<SchedulePage>
+  get(scope: Scope, id: string, kind?: Hold['kind']): Promise<JsonObject | undefined>
+  cancel(scope: Scope, id: string, by: string, kind?: Hold['kind']): Promise<Cancelled>
   /** Ends every scheduled action, or copy, that a rule holds in a scope. */
   cancelOf(kind: 'scheduled' | 'copy', scope: Scope, rule: string, by: string): Promise<EndedWork>
 }
@@ -81,7 +86,7 @@ export function schedules(deps: SchedulesDeps): Schedules {
     const scope: Scope = [hold.action.namespace, hold.action.tenant]
     return (await state.get([{ kind: kinds.scheduleKey, scope, id: hold.keyId }]))[0]
   }
-  async function cancel(kind: 'scheduled' | 'copy', scope: Scope, id: string, by: string): Promise<Cancelled> {
+  async function cancel(kind: Hold['kind'], scope: Scope, id: string, by: string): Promise<Cancelled> {
     for (;;) {
       const [entry] = await state.get([{ kind: kinds[kind], scope, id }])
       if (!entry) return 'not_found'
@@ -115,16 +120,16 @@ export function schedules(deps: SchedulesDeps): Schedules {
         }),
       )
     },
-    async list(scope, page) {
-      const found = await state.list(kinds.scheduled, scope, page)
+    async list(scope, page, kind = 'scheduled') {
+      const found = await state.list(kinds[kind], scope, page)
       const scheduled = found.entries.map((e) => holdView(e, redact))
       return { scheduled, ...(found.next !== undefined && { next: found.next }) }
     },
-    async get(scope, id) {
-      const [entry] = await state.get([{ kind: kinds.scheduled, scope, id }])
+    async get(scope, id, kind = 'scheduled') {
+      const [entry] = await state.get([{ kind: kinds[kind], scope, id }])
       return entry && holdView(entry, redact)
     },
-    cancel: (scope, id, by) => cancel('scheduled', scope, id, by),
+    cancel: (scope, id, by, kind = 'scheduled') => cancel(kind, scope, id, by),
     async cancelOf(kind, scope, rule, by) {
       const ended = { cancelled: 0, being_released: 0, not_found: 0 }
       const all = await eachEntry(state, kinds[kind], scope, (entries) =>

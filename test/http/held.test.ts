@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { testGateway } from '../fakes/gateway.ts'
-import { badRequest, held, OK } from '../fakes/provider.ts'
+import { badRequest, held, OK, serverError, unavailable } from '../fakes/provider.ts'
 import { admin, items } from './read.ts'
 
 describe('held work', () => {
@@ -64,6 +64,86 @@ rules:
     expect((await g.ask('GET', '/v1/actions/b')).body).toMatchObject({ status: 'delivering' })
     expect((await g.ask('DELETE', `/v1/scheduled/${second}`)).status).toBe(404)
     hand.finish(OK)
+    await g.close()
+  })
+})
+
+describe('held work of the other kinds', () => {
+  const RULES = `
+rules:
+  - { name: twice, condition: { field: action.action_type, eq: twice }, action: { type: copy, target_provider: other } }
+  - { name: once, priority: 2, condition: { field: action.action_type, eq: once }, action: { type: deduplicate, ttl_seconds: 600 } }
+  - { name: few, priority: 3, condition: { field: action.action_type, eq: few }, action: { type: throttle, max_count: 1, window_seconds: 3600 } }
+`
+  const listed = async (g: Awaited<ReturnType<typeof testGateway>>, kind: string) =>
+    items(await g.ask('GET', `/v1/scheduled?kind=${kind}`), 'scheduled')
+  const cancel = (g: Awaited<ReturnType<typeof testGateway>>, kind: string, id: unknown) =>
+    g.ask('DELETE', `/v1/scheduled/${String(id)}?kind=${kind}`)
+
+  test('a copy is listed, shown and cancelled under its kind', async () => {
+    const g = await testGateway({ rules: RULES, providers: { out: [OK], other: [OK] } })
+    const { copies } = (await g.dispatch({ id: 'a', action_type: 'twice', provider: 'out' })).body
+    const [copy, ...more] = await listed(g, 'copy')
+    expect([copy, more]).toMatchObject([{ parent_id: 'a', rule: 'twice', action: { provider: 'other' } }, []])
+    expect([copy?.action_id]).toEqual(copies)
+    const id = String(copy?.hold_id)
+    expect((await g.ask('GET', `/v1/scheduled/${id}?kind=copy`)).body).toEqual(copy)
+    expect((await g.ask('DELETE', `/v1/scheduled/${id}`)).status).toBe(404)
+    expect((await cancel(g, 'copy', id)).status).toBe(204)
+    expect((await cancel(g, 'copy', id)).body).toMatchObject({ status: 404, detail: expect.stringContaining('copy') })
+    expect((await g.records()).at(-1)).toMatchObject({ kind: 'hold', outcome: 'cancelled', parent_id: 'a' })
+    expect((await g.ask('GET', '/v1/scheduled?kind=copies')).body).toMatchObject({
+      status: 400,
+      code: 'invalid_query',
+      errors: [{ pointer: '?kind', message: expect.stringContaining('did you mean "copy"') }],
+    })
+  })
+  test('an accepted delivery that was put back is cancelled, and frees its key unless it may have arrived', async () => {
+    const hand = held()
+    const out = [unavailable(), OK, serverError(), hand.answer]
+    const g = await testGateway({
+      rules: RULES,
+      providers: { out, other: [OK] },
+      toml: '[executor]\nmax_retries = 0\n',
+    })
+    const send = (id: string, headers = {}) =>
+      g.ask('POST', '/v1/dispatch', { id, action_type: 'once', provider: 'out', dedup_key: id.slice(0, 1) }, headers)
+    const later = { prefer: 'respond-async' }
+    expect((await send('a', later)).status).toBe(202)
+    await g.advance(100)
+    const [put] = await listed(g, 'delivery')
+    expect(put).toMatchObject({ action_id: 'a', provider: 'out', attempts: 1, action: { id: 'a' } })
+    expect((await g.ask('GET', `/v1/scheduled/${put?.hold_id}?kind=delivery`)).body).toEqual(put)
+    expect((await cancel(g, 'delivery', put?.hold_id)).status).toBe(204)
+    expect(await listed(g, 'delivery')).toEqual([])
+    expect((await g.records()).at(-1)).toMatchObject({ kind: 'dispatch', action_id: 'a', outcome: 'cancelled' })
+    expect((await send('a2')).body).toMatchObject({ outcome: 'executed' })
+
+    await send('b', later)
+    await g.advance(100)
+    const [unknown] = await listed(g, 'delivery')
+    expect((await cancel(g, 'delivery', unknown?.hold_id)).status).toBe(204)
+    expect((await send('b2')).body).toMatchObject({ outcome: 'deduplicated', first_outcome: 'cancelled' })
+
+    await send('c', later)
+    const [sending] = await listed(g, 'delivery')
+    expect(sending).toMatchObject({ action_id: 'c', claimed_until: expect.any(String) })
+    expect((await cancel(g, 'delivery', sending?.hold_id)).body).toMatchObject({ status: 409, code: 'being_released' })
+    hand.finish(OK)
+    await g.advance(100)
+    expect(await listed(g, 'delivery')).toEqual([])
+  })
+  test('an occurrence that a limit has put back outlives its recurring action, and can be cancelled', async () => {
+    const g = await testGateway({ rules: RULES, loops: true, providers: { out: [OK], other: [OK] } })
+    const every = { action_type: 'few', provider: 'out', cron_expression: '* * * * *' }
+    expect((await g.ask('PUT', '/v1/recurring/r', every)).status).toBe(201)
+    await g.advance(125_000)
+    expect((await g.ask('DELETE', '/v1/recurring/r')).status).toBe(204)
+    const [waiting, ...more] = await listed(g, 'occurrence')
+    expect([waiting, more]).toMatchObject([{ last_refusal: 'throttled' }, []])
+    expect((await cancel(g, 'occurrence', waiting?.hold_id)).status).toBe(204)
+    expect(await listed(g, 'occurrence')).toEqual([])
+    expect((await g.records()).at(-1)).toMatchObject({ kind: 'hold', outcome: 'cancelled' })
     await g.close()
   })
 })
