@@ -6,7 +6,7 @@ const LEAST_ROOM = 32 * 1024
 
 /** A record without what may be long in it, which its details say, and why. */
 export function shortened(row: AuditRow, why: string, room = LEAST_ROOM): AuditRow {
-  const { payload: _payload, details: _details, ...rest } = JSON.parse(row.json) as AuditRecord
+  const { payload: _payload, details: _details, received: _received, ...rest } = JSON.parse(row.json) as AuditRecord
   const note = (...leftOut: readonly string[]): { details: Json } => ({
     details: { shortened: { why, left_out: leftOut } },
   })
