@@ -64,7 +64,7 @@ describe.skipIf(withoutRedis())('redis cluster', () => {
     await admin.config('SET', 'cluster-announce-ip', '')
     const clock = systemClock()
     const link = openLink({ url: server.url, durability: 'everysec', clock, random: seededRandom(1) })
-    await expect(link).rejects.toThrow('no node that its cluster names can be reached')
+    await expect(link).rejects.toThrow('the nodes that its cluster names cannot be reached')
     await admin.config('SET', 'cluster-announce-ip', '127.0.0.1')
   })
 

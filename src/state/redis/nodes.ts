@@ -129,8 +129,8 @@ async function connected(cluster: Cluster): Promise<void> {
     last = e.lastNodeError ?? e
   })
   await new Promise<void>((resolve, reject) => {
-    // Where no node that it names can be reached, nothing more would ever be heard.
-    const ended = (): void => reject(last ?? new Error('no node that its cluster names can be reached'))
+    // Where the nodes that it names cannot be reached, nothing more would ever be heard.
+    const ended = (): void => reject(last ?? new Error('the nodes that its cluster names cannot be reached'))
     cluster.once('end', ended)
     cluster.connect().then(() => {
       cluster.off('end', ended)
