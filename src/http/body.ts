@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { Problem } from '../core/errors.ts'
 import { type Json, nestsDeeper } from '../core/json.ts'
 import { jsonFault } from './json-fault.ts'
+import { largeNumber } from './large-number.ts'
 import { header } from './request.ts'
 import type { Ctx } from './route.ts'
 
@@ -68,11 +69,20 @@ export function text(raw: Buffer): string {
   return read.charCodeAt(0) === 0xfeff ? read.slice(1) : read
 }
 
-/** Throws Problem 400 `invalid_utf8`, `too_deep`, `invalid_json` with the place of the fault. */
+/** Throws Problem 400 `invalid_utf8`, `too_deep`, `invalid_json` with the place of the fault, `invalid_number` with its pointer. */
 export function parseJson(raw: Buffer): Json {
   const read = text(raw)
   if (nestsDeeper(read, DEPTH_MAX))
     throw new Problem(400, 'too_deep', `the body nests deeper than ${DEPTH_MAX} objects and arrays`)
+  const value = parsed(read)
+  const large = largeNumber(read, value)
+  if (large === undefined) return value
+  throw new Problem(400, 'invalid_number', 'a number is larger than a double holds (1.8e308)', {
+    errors: [{ pointer: large, message: 'larger than a double holds; send it as text' }],
+  })
+}
+
+function parsed(read: string): Json {
   try {
     return JSON.parse(read) as Json
   } catch (e) {

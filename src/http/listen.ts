@@ -57,6 +57,8 @@ export async function listen(
       return
     }
     if (closing) outgoing.shouldKeepAlive = false
+    // HTTP/1.0 knows no Host, and load balancers still ask so: under no name in particular.
+    if (incoming.headers.host === undefined && incoming.httpVersion === '1.0') incoming.headers.host = 'localhost'
     connections.set(incoming.socket, { incoming, outgoing })
     if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
   }
@@ -75,6 +77,14 @@ export async function listen(
   http.on('checkContinue', (incoming, outgoing) => {
     if (!(Number(incoming.headers['content-length']) > server.bodyLimitBytes)) outgoing.writeContinue()
     on(incoming, outgoing)
+  })
+  // Left to itself, node answers these without a word.
+  http.on('checkExpectation', (_, outgoing) => {
+    outgoing.shouldKeepAlive = false // the body may be on its way, or not
+    const { status, headers, body } = problemResponse(
+      new Problem(417, 'expectation_failed', 'only "Expect: 100-continue" is known; send the request without it'),
+    )
+    outgoing.writeHead(status, headers).end(body)
   })
   http.on('clientError', (error: Error & { readonly code?: string }, socket: Socket) => {
     refused.add(socket)

@@ -136,6 +136,7 @@ describe('over a socket', () => {
       431,
       'headers_too_large',
     ],
+    ['an expectation nobody knows', post('Content-Length: 2\r\nExpect: foo', '{}'), 417, 'expectation_failed'],
     ['two lengths', post('Content-Length: 2\r\nContent-Length: 3', '{}'), 400, 'invalid_request'],
     [
       'a length beside chunks',
@@ -148,6 +149,13 @@ describe('over a socket', () => {
     const answer = await (await raw(server.port, bytes)).answer()
     expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
     expect(answer).toContain(`"code":"${code}"`)
+  })
+  test('HTTP/1.0 needs no Host', async () => {
+    const { server } = await listening()
+    for (const path of ['/livez', '/health']) {
+      const answer = await (await raw(server.port, `GET ${path} HTTP/1.0\r\n\r\n`)).answer()
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+    }
   })
   test.each([
     ['headers', 'POST /v1/dispatch HTTP/1.1\r\nHost: loc'],
