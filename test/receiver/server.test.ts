@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import type { Call } from '../../scripts/receiver/receiver.ts'
+import { type Call, tellingSchema } from '../../scripts/receiver/receiver.ts'
 import { type Listening, startReceiver } from '../../scripts/receiver/server.ts'
 
 let receiver: Listening
@@ -44,4 +46,13 @@ it.each([
   expect(answer.status).toBe(status)
   expect(JSON.stringify(answer.body)).toMatch(words)
   expect(heard).toEqual([])
+})
+
+it('takes what its page shows, and the page says every field', async () => {
+  const text = readFileSync(join(import.meta.dirname, '../../scripts/receiver/README.md'), 'utf8')
+  const shown = [...text.matchAll(/(\/_receiver\/answers) -d '([^']*)'/g)]
+  expect(shown).toHaveLength(5)
+  for (const [, path, body] of shown) expect((await ask('POST', path!, body)).status).toBe(201)
+  const fields = [...text.matchAll(/^\| `(\w+)` \|/gm)].map((m) => m[1])
+  expect(fields).toEqual(Object.keys(tellingSchema.shape))
 })
