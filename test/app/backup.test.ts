@@ -16,7 +16,6 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { main } from '../../src/app/cli.ts'
-import type { AuditRow } from '../../src/core/audit.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { kinds } from '../../src/core/hold.ts'
 import { systemRandom } from '../../src/core/ids.ts'
@@ -24,6 +23,7 @@ import type { Op } from '../../src/core/state.ts'
 import { VERSION } from '../../src/state/sqlite/schema.ts'
 import type { Opened } from '../../src/state/sqlite/store.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
+import { plainRow } from '../fakes/audit-row.ts'
 
 const MINUTE = 60_000
 const scope = ['n', 't'] as const
@@ -44,21 +44,6 @@ interface Place {
   holds(...ops: Op[]): Promise<void>
   ids(file?: string): readonly string[]
 }
-
-const row = (id: string): AuditRow => ({
-  id,
-  scope,
-  actionId: id,
-  chainId: undefined,
-  kind: 'dispatch',
-  outcome: 'executed',
-  provider: 'p',
-  requestedProvider: undefined,
-  actionType: 't',
-  rule: undefined,
-  caller: undefined,
-  json: '{}',
-})
 
 function place(): Place {
   const folder = mkdtempSync(join(tmpdir(), 'backup-'))
@@ -326,7 +311,7 @@ describe('restore', () => {
     const at = place()
     const append = async (...ids: string[]): Promise<string> => {
       const { audit, state } = await at.open()
-      await audit.append(ids.map((id) => row(id)))
+      await audit.append(ids.map((id) => plainRow(id, scope)))
       const { next } = await audit.follow({ after: undefined, limit: 1, maxChars: 1 })
       await state.close()
       return next

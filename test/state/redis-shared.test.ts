@@ -10,6 +10,7 @@ import type { Op, StateStore } from '../../src/core/state.ts'
 import type { Opened, StoreSettings } from '../../src/state/opened.ts'
 import type { Link } from '../../src/state/redis/link.ts'
 import { openRedis } from '../../src/state/redis.ts'
+import { plainRow } from '../fakes/audit-row.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { type Redis, startRedis, withoutRedis } from '../servers/redis.ts'
@@ -24,20 +25,6 @@ const settings = (url: string): StoreSettings => ({
   tableName: undefined,
   prefix: 'shared',
   durability: 'everysec',
-})
-const row = (id: string, scope: Scope): AuditRow => ({
-  id,
-  scope,
-  actionId: id,
-  chainId: undefined,
-  kind: 'dispatch',
-  outcome: 'executed',
-  provider: 'p',
-  requestedProvider: undefined,
-  actionType: 't',
-  rule: undefined,
-  caller: undefined,
-  json: '{}',
 })
 
 describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
@@ -115,7 +102,7 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
   it('records wait in the outbox, written in the commit they belong to, and are carried over once', async () => {
     const scope: Scope = ['audit', 't']
     const [a, b] = nodes
-    const record = (id: string): Op => ({ op: 'record', row: row(id, scope) })
+    const record = (id: string): Op => ({ op: 'record', row: plainRow(id, scope) })
     await a!.state.commit(scope, [record('1'), record('1'), record('2')])
     expect(
       await a!.state.commit(scope, [record('3'), { op: 'count', id: 'c', by: 2, limit: 1, expiresAt: 1e15 }]),
@@ -134,7 +121,7 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
     const scope: Scope = ['audit', 'u']
     const [a] = nodes
     const commits = (ids: readonly string[]) =>
-      Promise.all(ids.map((id) => a!.state.commit(scope, [{ op: 'record', row: row(id, scope) }])))
+      Promise.all(ids.map((id) => a!.state.commit(scope, [{ op: 'record', row: plainRow(id, scope) }])))
     const many = Array.from({ length: 150 }, (_, i) => String(i))
     await commits(many)
     expect((await a!.state.list('audit_outbox', scope, { limit: 1000 })).entries.length).toBeLessThan(75)
@@ -240,7 +227,7 @@ describe.skipIf(withoutRedis())('ways to Redis and back', () => {
       const number = decided.results[3]!.claimNumber!
       await state.commit(scope, [
         { op: 'delete', kind: 'k', id: `intent ${id}`, ifClaim: { owner: 'me', number } },
-        { op: 'record', row: row(`audit ${id}`, scope) },
+        { op: 'record', row: plainRow(`audit ${id}`, scope) },
       ])
     }
     expect(await trips(() => dispatch('a'))).toBe(2)
@@ -287,7 +274,7 @@ describe.skipIf(withoutRedis())('ways to Redis and back', () => {
     ],
     [
       'record',
-      () => [{ op: 'record', row: row('lost', scope) }],
+      () => [{ op: 'record', row: plainRow('lost', scope) }],
       async () => (await state.depths()).find((d) => d.kind.includes('outbox'))?.waiting,
     ],
   ]
