@@ -2,6 +2,7 @@ import type { AuditRow, AuditRows } from '../core/audit.ts'
 import type { Log } from '../core/env.ts'
 import { StateTooLarge, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
+import { portions } from '../core/portions.ts'
 import type { Claimed, StateStore } from '../core/state.ts'
 import { shortened } from './shorten.ts'
 
@@ -38,7 +39,7 @@ export async function drainOutbox(
   for (let carried = 0; ; ) {
     const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
     if (entries.length === 0) return carried
-    for (const some of portions(entries)) carried += await carry(some)
+    for (const some of portions(entries, (e) => e.value.length, AT_ONCE)) carried += await carry(some)
   }
 
   async function carry(entries: readonly Claimed[]): Promise<number> {
@@ -108,18 +109,3 @@ export async function drainOutbox(
 }
 const ending = ({ key, claim: { owner, number } }: Claimed) =>
   ({ op: 'delete', kind: kinds.auditOutbox, id: key.id, ifClaim: { owner, number } }) as const
-
-/** By how much goes to the audit at once. */
-function portions(entries: readonly Claimed[]): Claimed[][] {
-  const all: Claimed[][] = []
-  let chars = AT_ONCE
-  for (const entry of entries) {
-    if (chars + entry.value.length > AT_ONCE) {
-      all.push([])
-      chars = 0
-    }
-    all.at(-1)!.push(entry)
-    chars += entry.value.length
-  }
-  return all
-}

@@ -6,6 +6,7 @@ import { isObject, type JsonObject, own } from '../core/json.ts'
 import { firstEntries } from '../core/pages.ts'
 import type { Entry, StateStore } from '../core/state.ts'
 import { type DeadLetter, readDeadLetter } from '../delivery/dead-letters.ts'
+import { peekBuffers } from '../groups/buffers.ts'
 import { readItem } from '../groups/group.ts'
 import { BUFFER } from '../groups/groups.ts'
 import { readHold } from '../schedules/schedule.ts'
@@ -21,8 +22,6 @@ export interface GroupPlaces {
 }
 
 const MOST = 100
-/** Buffers whose events are read at once: each may have megabytes. */
-const PEEKED = 20
 
 export const NO_GROUP: GroupPlaces = { waiting: [], intents: [], holds: [], letters: [] }
 
@@ -87,13 +86,9 @@ export async function seekGroup(state: StateStore, scope: Scope, actionId: strin
     .filter((f) => sealed(f).items.some((i) => readItem(i.item).action_id === actionId))
     .map(sealedPlace)
   const ids = buffers.map((b) => b.key.id)
-  for (let at = 0; at < ids.length; at += PEEKED) {
-    const some = ids.slice(at, at + PEEKED)
-    const peeked = await state.peek('buffer', scope, some)
-    peeked.forEach((b, i) => {
-      if (b?.items?.some((item) => readItem(item.item).action_id === actionId)) waiting.push(openPlace(some[i]!, b))
-    })
-  }
+  for await (const { buffers: some } of peekBuffers(state, scope, ids))
+    for (const [id, b] of some)
+      if (b.items?.some((item) => readItem(item.item).action_id === actionId)) waiting.push(openPlace(id, b))
   return { ...NO_GROUP, waiting, letters: letters.map(readDeadLetter).filter((l) => tellsOf(l.action, actionId)) }
 }
 

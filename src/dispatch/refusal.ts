@@ -1,9 +1,9 @@
 import { isoTime } from '../core/clock.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Guard, RunLimit } from '../core/plan.ts'
-import type { Entry, Refused } from '../core/state.ts'
+import type { Refused } from '../core/state.ts'
 import type { CountedQuota } from '../quotas/quotas.ts'
-import { type DedupValue, readDedup } from './dedup.ts'
+import type { DedupValue } from './dedup.ts'
 
 /** What an op of the admitting commit stands for, so that its refusal can be told. */
 export type About =
@@ -63,6 +63,3 @@ export function duplicateOutcome(
     expires_at: isoTime(seen.until),
   }
 }
-
-/** The dedup entry that stood in the way; undefined when it has gone since (then the admission is simply tried again). */
-export const seenDedup = (saw: Entry | undefined): DedupValue | undefined => saw && readDedup(saw)

@@ -5,12 +5,11 @@ import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../co
 import { type EndedWork, eachEntry, firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import { type Entry, type Op, PAGE_CHARS, type Peeked, type StateStore } from '../core/state.ts'
+import { peekBuffers } from './buffers.ts'
 import { flushAction, readItem, readValue, sealInto, shownItem } from './group.ts'
 
 /** The kind under which open buffers are listed and claimed. */
 export const BUFFER = 'buffer'
-/** Buffers whose events are read at once: each may have megabytes. */
-const PEEKED = 20
 
 export interface GroupsDeps {
   readonly state: StateStore
@@ -96,16 +95,13 @@ export function groups(deps: GroupsDeps): Groups {
       const ids = found.entries.map((e) => e.key.id)
       const shown: JsonObject[] = []
       let bytes = 0
-      for (let at = 0; at < ids.length; at += PEEKED) {
-        // Their events are no part of their entries: here the page ends by its size, too.
-        if (bytes >= PAGE_CHARS) return { groups: shown, next: ids[at - 1]! }
-        const some = ids.slice(at, at + PEEKED)
-        const buffers = await state.peek('buffer', scope, some)
-        buffers.forEach((b, i) => {
-          if (!b || b.n === 0) return
-          shown.push(groupView(some[i]!, b, redact))
+      for await (const { last, buffers } of peekBuffers(state, scope, ids)) {
+        for (const [id, b] of buffers) {
+          shown.push(groupView(id, b, redact))
           bytes += b.bytes ?? 0
-        })
+        }
+        // Their events are no part of their entries: here the page ends by its size, too.
+        if (bytes >= PAGE_CHARS && last !== ids.at(-1)) return { groups: shown, next: last }
       }
       return { groups: shown, ...(found.next !== undefined && { next: found.next }) }
     },

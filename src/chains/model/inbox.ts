@@ -120,10 +120,6 @@ export async function readInbox(state: StateStore, scope: Scope, runId: string):
   }
   return out
 }
-export async function readCancel(state: StateStore, scope: Scope, runId: string): Promise<Received | undefined> {
-  const [entry] = await state.get([{ kind: kinds.inbox, scope, id: cancelId(runId) }])
-  return entry && received(entry)
-}
 
 export const signalOf = (r: Received): Signal | undefined =>
   r.message.type === 'signal'

@@ -6,7 +6,7 @@ import type { Lineage } from '../../core/lineage.ts'
 import type { Op } from '../../core/state.ts'
 import type { Deliver, DeliveryHooks } from '../../delivery/delivery.ts'
 import type { BranchTests, Path, StepDefinition } from './definition.ts'
-import type { Run, Sending, StepRecord, StepResult, Task } from './run.ts'
+import type { Run, StepRecord, StepResult, Task } from './run.ts'
 
 /** What a definition may refer to, and where to say that it does not. `path` begins at the step. */
 export interface StepCheck {
@@ -210,6 +210,3 @@ export const undoRoots = ['result'] as const
 export const fieldRoots = ['success', 'fallback', 'provider', 'status', 'error', 'body', 'origin', 'steps'] as const
 /** A condition step has no result of its own to look at. */
 export const conditionRoots = ['origin', 'prev', 'steps'] as const
-
-/** What is kept of a request until it has ended. */
-export const sendingOf = (s: Omit<Sending, 'unknownElsewhere'>): Sending => ({ ...s, unknownElsewhere: false })

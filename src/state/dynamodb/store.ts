@@ -2,6 +2,7 @@ import type { AuditRow, AuditRows } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { kinds } from '../../core/hold.ts'
+import { portions } from '../../core/portions.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
 import { NO_TAGS } from '../decide/row.ts'
@@ -77,16 +78,7 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
   }
   /** More records than a transaction takes go by the outbox: as few entries in it, carried over at once, or by whoever finds them due. */
   function spill(rows: readonly AuditRow[], mark: string) {
-    const chunks: AuditRow[][] = []
-    let chars = SPILLED_CHARS
-    for (const row of rows) {
-      if (chars + row.json.length > SPILLED_CHARS) {
-        chunks.push([])
-        chars = 0
-      }
-      chunks.at(-1)!.push(row)
-      chars += row.json.length
-    }
+    const chunks = portions(rows, (row) => row.json.length, SPILLED_CHARS)
     const scope = scopeText(NOBODY)
     const items = chunks.map((chunk, i) =>
       entryItem(
