@@ -11,9 +11,7 @@ export interface StartChain {
   readonly action: Action
   /** Of the admission that starts it. */
   readonly runId: string
-  /** UUIDv7 of the admission's audit record: its moment is the start of the chain id. */
-  readonly auditId: string
-  /** Milliseconds. */
+  /** Milliseconds: the chain id begins with it. */
   readonly now: number
   /** Name of the rule: one admission may start several executions, each by its own rule. */
   readonly rule: string

@@ -102,7 +102,7 @@ export function createChains(deps: ChainsDeps): Chains {
     if (!all) return undefined
     const definition = all[0]!
     const chain = chainOf(definition)
-    const id = rootId(s.auditId, s.runId, s.rule)
+    const id = rootId(s.now, s.runId, s.rule)
     const { ops, loaded } = tools.start({
       id,
       scope: s.scope,

@@ -32,13 +32,12 @@ export function effectOps(parts: Parts, tools: Tools, run: Run, plan: Plan, draf
       copies.push(hold.action.id)
       add(draft, [putHold(hold, parts.env.newId())])
     } else if (effect.kind === 'chain') {
-      const { runId, auditId, scope } = run
+      const { runId, scope } = run
       const started = tools.chains.startOps({
         chain: effect.chain,
         scope,
         action: effect.action,
         runId,
-        auditId,
         now,
         rule: effect.rule,
         lineage: passing(lineageOf(run), `rule:${effect.rule}`, `chain:${effect.chain}`),

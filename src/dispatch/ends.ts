@@ -85,13 +85,12 @@ export function endOps(input: EndInput): Ended {
 }
 
 function chainEnd({ tools, run, plan, draft, base, now }: EndInput, end: EndOf<'chain'>): Ended {
-  const { runId, auditId, scope } = run
+  const { runId, scope } = run
   const started = tools.chains.startOps({
     chain: end.chain,
     scope,
     action: plan.action,
     runId,
-    auditId,
     now,
     rule: end.rule,
     lineage: passing(lineageOf(run), `rule:${end.rule}`, `chain:${end.chain}`),

@@ -31,7 +31,6 @@ export async function startAgain(
     scope,
     action,
     runId,
-    auditId,
     now,
     rule,
     lineage: passing(lineage, `rule:${rule}`, `chain:${chain}`),

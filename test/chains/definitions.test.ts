@@ -56,7 +56,7 @@ describe('definitions', () => {
     expect(chains.checkDefinitions([{ name: 'new', steps: [step('x', 'next')] }], ['p', 'next'])).toEqual([])
     expect(chains.definition('line')!.version).toBe(version)
     expect(
-      chains.startOps({ chain: 'nobody', scope, action: null as never, runId: '', auditId: '', now: 0, rule: '' }),
+      chains.startOps({ chain: 'nobody', scope, action: null as never, runId: '', now: 0, rule: '' }),
     ).toBeUndefined()
   })
 

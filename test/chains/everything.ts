@@ -239,7 +239,7 @@ export async function play(
   store: StateStore,
   seconds = 100,
 ): Promise<void> {
-  const id = rootId(RUN, RUN, 'r1')
+  const id = rootId(w.env.clock.now(), RUN, 'r1')
   // Whose process dies in it does not hear of it; that there is one is for who finds it.
   await start(w, node, store, name, actionOf(payload, 'a'), RUN).catch(() => undefined)
   const other = await w.node()

@@ -181,7 +181,6 @@ describe('cache_ttl_seconds', () => {
       scope: elsewhere,
       action,
       runId,
-      auditId: runId,
       now: w.env.clock.now(),
       rule: 'r',
     })!

@@ -218,7 +218,6 @@ export async function start(
     scope,
     action,
     runId,
-    auditId: runId,
     now: w.env.clock.now(),
     rule,
   })

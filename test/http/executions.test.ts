@@ -232,6 +232,25 @@ describe('searching executions', () => {
     await g.close()
   })
 
+  test('of an action that was held they are at the time they began, not at that of its admission', async () => {
+    const later =
+      "  - { name: hold, priority: -1, condition: { field: action.metadata.later, eq: 'yes' }, action: { type: schedule, delay_seconds: 60 } }\n"
+    const g = await house([step('a')], { rules: `${rules}${later}`, loops: true })
+    const dispatched = { action_type: 'run it', payload: {}, metadata: { later: 'yes' } }
+    expect((await g.dispatch(dispatched)).body).toMatchObject({ outcome: 'scheduled' })
+    await g.advance(10_000)
+    const first = await started(g)
+    await g.advance(1000)
+    const from = encodeURIComponent(new Date(g.env.clock.now()).toISOString())
+    await g.advance(60_000)
+    const all = items(await g.ask('GET', '/v1/chains'), 'chains')
+    expect(all).toHaveLength(2)
+    expect(all[1]).toMatchObject({ chain_id: first })
+    expect(items(await g.ask('GET', `/v1/chains?from=${from}`), 'chains')).toEqual(all.slice(0, 1))
+    expect((await g.ask('GET', `/v1/chains/summary?from=${from}`)).body).toMatchObject({ runs: 1 })
+    await g.close()
+  })
+
   test('refuses what it does not know', async () => {
     const g = await house([step('a')])
     for (const query of ['status=done', 'attribute=order', 'from=yesterday', 'limit=0', 'name=c'])

@@ -48,9 +48,11 @@ export interface Starter {
   readonly maxPerScope: () => number | undefined
 }
 
-/** Begins with the moment of the admission, so that executions list in the order they began; else a function of what started it. */
-export const rootId = (auditId: string, runId: string, rule: string): string =>
-  uuidv7Of(uuidv7Time(auditId), 'chain', runId, rule)
+/**
+ * Begins with the moment of the start, which may be long after the admission, so that executions list in the order they began; else a
+ * function of what started it.
+ */
+export const rootId = (now: number, runId: string, rule: string): string => uuidv7Of(now, 'chain', runId, rule)
 /** A child is a function of its parent, step, iteration and attempt: made twice, it is one. */
 export const childRunId = (parent: string, key: string, iteration: number, attempt: number): string =>
   uuidv7Of(
