@@ -133,18 +133,30 @@ export function createOperations(
             ...(after !== undefined && { after }),
           })
           after = page.next
-          for (const entry of page.entries) {
+          // Ids begin with the moment the execution did: from here on none can have ended before.
+          if (page.entries.some((e) => uuidv7Time(e.key.id) >= endedBefore)) after = undefined
+          const old = page.entries.filter((e) => {
+            const { endedAt } = readRun(e.value)
+            return endedAt !== undefined && endedAt < endedBefore
+          })
+          for (const entry of await unneeded(scope, old)) {
             if (gone >= limit) return gone
-            // Ids begin with the moment the execution did: from here on none can have ended before.
-            if (uuidv7Time(entry.key.id) >= endedBefore) after = undefined
-            const run = readRun(entry.value)
-            if (!hasEnded(run) || run.endedAt! >= endedBefore) continue
             if (await forget(scope, entry)) gone++
           }
         } while (after !== undefined)
       }
       return gone
     },
+  }
+
+  /** Sub-chains go after what began them: what waits for one leads to it, and a retry of that goes on in it. */
+  async function unneeded(scope: Scope, entries: readonly Entry[]): Promise<readonly Entry[]> {
+    const parents = entries.map((e) => readRun(e.value).parent?.id)
+    const ids = [...new Set(parents)].filter((id) => id !== undefined)
+    if (ids.length === 0) return entries
+    const found = await state.get(ids.map((id) => ({ kind: kinds.run, scope, id })))
+    const there = new Set(ids.filter((_, i) => found[i]))
+    return entries.filter((_, i) => !there.has(parents[i] ?? ''))
   }
 
   /**

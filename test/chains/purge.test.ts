@@ -46,7 +46,9 @@ describe('purge', () => {
     expect(new Set(all.map((e) => e.split(' ')[0]))).toEqual(
       new Set(['run', 'step', 'history', 'step_cache', 'dead_letter', 'signal_came']),
     )
-    expect(await chains.purge(scope, w.env.clock.now(), 100)).toBe(6)
+    // Sub-chains go after what began them.
+    expect(await chains.purge(scope, w.env.clock.now(), 100)).toBe(3)
+    expect(await chains.purge(scope, w.env.clock.now(), 100)).toBe(3)
     // What may be reused and what may be redriven have times of their own.
     await w.env.clock.advance(60_000)
     await w.memory.state.commit(scope, [
@@ -100,6 +102,40 @@ describe('purge', () => {
     const view = await chains.get(scope, id)
     expect(view).toMatchObject({ status: 'completed' })
     expect(view!['steps']).toHaveLength(453)
+  })
+
+  it('a sub-chain stays as long as what waits for it, or may be brought back to it', async () => {
+    const w = await world(
+      [
+        {
+          name: 'line',
+          steps: [
+            { name: 'sub', sub_chain: 'inner', on_failure: 'continue' },
+            { name: 'w', wait: { seconds: 100 } },
+          ],
+        },
+        { name: 'inner', steps: [step('one', 'p'), step('two', 'bad')] },
+      ],
+      { p: {}, bad: { script: [badRequest(), OK] } },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await settled(w)
+    await w.env.clock.advance(50_000)
+    expect(await chains.purge(scope, w.env.clock.now(), 10)).toBe(0)
+    await w.env.clock.advance(60_000)
+    await settled(w)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'partially_completed' })
+    expect(await chains.purge(scope, w.env.clock.now() - 50_000, 10)).toBe(0)
+    await chains.retry(scope, id, 'ann')
+    await settled(w)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    // What was done in it was not done again.
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    await w.env.clock.advance(1)
+    expect(await chains.purge(scope, w.env.clock.now(), 10)).toBe(1)
+    expect(await chains.purge(scope, w.env.clock.now(), 10)).toBe(1)
+    expect(await everything(w)).toEqual([])
   })
 
   it('once begun, nobody brings the rest back', async () => {
