@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { kinds } from '../../src/core/hold.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
-import { badRequest, OK } from '../fakes/provider.ts'
+import { badRequest, OK, serverError } from '../fakes/provider.ts'
 import { at, letters, line, scope, start, step, stepsOf, world } from './set-up.ts'
 
 const paid = step('pay', 'bank', { compensate: { provider: 'bank', action_type: 'refund' } })
@@ -56,6 +56,26 @@ describe('what could not be undone, redriven', () => {
     await w.env.clock.settle()
     expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated', resumed: 2 })
     expect((await w.memory.state.list(kinds.inbox, scope, { limit: 10 })).entries).toEqual([])
+  })
+
+  it('has as much time as any undoing, however short that of the execution was', async () => {
+    const w = await world([{ ...line(paid, step('ship', 'post')), timeout_seconds: 2 }], {
+      bank: { script: [OK, badRequest(), serverError(), OK] },
+      post: { script: [badRequest()] },
+    })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    const letter = (await letters(w)).find((l) => l.origin.undo)!
+    w.env.random.float = () => 0.999
+    const failed = { scope, chainId: id, step: 'pay', iteration: 0, undo: true }
+    await chains.resumeFromDeadLetter(failed, deleteDeadLetter(letter))
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'compensating' })
+    const left = Date.parse(String(at(await chains.get(scope, id), 'expires_at'))) - w.env.clock.now()
+    expect(left).toBe(300_000)
+    await w.env.clock.advance(60_000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
   })
 
   it('the letter of the step itself brings nothing back: what was done has been undone', async () => {

@@ -25,7 +25,7 @@ export function startUndoing(turn: Turn, due: readonly Undoing[]): void {
 
 /** Long enough for a node to die in it, and for its claim to run out. */
 const LEAST_MS = 300_000
-const undoneBy = ({ now, run }: Turn): number => now + Math.max(run.timeoutMs, LEAST_MS)
+export const undoneBy = ({ now, run }: Turn): number => now + Math.max(run.timeoutMs, LEAST_MS)
 
 function openUndo(turn: Turn): void {
   const record = turn.undos[0]?.record

@@ -3,6 +3,7 @@ import { kinds } from '../../core/hold.ts'
 import type { Op } from '../../core/state.ts'
 import { LEASE_MS } from '../../delivery/lease.ts'
 import { Turn } from '../decide/turn.ts'
+import { undoneBy } from '../decide/undo.ts'
 import { readRecord } from '../model/loaded.ts'
 import { hasEnded, stepId } from '../model/run.ts'
 import { putStep } from '../model/start.ts'
@@ -26,10 +27,9 @@ export async function undoAgain(
   const record = found && readRecord(found.value)
   if (record?.undo !== 'failed') throw movedOn('nothing of it is left to be undone')
   const now = env.clock.now()
-  const deadline = now + run.timeoutMs
   const at = await loaded(state, scope, run, tools)
   const turn = new Turn(tools, at, now, { acting: new Set(), holds: true, resumed: new Set() })
-  turn.say({ type: 'reopened', how: 'redriven', by: 'redrive', deadline, undone: [], undo: true })
+  turn.say({ type: 'reopened', how: 'redriven', by: 'redrive', deadline: undoneBy(turn), undone: [], undo: true })
   turn.say({ type: 'step_entered', step: key, iteration, ...(record.prev && { prev: record.prev }), undo: true })
   const version = env.newId()
   const done = await state.commit(scope, [
