@@ -75,6 +75,23 @@ describe('a join that is met while others are on their way', () => {
     expect(Object.keys(body)).toEqual(['late'])
   })
 
+  it('a cancel that comes when nothing but them is left is too late: what is complete is complete', async () => {
+    const env = testEnv()
+    const undo = { compensate: { provider: 'undo', action_type: 'x' } }
+    const w = await world(
+      [line(step('first', 'p', undo), race(undo))],
+      { p: {}, fast: { script: [slow(env, 100)] }, late: { script: [slow(env, 900)] }, undo: {} },
+      { env },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await env.clock.advance(200)
+    await chains.cancel(scope, id, 'ann')
+    await env.clock.advance(1000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(w.providers['undo']!.sent).toEqual([])
+  })
+
   it('what they did is undone with the rest should it come to that, once it is known', async () => {
     const env = testEnv()
     const h = held()

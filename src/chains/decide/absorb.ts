@@ -5,6 +5,7 @@ import type { Wake } from '../model/step-kind.ts'
 import { endStep, openReady, timeIsUp, toBeUndone } from './advance.ts'
 import { letGoOfMembers, settleGroup, stopGroup } from './group.ts'
 import type { Turn } from './turn.ts'
+import { isDone } from './where.ts'
 import { dropTask } from './wind-down.ts'
 
 /** First of all, in every turn. Its entry goes with the commit, which asks for none that was not seen. */
@@ -22,6 +23,8 @@ export function absorbCancel(turn: Turn): void {
     unpause(turn, by)
     return
   }
+  // What is complete is complete, and its time is not asked for any more.
+  if (!late && isDone(turn)) return
   const step = fromParent && stepAt(turn.run)
   // What its parent's end takes with it may be over by itself too.
   if (fromParent && (late || turn.now >= turn.run.deadline)) {

@@ -40,6 +40,13 @@ const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
   origin: turn.from.beginning.origin,
   results: new Map(turn.results).set(step.name, result),
 })
+/** All is done; what is still under way is let finish for its own record. */
+export function isDone(turn: Turn): boolean {
+  const { run } = turn
+  const { graph, steps } = turn.from.chain
+  if (run.open.length === 0 || (graph && run.done.length < steps.size)) return false
+  return run.open.every((t) => isStraggler(run, t))
+}
 /** The execution is not complete with this step. */
 export function goesOn(turn: Turn, w: Where): boolean {
   const { run } = turn
