@@ -21,6 +21,9 @@ type Node = (variables: Variables, missing: string[] | undefined) => Json
 /** White space is cut off afterwards: left to the pattern, a long run of it takes cubic time, and callers write templates too. */
 const REFERENCE = /\{\{([^{}]*)\}\}/g
 
+/** Text that is one reference gives whatever that leads to; other text gives text. */
+export const isReference = (source: Json): boolean => typeof source === 'string' && /^\{\{[^{}]*\}\}$/.test(source)
+
 export function compileTemplate(source: Json): Template {
   const references: Reference[] = []
   const node = compile(source, references)

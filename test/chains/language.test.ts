@@ -493,6 +493,26 @@ describe('policies and single steps', () => {
       ],
     ],
     [
+      'what can never be sent',
+      issues([
+        step('a', {
+          payload_template: [1],
+          compensate: { provider: 'beta', action_type: 'x', payload_template: 'undo {{origin.id}}' },
+        }),
+        step('b', { payload_template: null }),
+        step('c', { payload_template: '{{ origin.payload.x }}{{prev.body}}' }),
+        step('d', { payload_template: '{{ origin.payload.x }}' }),
+        { name: 'e', dispatch: { action_type: 'x', payload: 'text' } },
+      ]),
+      [
+        'steps/0/payload_template',
+        'steps/1/payload_template',
+        'steps/2/payload_template',
+        'steps/4/dispatch/payload',
+        'steps/0/compensate/payload_template',
+      ].map((at) => `${at}: what is sent is an object: write a table, or one template that gives one`),
+    ],
+    [
       'a lock on nothing',
       issues([step('a')], { lock_by: 'paylod.x' }),
       [

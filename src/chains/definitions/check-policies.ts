@@ -2,6 +2,7 @@ import { actionFields } from '../../core/action.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { StepDefinition } from '../model/definition.ts'
 import { gotoTarget, innerSteps, type Path, type RetryPolicy, type Say } from '../model/definition.ts'
+import { notSent } from '../model/outcomes.ts'
 import { kindOf } from '../steps/index.ts'
 
 const ON_FAILURE = ['abort', 'continue', 'dead_letter']
@@ -46,6 +47,8 @@ function checkStep(step: StepDefinition, providers: ReadonlySet<string>, at: Pat
       ['compensate', 'provider'],
       `there is no provider "${compensate.provider}"${didYouMean(compensate.provider, providers)}`,
     )
+  const unsent = notSent(compensate.payload_template)
+  if (unsent !== undefined) wrong(['compensate', 'payload_template'], unsent)
   checkRetry(compensate.retry, ['compensate', 'retry'], wrong)
 }
 

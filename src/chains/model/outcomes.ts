@@ -1,4 +1,5 @@
-import type { Json } from '../../core/json.ts'
+import { isObject, type Json } from '../../core/json.ts'
+import { isReference } from '../../core/template.ts'
 import type { StepError, StepRecord, StepResult } from './run.ts'
 import type { Entered, StepContext, Undelivered } from './step-kind.ts'
 
@@ -27,6 +28,12 @@ export function opening({ run, task }: StepContext, missing: readonly string[] =
     ...(missing.length > 0 && { missing }),
   }
 }
+
+/** What is wrong with a template of what is sent, if it can never give that: an object. */
+export const notSent = (template: Json | undefined): string | undefined =>
+  template === undefined || isObject(template) || isReference(template)
+    ? undefined
+    : 'what is sent is an object: write a table, or one template that gives one'
 
 /** It failed before anything could be done. */
 export const failed = (record: StepRecord, error: StepError, undelivered?: Undelivered): Entered => ({

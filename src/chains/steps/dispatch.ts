@@ -6,7 +6,7 @@ import { isObject, type Json } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import { compileTemplate } from '../../core/template.ts'
 import type { DispatchStep } from '../model/definition.ts'
-import { failed, opening } from '../model/outcomes.ts'
+import { failed, notSent, opening } from '../model/outcomes.ts'
 import { json, label } from '../model/shape.ts'
 import type { StepKind } from '../model/step-kind.ts'
 import { variables } from '../model/variables.ts'
@@ -35,6 +35,8 @@ export const dispatchStep: StepKind<DispatchStep> = {
   check({ dispatch: d }, at) {
     if (d.provider !== undefined && !at.providers.has(d.provider))
       at.error(['dispatch', 'provider'], `there is no provider "${d.provider}"${didYouMean(d.provider, at.providers)}`)
+    const wrong = notSent(d.payload)
+    if (wrong !== undefined) at.error(['dispatch', 'payload'], wrong)
   },
   texts: ({ dispatch: d }) =>
     (['payload', 'metadata', 'dedup_key'] as const)

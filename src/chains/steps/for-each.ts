@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isObject, type Json } from '../../core/json.ts'
-import { compileTemplate } from '../../core/template.ts'
+import { compileTemplate, isReference } from '../../core/template.ts'
 import type { ForEachStep, Join, LeafStep } from '../model/definition.ts'
 import { bad, failed, good, opening } from '../model/outcomes.ts'
 import type { StepError } from '../model/run.ts'
@@ -35,8 +35,7 @@ export const forEachStep: StepKind<ForEachStep> = {
     const path = ['for_each', 'items']
     if (Array.isArray(f.items)) {
       if (f.items.length > most) at.error(path, `there are ${f.items.length} items, and ${most} are allowed`)
-    } else if (typeof f.items !== 'string' || !/^\{\{[^{}]*\}\}$/.test(f.items))
-      at.error(path, 'items is a list, or one template that gives one')
+    } else if (!isReference(f.items)) at.error(path, 'items is a list, or one template that gives one')
   },
   texts: ({ for_each: f }) => [{ path: ['for_each', 'items'], source: f.items }],
   prepare({ for_each: f }) {

@@ -8,7 +8,7 @@ import { compileTemplate, type Template } from '../../core/template.ts'
 import type { DeliveryEnd } from '../../delivery/delivery.ts'
 import type { Sender } from '../model/compiled.ts'
 import type { ProviderStep } from '../model/definition.ts'
-import { bad, failed, opening } from '../model/outcomes.ts'
+import { bad, failed, notSent, opening } from '../model/outcomes.ts'
 import type { Sending, StepRecord, StepResult } from '../model/run.ts'
 import { json, label } from '../model/shape.ts'
 import type { ActContext, Acted, StepContext, StepKind, Undelivered } from '../model/step-kind.ts'
@@ -32,6 +32,8 @@ export const providerStep: StepKind<ProviderStep> = {
       if (name !== undefined && !at.providers.has(name))
         at.error([key], `there is no provider "${name}"${didYouMean(name, at.providers)}`)
     }
+    const wrong = notSent(step.payload_template)
+    if (wrong !== undefined) at.error(['payload_template'], wrong)
     if (step.fallback_provider === step.provider)
       at.error(['fallback_provider'], 'a provider cannot be its own fallback')
   },
