@@ -171,6 +171,23 @@ describe('refused inside groups', () => {
       ],
     ],
     [
+      'names inside, whatever is wrong with the group itself',
+      [
+        ...issues([parallel([step('a', { provider: 'alpa' }), says('{{steps.none.body}}', 'b')], { join: 'most' })]),
+        ...issues([each(says('{{itm.x}}'), { max_itms: 3 })]),
+        ...issues([each(says('{{item.x}}'), { max_items: 0 }), { name: 's', sub_chain: 'nobody' }]),
+      ],
+      [
+        'steps/0/parallel/join: must be all, any or a number',
+        'steps/0/parallel/branches/0/provider: there is no provider "alpa"; did you mean "alpha"?',
+        'steps/0/parallel/branches/1/payload_template/v: {{steps.none.body}}: chain "c" has no step "none"',
+        'steps/0/for_each/max_itms: "max_itms" is no key of for_each; did you mean "max_items"?',
+        /^steps\/0\/for_each\/step\/payload_template\/v: {{itm.x}}: a template reference begins with/,
+        'steps/0/for_each/max_items: must be at least 1',
+        'steps/1/sub_chain: there is no chain "nobody"',
+      ],
+    ],
+    [
       'a join of nothing',
       issues([parallel([step('a')], { join: 'most' })]),
       ['steps/0/parallel/join: must be all, any or a number'],

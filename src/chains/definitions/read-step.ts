@@ -43,13 +43,26 @@ export function readStep(raw: unknown, at: Path, say: Say, inside?: Inside): Rea
   const given = inside ? member(raw, inside, at, say) : liftDefaultNext(raw, at, say)
   const parsed = shape.safeParse(given, IN_WORDS)
   if (!parsed.success) sayZod(parsed.error, at, shape, say, `${kind.ends ? 'an' : 'a'} ${kind.kind} step`)
-  const read = parsed.success ? { value: parsed.data, whole: true } : lenient(given, shape, parsed.error, kind.key)
+  const read = parsed.success
+    ? { value: parsed.data, whole: true }
+    : lenientOf(inner.length > 0 ? withoutFaults(given, shape, kind.key) : given, shape, kind.key)
   const members = inner.flatMap((m) => m.value ?? [])
   if (!read.value || members.length < inner.length) return NOTHING
   return {
     value: withMembers(read.value as unknown as StepDefinition, members),
     whole: read.whole && inner.every((m) => m.whole),
   }
+}
+
+/** A fault in the table of a group says nothing of its members: they are looked at without it. */
+function withoutFaults(given: object, shape: z.ZodObject, key: string): object {
+  const table = own(given as JsonObject, key)
+  const inner = shape.shape[key]
+  return isObject(table) && inner instanceof z.ZodObject ? { ...given, [key]: rightOnes(inner, table) } : given
+}
+function lenientOf(given: object, shape: z.ZodObject, needed: string): Read<{ readonly [key: string]: unknown }> {
+  const parsed = shape.safeParse(given, IN_WORDS)
+  return parsed.success ? { value: parsed.data, whole: true } : lenient(given, shape, parsed.error, needed)
 }
 
 /** Keys that say where to go. */
