@@ -186,6 +186,19 @@ describe('a node that lacks what one branch needs', () => {
     expect(await chains.get(scope, id)).not.toHaveProperty('waiting_for')
   })
 
+  it('is said beside the sub-chains that it waits for', async () => {
+    const asks = { name: 'ask', wait_for_signal: { signal: 'go' } }
+    const w = await world(
+      [line(both('both', [{ name: 'sub', sub_chain: 'inner' }, step('b', 'b')])), { name: 'inner', steps: [asks] }],
+      { b: {} },
+    )
+    const chains = await w.node(w.memory.state, { routes: new Map() })
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.advance(1000)
+    const [child] = (await chains.list(scope, { limit: 1, name: 'inner' })).chains
+    expect(await chains.get(scope, id)).toMatchObject({ waiting_for: [child!['chain_id'], 'provider b'] })
+  })
+
   it('where it was sent before and nobody saw the end, it is handed on until a node has it, the same bytes', async () => {
     const taken = receiver()
     const p = scriptedProvider('p', [taken.accept()])

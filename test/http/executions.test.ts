@@ -148,6 +148,41 @@ describe('an execution', () => {
     await g.close()
   })
 
+  test('what a reset has gone back to before is still to come, group and members too', async () => {
+    const h = held()
+    const both = {
+      name: 'both',
+      parallel: { max_concurrency: 1, branches: [step('x', { provider: 'slow' }), step('y')] },
+    }
+    const g = await house([step('first'), step('next'), both, { name: 'ask', wait_for_signal: { signal: 'go' } }], {
+      providers: { out: [OK], slow: [OK, h.answer] },
+    })
+    const id = await started(g)
+    const nodes = async () =>
+      ((await g.ask('GET', `/v1/chains/${id}/dag`)).body['nodes'] as JsonObject[]).map((n) => n['status'])
+    expect(await nodes()).toEqual([...Array(5).fill('completed'), 'waiting'])
+    await g.ask('POST', `/v1/chains/${id}/pause`)
+    await g.advance(0)
+    expect((await g.ask('POST', `/v1/chains/${id}/reset`, { step: 'first' })).status).toBe(202)
+    await g.advance(0)
+    expect(await nodes()).toEqual(Array(6).fill('pending'))
+    const shown = await view(g, id)
+    expect(stepIn(shown, 'next')).toEqual({
+      name: 'next',
+      kind: 'provider',
+      provider: 'out',
+      action_type: 'x',
+      status: 'pending',
+    })
+    await g.ask('POST', `/v1/chains/${id}/resume`)
+    await g.advance(0)
+    expect(await nodes()).toEqual(['completed', 'completed', 'running', 'running', 'pending', 'pending'])
+    h.finish(OK)
+    await g.advance(0)
+    expect(await nodes()).toEqual([...Array(5).fill('completed'), 'waiting'])
+    await g.close()
+  })
+
   test('its history comes in pages that leave nothing out and repeat nothing', async () => {
     const g = await house(['a', 'b', 'c', 'd'].map((name) => step(name)))
     const id = await started(g)

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../core/json.ts'
+import { isObject, type JsonObject } from '../../core/json.ts'
 import { ANY_ITEM, type Dag, undoNode } from './dag.ts'
 
 /** Of several members that share a node, the one that says most. */
@@ -15,7 +15,8 @@ export function dagStatuses(dag: Dag, steps: readonly JsonObject[]): ReadonlyMap
   for (const { id, group, kind } of dag.nodes) {
     if (kind === 'compensation') continue
     const members = id === `${group}.${ANY_ITEM}` ? itemsOf(latest, group!) : [latest.get(id)]
-    const found = members.flatMap((s) => (s ? [s] : []))
+    const within = group === undefined ? undefined : latest.get(group)
+    const found = members.flatMap((s) => (s && !(within && isOfBefore(s, within)) ? [s] : []))
     const status = together(found.map((s) => String(s['status']))) ?? restOf(latest, group)
     const undone = found.filter((s) => s['compensation'] !== undefined || s['compensated'] !== undefined)
     statuses.set(id, found.length > 0 && found.every((s) => s['compensated'] === true) ? 'compensated' : status)
@@ -27,6 +28,13 @@ export function dagStatuses(dag: Dag, steps: readonly JsonObject[]): ReadonlyMap
 
 function itemsOf(latest: ReadonlyMap<string, JsonObject>, group: string): readonly JsonObject[] {
   return [...latest].flatMap(([name, step]) => (name.startsWith(`${group}.`) ? [step] : []))
+}
+/** The group has been gone back to, and its members run anew; of one that is retried those that are done stand. */
+function isOfBefore(member: JsonObject, group: JsonObject): boolean {
+  const { iteration, members } = group
+  if (iteration === undefined) return true
+  const again = isObject(members) && Array.isArray(members['redo']) && members['redo'].length === 0
+  return again && member['iteration'] !== iteration
 }
 /** A member that was not begun: so long as its group may begin it, it is to come. */
 function restOf(latest: ReadonlyMap<string, JsonObject>, group: string | undefined): string {

@@ -1,10 +1,10 @@
 import { isoTime } from '../../core/clock.ts'
-import type { JsonObject } from '../../core/json.ts'
+import type { Json, JsonObject } from '../../core/json.ts'
 import type { Entry } from '../../core/state.ts'
 import type { Chain, ChainStep } from '../model/compiled.ts'
 import type { StepDefinition } from '../model/definition.ts'
 import { readRun } from '../model/loaded.ts'
-import { hasEnded, PARKED, type Run, type StepRecord, stepAt, type Task } from '../model/run.ts'
+import { hasEnded, PARKED, type Run, type StepRecord, stepAt, type Task, timesEntered } from '../model/run.ts'
 import { kindOf } from '../steps/index.ts'
 import type { Names } from './names.ts'
 
@@ -54,15 +54,21 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
 }
 
 /** The providers that its open steps need and that this node does not have: what it waits for, as `waiting_for` says it. */
-export function lacking(run: Run, chain: Chain | undefined, has: (provider: string) => boolean): JsonObject {
-  if (run.status !== 'running' && run.status !== 'compensating') return {}
+export function lacking(run: Run, chain: Chain | undefined, has: (provider: string) => boolean): readonly string[] {
+  if (run.status !== 'running' && run.status !== 'compensating') return []
   const lacks = run.open.flatMap((t) => {
     const step = stepOf(chain, t.key)
     const sends = t.undo ? step?.undo?.definition : step?.definition
     return sends && 'provider' in sends && !has(sends.provider) ? [`provider ${sends.provider}`] : []
   })
-  const names = [...new Set(lacks)]
-  return names.length === 0 ? {} : { waiting_for: names.length === 1 ? names[0]! : names }
+  return [...new Set(lacks)]
+}
+/** What else it waits for, one or more. */
+export function alsoWaiting(view: JsonObject, lacks: readonly string[]): JsonObject {
+  if (lacks.length === 0) return view
+  const { waiting_for: others = [] } = view
+  const all = [...(Array.isArray(others) ? (others as readonly Json[]) : [others]), ...lacks]
+  return { ...view, waiting_for: all.length === 1 ? all[0]! : all }
 }
 
 /** Each entry into a step in the order taken, then the steps not (yet) taken. Not yet redacted. */
@@ -91,9 +97,17 @@ export function stepViews(
   }
   const rest = hasEnded(run) ? 'skipped' : 'pending'
   for (const s of chain?.steps.values() ?? [])
-    if (!taken.has(s.name)) views.push({ ...about(s.name, s.definition), status: rest })
+    if (!taken.has(s.name) || isToCome(run, s.name)) views.push({ ...about(s.name, s.definition), status: rest })
   return views
 }
+
+/** It was taken, and a reset has gone back to before it. */
+const isToCome = (run: Run, name: string): boolean =>
+  !hasEnded(run) &&
+  run.cause === undefined &&
+  timesEntered(run, name) > 0 &&
+  !run.done.includes(name) &&
+  !run.open.some((t) => t.key === name)
 
 function stepOf(chain: Chain | undefined, key: string): ChainStep | undefined {
   try {

@@ -27,7 +27,7 @@ import {
 import { ATTRIBUTE_CHARACTERS } from '../model/start.ts'
 import { eventView } from './events.ts'
 import { shownNames } from './names.ts'
-import { lacking, runView, stepViews } from './view.ts'
+import { alsoWaiting, lacking, runView, stepViews } from './view.ts'
 
 export interface ViewsDeps {
   readonly state: StateStore
@@ -101,8 +101,7 @@ export function createViews({
       )
       const names = await namesOf(scope, [entry])
       const lacks = lacking(run, chain, (name) => deliver.has(name))
-      const view: JsonObject = { ...lacks, ...runView(entry, names.get(id)!), steps }
-      return redact(view)
+      return redact({ ...alsoWaiting(runView(entry, names.get(id)!), lacks), steps })
     },
 
     async history(scope, id, { limit, after }) {
