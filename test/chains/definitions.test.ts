@@ -110,6 +110,23 @@ describe('definitions', () => {
     expect(chains.has('mine')).toBe(false)
   })
 
+  it('what one made through the API lacks is said with each load, and it stays in force', async () => {
+    const w = await world([line(step('a')), { name: 'inner', steps: [step('in')] }], { p: {}, q: {} })
+    const chains = await w.node()
+    await chains.putDefinition('mine', { steps: [{ name: 'sub', sub_chain: 'inner' }, step('b', 'q')] }, 'ann')
+    await chains.putDefinition('other', { steps: [step('c', 'p', { fallback_provider: 'q' })] }, 'ann')
+    w.routes.delete('q')
+    const issues = chains.setDefinitions([line(step('a'))])
+    expect(issues.map((i) => `${i.severity}: ${i.message}`)).toEqual([
+      'warning: chain "mine", made through the API, step "sub": there is no chain "inner"',
+      'warning: chain "mine", made through the API, step "b": there is no provider "q"; did you mean "p"?',
+      'warning: chain "other", made through the API, step "c": there is no provider "q"; did you mean "p"?',
+    ])
+    const said = w.env.logged.filter((l) => JSON.stringify(l).includes('made through the API'))
+    expect(said).toHaveLength(3)
+    expect(chains.names()).toEqual(['line', 'mine', 'other'])
+  })
+
   it('one in use as a sub-chain stays, and no edit makes a circle', async () => {
     const w = await world([], { p: {} })
     const chains = await w.node()

@@ -5,11 +5,12 @@ import type { Json, JsonObject } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Control, ControlDoc, StateStore } from '../../core/state.ts'
 import type { Chains, DefinitionView } from '../chains.ts'
-import type { BranchTests, ChainDefinition, DefinitionIssue } from '../model/definition.ts'
+import type { BranchTests, ChainDefinition } from '../model/definition.ts'
 import type { AuditPolicy } from '../model/records.ts'
 import { closure, subChainsOf } from './check-sub-chains.ts'
 import { versionOf } from './compile.ts'
 import { changedRow } from './definition-record.ts'
+import { orphans } from './orphans.ts'
 import { type ParsedDefinitions, parseChainDefinitions } from './parse.ts'
 import { parseNamed } from './parse-named.ts'
 import { GUARD, type Stored, storedDefinitions } from './stored.ts'
@@ -119,18 +120,13 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
   const parse = (raw: readonly unknown[], others: Iterable<InForce>, known = providers()): ParsedDefinitions =>
     parseChainDefinitions(raw, { providers: known, tests, others: [...others].map((v) => v.definition) })
 
-  /** The file's definitions beside those made through the API, some of which may need one that goes. */
+  /** The file's definitions beside those made through the API, some of which may need a chain or provider that goes. */
   function parseFile(raw: readonly unknown[], known = providers()): ParsedDefinitions {
-    const parsed = parse(raw, made.values(), known)
-    const there = new Set([...made.keys(), ...parsed.definitions.map((d) => d.name)])
-    const orphans: DefinitionIssue[] = []
-    for (const { name, definition } of made.values())
-      for (const sub of subChainsOf(definition))
-        if (!there.has(sub.name)) {
-          const message = `chain "${name}", made through the API, has the sub-chain "${sub.name}", which is no longer there`
-          orphans.push({ path: [], message, severity: 'warning' })
-        }
-    return { ...parsed, issues: [...parsed.issues, ...orphans] }
+    const names = { providers: [...known], tests }
+    const parsed = parse(raw, made.values(), names.providers)
+    const mine = [...made.values()].map((v) => v.definition)
+    const missing = orphans(mine, parsed.definitions, names)
+    return { ...parsed, issues: [...parsed.issues, ...missing] }
   }
   /** One definition beside all others; throws Problem 422 with pointers. */
   const parseOne = (name: string, body: Json) => {
@@ -205,6 +201,9 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
         if (!parsed.issues.some((i) => i.severity === 'error')) {
           file = new Map(parsed.definitions.map((d) => [d.name, { ...about(d), source: 'file' }]))
           closures.clear()
+          // Those of the file have a place there, and are said with it.
+          for (const i of parsed.issues.filter((x) => x.path.length === 0))
+            env.log.warn({ finding: i.message }, 'a chain made through the API lacks something')
           void dropOverruled()
         }
         return parsed.issues
