@@ -4,6 +4,7 @@ import type { Dispatcher } from '../../src/chains/model/step-kind.ts'
 import type { Scope } from '../../src/core/action.ts'
 import type { Json, JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
+import { testEnv } from '../fakes/env.ts'
 import { badRequest, OK, scriptedProvider } from '../fakes/provider.ts'
 import {
   actionOf,
@@ -16,6 +17,7 @@ import {
   quiet,
   ran,
   scope,
+  slow,
   start,
   step,
   stepsOf,
@@ -237,6 +239,34 @@ describe('cache_ttl_seconds', () => {
     await start(w, chains, w.memory.state, 'line', actionOf({}))
     await quiet(w)
     expect(w.providers['q']!.sent).toHaveLength(1)
+  })
+
+  it('is kept under the key it was looked for by: in a loop, and of items that nobody waits for any more', async () => {
+    const page = cachedStep({
+      cache_key: 'after {{prev.body.n}}',
+      branches: [{ field: 'body.n', operator: 'eq', value: 3, target: 'last' }],
+      default_next: 'look',
+    })
+    const w = await world([line(page, step('last', 'q'))], { p: { provider: counting() }, q: {} })
+    for (const sent of [3, 3]) {
+      const view = await ran(w)
+      expect(view).toMatchObject({ status: 'completed', steps_taken: 4 })
+      expect(stepsOf(view)['look']).toMatchObject({ iteration: 2, output: { body: { n: 3 } } })
+      expect(w.providers['p']!.sent).toHaveLength(sent)
+    }
+
+    const one = cachedStep({ cache_key: '{{item}}', payload_template: { same: 1 } })
+    const env = testEnv()
+    const x = await world(
+      [line(each('all', '{{origin.payload.list}}', one, { join: 'any' }))],
+      { p: { script: [OK, slow(env, 900), OK] } },
+      { env },
+    )
+    const chains = await x.node()
+    await start(x, chains, x.memory.state, 'line', actionOf({ list: ['a', 'b'] }))
+    await env.clock.advance(1000)
+    const view = await ran(x, 'line', { list: [null] })
+    expect(stepsOf(view)['all.0']).not.toHaveProperty('cached')
   })
 
   it('what a cache gave was not done here, and is not undone here', async () => {

@@ -160,8 +160,9 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   // Unknown is not failed: what may have been done is undone too. What another did and a cache gave is not.
   const done = over.result.success || over.unknown === true || over.undelivered?.unknown === true
   const ended = step.undo && done && !record.cached ? toBeUndone(turn, task, closed) : closed
-  turn.close(step, ended, result)
+  // Before its own result is the last one of the step: that of before is what its key was made of.
   if (result.success && step.cache && !record.cached) turn.ops.push(...cacheOps(turn, step, ended))
+  turn.close(step, ended, result)
   turn.say({
     type: 'step_ended',
     step: key,

@@ -4,7 +4,7 @@ import { canonicalJson, type Json } from '../../core/json.ts'
 import type { Op, StateStore } from '../../core/state.ts'
 import { closure, usesOf } from '../definitions/check-sub-chains.ts'
 import type { ChainStep } from '../model/compiled.ts'
-import { groupOf, type StepRecord, type StepResult, type Task } from '../model/run.ts'
+import { groupOf, isStraggler, type StepRecord, type StepResult, type Task } from '../model/run.ts'
 import { variables } from '../model/variables.ts'
 import type { Turn } from './turn.ts'
 
@@ -40,6 +40,8 @@ export async function cached(state: StateStore, turn: Turn, task: Task): Promise
 export function cacheOps(turn: Turn, step: ChainStep, record: StepRecord): readonly Op[] {
   const task = turn.task(record.key)
   if (!task || !step.cache || !record.result) return []
+  // What its key was made of may be gone, or be another's by now.
+  if (step.cache.key && isStraggler(turn.run, task)) return []
   return [
     {
       op: 'put',
