@@ -3,7 +3,20 @@ import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { badRequest, held, OK, type Scripted } from '../fakes/provider.ts'
-import { both, letters, line, pullFor, scope, start, step, stepsOf, type World, world } from './set-up.ts'
+import {
+  both,
+  choice,
+  letters,
+  line,
+  payloads,
+  pullFor,
+  scope,
+  start,
+  step,
+  stepsOf,
+  type World,
+  world,
+} from './set-up.ts'
 
 const fails = badRequest()
 const tokens = (w: World, p: string) => w.providers[p]!.sent.map((s) => s.token)
@@ -39,6 +52,25 @@ describe('retry', () => {
     expect(await letters(w)).toEqual([])
     await expect(chains.retry(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_not_failed' })
     await expect(chains.retry(scope, 'nothing', 'ann')).rejects.toMatchObject({ status: 404 })
+  })
+
+  it('in a loop it goes on with what was there when it failed, not with the failure', async () => {
+    const page = (n: number) => ({ status: 200, body: { n } })
+    const more = choice('more', { field: 'prev.body.n', eq: 3 }, 'done', 'page')
+    const own = { payload_template: { after: '{{steps.page.body.n}}' } }
+    const w = await world([line(step('page', 'p', own), more, step('done', 'q'))], {
+      p: script(page(1), page(2), fails, fails, page(3)),
+      q: {},
+    })
+    const chains = await w.node()
+    const id = await ended(w, chains, 'line')
+    for (const _ of [1, 2]) {
+      expect(await chains.get(scope, id)).toMatchObject({ status: 'failed', last_step: 'page' })
+      await chains.retry(scope, id, 'ann')
+      await w.env.clock.settle()
+    }
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(payloads(w.providers['p']).map((p) => p['after'])).toEqual([null, 1, 2, 2, 2])
   })
 
   it('of best effort that falls short again leaves the execution as it was, to be retried and redriven once more', async () => {

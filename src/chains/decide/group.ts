@@ -78,7 +78,11 @@ export function groupAgain(turn: Turn, task: Task, failed: StepRecord, notBefore
   const stands = ids.map(({ key: k }) => turn.members.get(k)?.success === true)
   // What the members gave is theirs; tried again and again, it is not kept each time.
   const result: StepResult = { ...failed.result!, body: null }
+  const before = turn.results.get(key)
   turn.close(step, { ...failed, endedAt: turn.now, result }, result)
+  // What its members refer to by its name is what it gave before, as in the first attempt.
+  if (before) turn.results.set(key, before)
+  else turn.results.delete(key)
   const { result: _r, endedAt: _e, ...kept } = failed
   turn.keep({
     ...kept,
@@ -95,6 +99,7 @@ export function groupAgain(turn: Turn, task: Task, failed: StepRecord, notBefore
     ...(prev && { prev }),
     not_before: notBefore,
     attempt,
+    own: task.own ?? iteration - 1,
   })
 }
 

@@ -36,6 +36,8 @@ export type Happening =
       readonly deadline?: number
       /** Brought back by itself: what comes after it is done. */
       readonly alone?: true
+      /** Entered anew after it failed: the entry whose result is still its last, -1 for none. */
+      readonly own?: number
       /** A group that failed and is tried again: attempts begun before. */
       readonly attempt?: number
     }

@@ -2,6 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import { kinds } from '../../core/hold.ts'
 import type { StateStore } from '../../core/state.ts'
 import type { ChainEvent } from './happening.ts'
+import { letsGoOn } from './history.ts'
 import type { Ref } from './run.ts'
 
 export interface HistoryEntry {
@@ -33,10 +34,19 @@ export async function* readHistory(
   }
 }
 
-/** Whose result was the step's `prev` when it was last entered. */
-export async function prevOf(state: StateStore, scope: Scope, runId: string, step: string): Promise<Ref | undefined> {
+/** Whose result was the step's `prev` when it was last entered, and of which entry its own last result is that others followed; -1: of none. */
+export async function pastOf(
+  state: StateStore,
+  scope: Scope,
+  runId: string,
+  step: string,
+): Promise<{ readonly prev: Ref | undefined; readonly own: number }> {
   let prev: Ref | undefined
+  let own = -1
   for await (const { events } of readHistory(state, scope, runId))
-    for (const e of events) if (e.type === 'step_entered' && e.step === step && !e.undo) prev = e.prev
-  return prev
+    for (const e of events) {
+      if (e.type === 'step_entered' && e.step === step && !e.undo) prev = e.prev
+      if (e.type === 'step_ended' && e.step === step && !e.undo && letsGoOn(e)) own = e.iteration
+    }
+  return { prev, own }
 }

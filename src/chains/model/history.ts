@@ -120,6 +120,7 @@ function entered(r: Run, e: Extract<ChainEvent, { type: 'step_entered' }>): Run 
     ...(e.not_before !== undefined && { notBefore: e.not_before }),
     ...(e.undo && { undo: true }),
     ...(e.alone && { alone: true }),
+    ...(e.own !== undefined && { own: e.own }),
     ...(before?.child !== undefined && { child: before.child, stopping: true }),
   }
   const next: Run = { ...r, open: [...r.open.filter((t) => t.key !== e.step), task] }
@@ -180,6 +181,10 @@ function begun(was: Task, e: Begins & { attempt: number }): Task {
   }
 }
 
+/** Others follow the step. */
+export const letsGoOn = (e: Extract<ChainEvent, { type: 'step_ended' }>): boolean =>
+  e.success || e.tolerated === true || e.next !== undefined
+
 function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
   const next: Run = {
     ...r,
@@ -193,11 +198,10 @@ function left(r: Run, e: Extract<ChainEvent, { type: 'step_ended' }>): Run {
   }
   const group = groupOf(e.step)
   if (group === undefined) {
-    const goesOn = e.success || e.tolerated === true || e.next !== undefined
     const stays = r.done.includes(e.step)
     return {
       ...next,
-      done: goesOn && !stays ? [...r.done, e.step] : r.done,
+      done: letsGoOn(e) && !stays ? [...r.done, e.step] : r.done,
       failures: e.tolerated ? [...without(r.failures, e.step), e.step] : without(r.failures, e.step),
     }
   }

@@ -130,6 +130,8 @@ export interface Task {
   readonly undo?: true
   /** Brought back by itself: nothing follows it. */
   readonly alone?: true
+  /** The entry whose result is the step's last, where that is not the one before: what failed and is made good is no result. */
+  readonly own?: number
 }
 export interface Ref {
   readonly step: string
@@ -270,9 +272,9 @@ export const runTags = (r: Run): readonly string[] => [
 
 /** The last ended entry of each step: whose results templates and branches see. */
 export function endedIterations(r: Run): readonly Ref[] {
-  const open = new Set(r.open.filter((t) => !t.undo).map((t) => t.key))
+  const open = new Map(r.open.filter((t) => !t.undo).map((t) => [t.key, t.own ?? t.iteration - 1]))
   return Object.entries(r.entered)
-    .map(([step, count]) => ({ step, iteration: count - (open.has(step) ? 2 : 1) }))
+    .map(([step, count]) => ({ step, iteration: open.get(step) ?? count - 1 }))
     .filter((e) => e.iteration >= 0)
 }
 

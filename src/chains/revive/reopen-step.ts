@@ -3,7 +3,7 @@ import { kinds } from '../../core/hold.ts'
 import type { Entry, StateStore } from '../../core/state.ts'
 import type { Turn } from '../decide/turn.ts'
 import type { Chain } from '../model/compiled.ts'
-import { prevOf } from '../model/history-pages.ts'
+import { pastOf } from '../model/history-pages.ts'
 import { type Loaded, memberIds, readRecord, readRun } from '../model/loaded.ts'
 import { groupOf, hasEnded, type Ref, type Run, type StepRecord, stepId, timesEntered } from '../model/run.ts'
 
@@ -50,9 +50,18 @@ export function unfinishedSteps(
  */
 export async function reopenStep(turn: Turn, key: string, how: Reopening): Promise<readonly Found[]> {
   const iteration = timesEntered(turn.run, key)
-  const prev = (await prevOf(how.state, turn.from.scope, turn.run.id, key)) ?? lastDone(turn.from.run, iteration)
+  const past = await pastOf(how.state, turn.from.scope, turn.run.id, key)
+  const prev = past.prev ?? lastDone(turn.from.run, iteration)
+  const own = past.own < iteration - 1 && { own: past.own }
   const say = (step: string): void =>
-    turn.say({ type: 'step_entered', step, iteration, ...(prev && { prev }), ...(how.alone && { alone: true }) })
+    turn.say({
+      type: 'step_entered',
+      step,
+      iteration,
+      ...(prev && { prev }),
+      ...(how.alone && { alone: true }),
+      ...own,
+    })
   const last = stepId(turn.run.id, key, iteration - 1)
   const [before] = iteration === 0 ? [] : await records(how.state, turn.from.scope, [last])
   const group = before && (await membersOf(turn, key, before, how))

@@ -6,7 +6,7 @@ import type { StateStore } from '../../core/state.ts'
 import type { Chains } from '../chains.ts'
 import type { Turn } from '../decide/turn.ts'
 import { letGo } from '../decide/wind-down.ts'
-import { prevOf } from '../model/history-pages.ts'
+import { pastOf } from '../model/history-pages.ts'
 import { type Loaded, memberIds, readRecord } from '../model/loaded.ts'
 import { groupOf, hasEnded, type Run, stepId } from '../model/run.ts'
 import { type Found, findRun, isLatest, unfinishedSteps } from './reopen-step.ts'
@@ -128,7 +128,7 @@ function backTo(state: StateStore, step: string, later: readonly string[]): Chan
       }
       for (const id of await lettersOf(state, turn, [...later, ...failedIn(turn, later)]))
         turn.ops.push({ op: 'delete', kind: kinds.deadLetter, id })
-      const prev = await prevOf(state, turn.from.scope, turn.run.id, step)
+      const { prev } = await pastOf(state, turn.from.scope, turn.run.id, step)
       turn.say({ type: 'step_entered', step, iteration: turn.run.entered[step]!, ...(prev && { prev }) })
       return []
     },
