@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Chains } from '../../src/chains/chains.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
+import { testEnv } from '../fakes/env.ts'
 import { badRequest, held, OK, type Scripted } from '../fakes/provider.ts'
 import {
   both,
@@ -11,6 +12,7 @@ import {
   payloads,
   pullFor,
   scope,
+  slow,
   start,
   step,
   stepsOf,
@@ -304,6 +306,70 @@ describe('retry of what ran out of time', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
     once(w, 'a', 'b')
     expect(w.providers['b']!.sent[0]!.request).toMatchObject({ payload: { saw: 3 } })
+  })
+
+  it('in a step whose failure its author judges: that was none, and it is taken again', async () => {
+    const look = step('page', 'p', {
+      payload_template: { after: '{{prev.body.n}}' },
+      branches: [{ field: 'body.n', operator: 'eq', value: 2, target: 'done' }],
+      default_next: 'page',
+    })
+    const w = await world([{ ...line(look, step('done', 'q')), timeout_seconds: 10 }], {
+      p: {
+        script: [{ status: 200, body: { n: 1 } }, held().answer, { status: 200, body: { n: 2 } }],
+        timeoutMs: 60_000,
+      },
+      q: {},
+    })
+    const chains = await w.node()
+    const id = await ended(w, chains, 'line')
+    await w.env.clock.advance(20_000)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out', last_step: 'page' })
+    await chains.retry(scope, id, 'ann')
+    await w.env.clock.settle()
+    const view = await chains.get(scope, id)
+    expect(view).toMatchObject({ status: 'completed' })
+    expect(payloads(w.providers['p']).map((p) => p['after'])).toEqual([null, 1, 1])
+  })
+
+  it('between two rounds of a loop goes on with the next, which sees the one before', async () => {
+    const env = testEnv()
+    const page = (n: number) => ({ status: 200, body: { n } })
+    const last = { field: 'body.x.body.n', operator: 'eq', value: 3, target: 'done' }
+    const rounds = both('page', [
+      step('x', 'p', { payload_template: { after: '{{prev.body.x.body.n}}' } }),
+      step('y', 'q'),
+    ])
+    const w = await world(
+      [{ ...line({ ...rounds, branches: [last], default_next: 'page' }, step('done', 'q')), timeout_seconds: 10 }],
+      {
+        p: { script: [page(1), slow(env, 5000, page(2)), page(3)], timeoutMs: 60_000 },
+        q: { script: [OK, slow(env, 6000), OK] },
+      },
+      { env },
+    )
+    let asleep = false
+    const chains = await w.node({
+      ...w.memory.state,
+      async commit(...c) {
+        while (asleep) await env.clock.sleep(50)
+        return w.memory.state.commit(...c)
+      },
+    })
+    const id = await ended(w, chains, 'line')
+    await env.clock.advance(4000)
+    // The end of the one is stored only after the deadline, and that of the other is looked at then.
+    asleep = true
+    await env.clock.advance(7000)
+    asleep = false
+    await env.clock.advance(100)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out', last_step: 'page' })
+    await chains.retry(scope, id, 'ann')
+    await env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect(payloads(w.providers['p']).map((p) => p['after'])).toEqual([null, 1, 2])
+    // Both members, as it is a round of its own.
+    expect(w.providers['q']!.sent).toHaveLength(4)
   })
 
   it('with a child: the child goes on where time ran out', async () => {

@@ -2,6 +2,7 @@ import type { ChainStep } from '../model/compiled.ts'
 import type { Begins } from '../model/happening.ts'
 import { bad } from '../model/outcomes.ts'
 import {
+  type Cause,
   groupOf,
   groupTask,
   type Run,
@@ -148,7 +149,11 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   const bytes = task.group ? 0 : given
   const refused = tooMuch(turn, given, bytes)
   const result: StepResult = refused ?? over.result
-  const where = whereTo(turn, step, task, result, over)
+  const late = turn.now >= turn.aboveEnds && ({ late: true } as const)
+  const isLate = !turn.run.paused && (turn.run.cause?.status === 'timed_out' || late || turn.now >= turn.run.deadline)
+  // What the time of the execution has cut short has not failed by itself: nobody judges that, and a retry takes it again.
+  const isCut = isLate && !result.success && !task.alone && groupOf(key) === undefined
+  const where = isCut ? { fails: true } : whereTo(turn, step, task, result, over)
   const letter = letterOf(turn, step, record, result, over.undelivered ?? askedFor(turn, step, task, over))
   const { sending: _sent, undo: _undo, ...kept } = record
   const closed: StepRecord = {
@@ -177,10 +182,13 @@ export function endStep(turn: Turn, key: string, record: StepRecord, over: Over)
   const { graph } = turn.from.chain
   const group = groupOf(key)
   // What is done is done: brought back, it goes on with what follows.
-  const stopped = where.fails || group !== undefined ? key : graph ? undefined : (where.next ?? key)
-  const late = turn.now >= turn.aboveEnds && ({ late: true } as const)
-  if ((late || turn.now >= run.deadline) && !run.cause && !run.paused && goesOn(turn, where))
-    timeIsUp(turn, stopped, { ...late })
+  const ahead = where.fails || group !== undefined || graph ? undefined : where.next
+  const stopped = where.fails || group !== undefined ? key : graph ? undefined : (ahead ?? key)
+  const after = ahead !== undefined && { after: { step: key, iteration: task.iteration } }
+  if (isLate && !run.cause && goesOn(turn, where)) timeIsUp(turn, stopped, { ...late, ...after })
+  // It was done all the same: it is to go on with what follows.
+  else if (run.cause?.status === 'timed_out' && run.cause.step === key && ahead !== undefined)
+    turn.say({ type: 'stopping', cause: { ...run.cause, step: ahead, ...after } })
   else if (where.fails && !turn.run.cause) fail(turn, key, result)
   if (group !== undefined) {
     settleGroup(turn, group, endStep)
@@ -230,7 +238,7 @@ function fail(turn: Turn, key: string, result: StepResult): void {
 export function timeIsUp(
   turn: Turn,
   key: string | undefined,
-  { late, ...how }: { readonly fromParent?: true; readonly late?: true } = {},
+  { late, ...how }: Pick<Cause, 'fromParent' | 'after'> & { readonly late?: true } = {},
 ): void {
   const within = late ? 'the time of its parent' : `${turn.run.timeoutMs / 1000} s`
   const at = key === undefined ? '' : `, at step "${key}"`

@@ -57,7 +57,13 @@ export function evolve(r: Run, e: ChainEvent): Run {
     case 'stopping': {
       const { paused, ...rest } = r
       // What others end is not paused any more; what failed meanwhile is not undone before somebody says so.
-      return { ...rest, ...(paused && e.cause.status === 'failed' && { paused }), cause: e.cause }
+      return {
+        ...rest,
+        ...(paused && e.cause.status === 'failed' && { paused }),
+        // In a loop it has been done before, and is to be done again.
+        ...(e.cause.after && e.cause.step !== undefined && { done: without(r.done, e.cause.step) }),
+        cause: e.cause,
+      }
     }
     case 'compensating':
       return { ...r, status: 'compensating', deadline: e.deadline, undone: { ok: 0, failed: 0 } }

@@ -97,6 +97,8 @@ export interface Cause {
   readonly fromParent?: true
   /** The step that failed it, for whoever brings it back there. */
   readonly step?: string
+  /** That was to be entered next, after this one. */
+  readonly after?: Ref
 }
 
 /** One thing under way. */

@@ -50,6 +50,12 @@ export function unfinishedSteps(
  */
 export async function reopenStep(turn: Turn, key: string, how: Reopening): Promise<readonly Found[]> {
   const iteration = timesEntered(turn.run, key)
+  const { cause } = turn.from.run
+  if (cause?.after && cause.step === key) {
+    // It was about to be entered, and whatever it did in an earlier round stands.
+    turn.say({ type: 'step_entered', step: key, iteration, prev: cause.after })
+    return []
+  }
   const past = await pastOf(how.state, turn.from.scope, turn.run.id, key)
   const prev = past.prev ?? lastDone(turn.from.run, iteration)
   const own = past.own < iteration - 1 && { own: past.own }
