@@ -88,9 +88,15 @@ export async function listen(
   })
   http.on('clientError', (error: Error & { readonly code?: string }, socket: Socket) => {
     refused.add(socket)
+    const exchange = connections.get(socket)
+    // A request before these bytes has its own answer, and takes the next one for it.
+    if (exchange && underWay(exchange)) {
+      exchange.outgoing.once('close', () => refuseBytes(error, socket))
+      return
+    }
     refuseBytes(error, socket)
     // Whoever waits for the rest of its body waits no longer. (After a standstill node looks for late requests before it reads them.)
-    const last = connections.get(socket)?.incoming
+    const last = exchange?.incoming
     if (last && !last.complete && last.listenerCount('error') > 0) last.emit('error', error)
   })
   http.on('connection', (socket: Socket) => {

@@ -117,6 +117,22 @@ describe('over a socket', () => {
       expect((await g.audit.query(['default', 'default'], {}, { limit: 9 })).records).toEqual([])
     },
   )
+  test.each([
+    ['read directly', ''],
+    ['read by Hono', 'Content-Encoding: identity\r\n'],
+  ])('bytes behind a request that are none are refused after its answer, not in place of it: %s', async (_, more) => {
+    const hand = held()
+    const { g, server } = await listening({ providers: { out: [hand.answer] } })
+    const head = `POST /v1/dispatch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${more}`
+    const it = await raw(server.port, `${head}Content-Length: ${ACTION.length}\r\n\r\n${ACTION}no request`)
+    while (g.providers.out!.inFlight === 0) await new Promise((r) => setImmediate(r))
+    hand.finish(OK)
+    const [first, second, ...others] = (await it.answer()).split(/(?=HTTP\/1\.1 )/)
+    expect(first).toMatch(/^HTTP\/1\.1 200 [\s\S]*"outcome":"executed"/)
+    expect(second).toMatch(/^HTTP\/1\.1 400 [\s\S]*"code":"invalid_request"/)
+    expect(others).toEqual([])
+    expect(g.providers.out!.sent).toHaveLength(1)
+  })
   test('a connection that ends before its body does stores nothing and harms nobody', async () => {
     const { g, server, base } = await listening()
     const cut = await raw(server.port, post('Content-Length: 500', ACTION))
