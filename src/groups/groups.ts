@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { groupTag, kinds } from '../core/hold.ts'
-import { follow, isObject, type Json, type JsonObject, own, setOwn } from '../core/json.ts'
+import { isObject, type Json, type JsonObject, own } from '../core/json.ts'
 import { type EndedWork, eachEntry, firstEntries } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import { type Entry, type Op, PAGE_CHARS, type Peeked, type StateStore } from '../core/state.ts'
@@ -176,16 +177,9 @@ function flushView(entry: Entry): JsonObject {
   }
 }
 
-/** Labels are payload values under the names of their fields: what is hidden there is hidden here, and in the key made of them. */
+/** Labels are values of the payload and the metadata: what is hidden there is hidden here, and in the key made of them. */
 function shownKey(key: string, labels: JsonObject, redact: Redact): JsonObject {
-  const shown: Record<string, Json> = {}
-  let hidden = false
-  for (const field of Object.keys(labels)) {
-    const path = field.split('.')
-    const value = own(labels, field)!
-    const seen = follow(redact<Json>(path.reduceRight<Json>((inner, name) => ({ [name]: inner }), value)), path) ?? null
-    hidden ||= seen !== value
-    setOwn(shown, field, seen)
-  }
-  return { group_key: hidden ? null : key, labels: shown }
+  // Beside a group_key they are known for what they are.
+  const { labels: shown } = redact({ group_key: null, labels })
+  return { group_key: isDeepStrictEqual(shown, labels) ? key : null, labels: shown }
 }

@@ -33,16 +33,18 @@ beforeEach(async () => {
   env = testEnv()
   state = (await memoryState(env)).state
   records = []
-  open = groups({
+  open = hiding('secret')
+})
+const hiding = (...fields: string[]): Groups =>
+  groups({
     state,
     now: env.clock.now,
-    redact: compileRedact({ enabled: true, fields: ['secret'], placeholder: '***' }),
+    redact: compileRedact({ enabled: true, fields, placeholder: '***' }),
     record: (r) => {
       records.push(r)
       return []
     },
   })
-})
 
 const action = (id: string, provider: string | undefined = 'queue'): Action => ({
   id,
@@ -221,6 +223,16 @@ describe('the API', () => {
       group_key: null,
       labels: { 'action.payload.secret': '***', 'action.payload.floor': '3' },
     })
+  })
+  test('PITFALLS 52: so is one that is named by its path, and one whose value is none is shown', async () => {
+    const dotted = hiding('payload.card.number', 'metadata.secret')
+    await add('a', { labels: { 'card.number': 's-a', secret: 's-b', floor: { at: 3 } }, groupKey: 'card.number=s-a' })
+    await add('b', { groupId: 'g2', labels: { floor: { at: 3 } }, groupKey: 'floor={"at":3}' })
+    expect(await dotted.get(SCOPE, 'g1')).toMatchObject({
+      group_key: null,
+      labels: { 'card.number': '***', secret: '***', floor: { at: 3 } },
+    })
+    expect(await dotted.get(SCOPE, 'g2')).toMatchObject({ group_key: 'floor={"at":3}', labels: { floor: { at: 3 } } })
   })
   test('PITFALLS 21: flush now seals the events, it does not throw them away', async () => {
     await add('a')
