@@ -15,7 +15,9 @@ export function convert(v: unknown, budget: Meter): unknown {
   }
   if (typeof v === 'number') return Number.isSafeInteger(v) ? BigInt(v) : v
   if (Array.isArray(v)) return v.map((x: unknown) => convert(x, budget))
+  if (v instanceof Map) return mapOf(v, budget)
   if (typeof v !== 'object' || v === null || !isPlain(v)) return v ?? null
+  if (Object.hasOwn(v, 'constructor')) return mapOf(Object.entries(v), budget)
   const out: Record<string, unknown> = {}
   for (const k of Object.keys(v)) {
     budget.spend(PER_KEY)
@@ -23,6 +25,19 @@ export function convert(v: unknown, budget: Meter): unknown {
   }
   return out
 }
+/** The library tells what an object is by asking for its `constructor`: one that has such a key as data is given to it as a Map. */
+export const shown = (v: unknown): unknown =>
+  typeof v === 'object' && v !== null && Object.hasOwn(v, 'constructor') ? new Map(Object.entries(v)) : v
+
+function mapOf(entries: Iterable<readonly [string, unknown]>, budget: Meter): ReadonlyMap<string, unknown> {
+  const out = new Map<string, unknown>()
+  for (const [k, x] of entries) {
+    budget.spend(PER_KEY)
+    out.set(k, convert(x, budget))
+  }
+  return out
+}
+
 /** What has been converted once and is looked at again under a name of its own. */
 export function seen(v: unknown, budget: Meter): unknown {
   budget.spend(1)

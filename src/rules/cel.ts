@@ -3,7 +3,7 @@ import type { Action } from '../core/action.ts'
 import { isObject, type Json, own } from '../core/json.ts'
 import { Failure, type Meter, meter, meteredName, registerMetered, weightOf } from './cel-meter.ts'
 import { children, MACROS, namesGiven, readsOf } from './cel-reads.ts'
-import { convert, seen, toJson } from './cel-values.ts'
+import { convert, seen, shown, toJson } from './cel-values.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import type { Zone } from './time.ts'
 
@@ -85,8 +85,10 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     const text = rewrite(parsed.ast, names, patterns)
     const budget = meter()
     const running = roots({ maxDepth: MAX_WRITTEN_DEPTH })
-      .registerFunction(`${GET}(dyn, dyn): dyn`, get)
-      .registerFunction(`${HAS}(dyn, dyn): bool`, (o: unknown, k: unknown) => get(o, k) !== null)
+      .registerFunction(`${GET}(dyn, list): dyn`, (of: unknown, path: readonly unknown[]) =>
+        convert(found(of, path), budget),
+      )
+      .registerFunction(`${HAS}(dyn, list): bool`, (of: unknown, path: readonly unknown[]) => found(of, path) !== null)
       .registerFunction(`${DATA}(dyn): dyn`, (v: unknown) => convert(v, budget))
       .registerFunction(`${MATCHES}(string, string): bool`, (t: string, p: string) => {
         budget.spend(t.length / MATCHED_PER_UNIT)
@@ -103,7 +105,7 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     const run = running.parse(text)
     const given = (at: { readonly [root: string]: unknown }) => {
       const all: Record<string, unknown> = {}
-      for (const name of names) all[name] = at[name] ?? null
+      for (const name of names) all[name] = shown(at[name] ?? null)
       return all
     }
     return {
@@ -150,10 +152,17 @@ function messageOf(e: unknown): string {
   return e instanceof Failure ? e.message : 'a function was given a value it does not take'
 }
 
-/** A key of a mapping or an index of a list; null where there is none, and below null. */
+/** What is found along keys of mappings and indexes of lists. */
+function found(of: unknown, path: readonly unknown[]): unknown {
+  let v = of
+  for (const key of path) v = get(v, key)
+  return v
+}
+/** Null where there is none, and below null. */
 function get(of: unknown, key: unknown): unknown {
   if (of === null || of === undefined) return null
   if (Array.isArray(of)) return of[Number(key)] ?? null
+  if (of instanceof Map) return of.get(String(key)) ?? null
   if (!isObject(of)) throw new Failure(`a ${typeof of} has no keys`)
   return own(of, String(key)) ?? null
 }
@@ -167,12 +176,16 @@ function comprehensionDepth(n: ASTNode): number {
 function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, Pattern>): string {
   const named = new Set(namesGiven(root))
   let comprehensions = 0
-  const access = (of: ASTNode, key: string): string => `${GET}(${raw(of)}, ${key})`
-  /** A path kept as JSON, to be converted where it ends. */
-  function raw(n: ASTNode): string {
-    if (n.op === '.') return access(n.args[0], JSON.stringify(n.args[1]))
-    if (n.op === '[]') return access(n.args[0], write(n.args[1]))
-    return n.op === 'id' ? n.args : write(n)
+  /** One call for all of a path: the library sees what stands at its end, converted, and nothing of the JSON on the way. */
+  const look = (how: string, of: ASTNode, ...below: readonly string[]): string => {
+    const [root, ...keys] = pathOf(of)
+    return `${how}(${root}, [${[...keys, ...below].join(', ')}])`
+  }
+  function pathOf(n: ASTNode): string[] {
+    if (n.op !== '.' && n.op !== '[]') return [n.op === 'id' ? n.args : write(n)]
+    const path = pathOf(n.args[0])
+    path.push(n.op === '.' ? JSON.stringify(n.args[1]) : write(n.args[1]))
+    return path
   }
   function pattern(n: ASTNode | undefined): string {
     if (n?.op !== 'value' || typeof n.args !== 'string') throw new Refusal('needs a literal pattern in matches()')
@@ -184,7 +197,7 @@ function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, 
   function call(name: string, args: readonly ASTNode[]): string {
     const [first] = args
     if (name === 'matches' && first) return `${MATCHES}(${write(first)}, ${pattern(args[1])})`
-    if (name === 'has' && first?.op === '.') return `${HAS}(${raw(first.args[0])}, ${JSON.stringify(first.args[1])})`
+    if (name === 'has' && first?.op === '.') return look(HAS, first.args[0], JSON.stringify(first.args[1]))
     return `${name}(${args.map(write).join(', ')})`
   }
   /** `all(x, p)` and the like: the first of what comes after the name is asked for each element. */
@@ -209,7 +222,7 @@ function rewrite(root: ASTNode, names: readonly string[], patterns: Map<string, 
         return named.has(n.args) ? `${SEEN}(${n.args})` : n.args
       case '.':
       case '[]':
-        return `${DATA}(${raw(n)})`
+        return look(GET, n)
       case '!_':
       case '-_':
         return `${n.op[0]}(${write(n.args)})`

@@ -57,6 +57,24 @@ describe('cel', () => {
     ).toBe(false)
   })
 
+  it.each([
+    'action.payload.n == 1',
+    'action.payload.constructor == "c"',
+    'action.payload["constructor"] == "c" && has(action.payload.constructor)',
+    '"constructor" in action.payload && size(action.payload) == 4',
+    'action.payload.deep.constructor.constructor == null',
+    'action.payload.deep == action.payload.deep && size(action.payload.deep.constructor) == 1',
+    'action.payload.list.exists(x, x.n == 2) && action.payload.list.all(x, has(x.constructor))',
+    'action.payload.list[1].constructor.x == 1 && action.payload.list[0].n == 1',
+    'action.payload.exists(k, k == "constructor") && action == action',
+  ])('a key of the data that is called constructor is data, and lets nobody past %s', (expression) => {
+    const list = [
+      { n: 1, constructor: 5 },
+      { n: 2, constructor: { x: 1 } },
+    ]
+    expect(cel(expression, { n: 1, constructor: 'c', deep: { constructor: { constructor: null } }, list })).toBe(true)
+  })
+
   it('an error of one rule does not reach the next', () => {
     const text = `rules:
   - { name: a, condition: { cel: "action.payload.x > 5" }, action: { type: deny } }

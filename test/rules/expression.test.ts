@@ -10,7 +10,7 @@ function evaluate(source: string, at: { readonly [root: string]: Json | undefine
   return compiled.evaluate(at)
 }
 
-const ODD = JSON.parse('{"__proto__": 1}') as Json
+const ODD = JSON.parse('{"__proto__": 1, "constructor": 2}') as Json
 
 describe('an expression over named roots', () => {
   const at = {
@@ -33,6 +33,7 @@ describe('an expression over named roots', () => {
     ['origin.payload.nothing', null],
     ['"__proto__" in origin.payload', false],
     ['origin.payload.odd', ODD],
+    ['[origin.payload.odd, item].map(x, x.constructor)', [2, null]],
     ['origin.payload.text.matches("^a[0-9]$")', true],
     ['timestamp(origin.payload.at) + duration("90m")', '2026-01-05T13:30:00.000Z'],
     ['duration("90s")', 90],
