@@ -51,7 +51,10 @@ export async function readRules(files: readonly Listed[], findings: Finding[]): 
   const read = await Promise.all(
     files.map(async ({ label, path }): Promise<RuleFile | undefined> => {
       try {
-        return { file: label, text: await readFile(path, 'utf8') }
+        if ((await stat(path)).isFile()) return { file: label, text: await readFile(path, 'utf8') }
+        // A pipe would be waited for, and with it every load that comes after; a device may never end.
+        findings.push({ file: label, line: 1, column: 1, severity: 'error', message: 'is no file' })
+        return undefined
       } catch (e) {
         findings.push(unreadable(label, e))
         return undefined

@@ -68,6 +68,14 @@ describe('loading a directory', () => {
     symlinkSync('/nowhere/at/all.yaml', join(w.dir, 'gone.yaml'))
     await expect(w.open()).rejects.toThrow('rules/gone.yaml:1:1: error: cannot be read: ENOENT')
   })
+  it('what is called like a rule file and is none is named, and not waited for', async () => {
+    write('a.yaml', rule('a'))
+    const rules = await w.open()
+    symlinkSync('/dev/null', join(w.dir, 'device.yaml'))
+    expect((await rules.reload()).ok).toBe(false)
+    expect(rules.lastLoad.findings.map(showFinding)).toEqual(['rules/device.yaml:1:1: error: is no file'])
+    expect(names(rules)).toEqual(['a'])
+  })
   it('the version changes with the files, what they take from the environment, and the switches', async () => {
     write('a.yaml', rule('a'))
     const rules = await w.open()
