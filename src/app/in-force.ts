@@ -79,6 +79,9 @@ export function createInForce({ first, loaded, env, again, open, begin, parts }:
     const { config: next, findings } = again()
     const { chains } = parts()
     if (!next) return refused(findings.filter((f) => f.severity === 'error'))
+    // A file that is being written has nothing in it for a moment, and a pipe has nothing the second time.
+    if (next.providers.length === 0 && config.providers.length > 0)
+      return refused([fault(`no provider is left of ${config.providers.length}; a restart takes it, if that is meant`)])
     const fixed = needsRestart(config, next)
     if (edited && fixed.length > 0) log.warn({ sections: fixed }, 'an edit of these sections needs a restart')
     const taken = takenOf(config, next)

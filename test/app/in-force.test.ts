@@ -156,6 +156,26 @@ describe('rules and configuration', () => {
     expect(g.chains.definition('c')).toMatchObject({ source: 'file' })
   })
 
+  test.each(['', '# to come\n', '[executor]\nmax_retries = 7\n'])(
+    'PITFALLS 1: an edit that leaves no provider changes nothing: %j',
+    async (toml) => {
+      const g = await renaming()
+      g.writeRules('rules: []\n')
+      g.writeConfig(toml, [])
+      expect((await g.reload()).body['findings']).toMatchObject([
+        { file: 'gateway.toml', message: expect.stringContaining('no provider is left of 2') },
+      ])
+      expect(await g.health()).toMatchObject({
+        status: 'degraded',
+        config_error: expect.stringContaining('no provider'),
+      })
+      expect(await g.provider()).toBe('p3')
+      g.writeConfig(OUT, ['out'])
+      expect((await g.reload()).status).toBe(200)
+      expect(await g.provider()).toBe('out')
+    },
+  )
+
   test('a load that finds the configuration as it is replaces nothing', async () => {
     const g = await renaming()
     g.writeRules(to('out'))
