@@ -1,6 +1,7 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Finding } from '../core/errors.ts'
+import { NotUtf8, utf8 } from '../core/utf8.ts'
 import type { RuleFile } from './compile.ts'
 
 /** Levels of folders below the rules directory. */
@@ -51,18 +52,26 @@ export async function readRules(files: readonly Listed[], findings: Finding[]): 
   const read = await Promise.all(
     files.map(async ({ label, path }): Promise<RuleFile | undefined> => {
       try {
-        if ((await stat(path)).isFile()) return { file: label, text: await readFile(path, 'utf8') }
+        if ((await stat(path)).isFile()) return { file: label, text: utf8(await readFile(path)) }
         // A pipe would be waited for, and with it every load that comes after; a device may never end.
         findings.push({ file: label, line: 1, column: 1, severity: 'error', message: 'is no file' })
         return undefined
       } catch (e) {
-        findings.push(unreadable(label, e))
+        findings.push(e instanceof NotUtf8 ? misread(label, e) : unreadable(label, e))
         return undefined
       }
     }),
   )
   return read.filter((f) => f !== undefined)
 }
+
+const misread = (file: string, { line, column, message }: NotUtf8): Finding => ({
+  file,
+  line,
+  column,
+  severity: 'error',
+  message,
+})
 
 export const unreadable = (file: string, e: unknown): Finding => ({
   file,

@@ -76,6 +76,13 @@ describe('loading a directory', () => {
     expect(rules.lastLoad.findings.map(showFinding)).toEqual(['rules/device.yaml:1:1: error: is no file'])
     expect(names(rules)).toEqual(['a'])
   })
+  it('a file in another encoding is named: its letters would be others, and its conditions never hold', async () => {
+    const text = `rules:\n  - { name: a, condition: { field: action.payload.room, eq: Küche }, action: { type: deny } }\n`
+    writeFileSync(join(w.dir, 'a.yaml'), text, 'latin1')
+    await expect(w.open()).rejects.toThrow('rules/a.yaml:2:62: error: is not UTF-8; save it in that encoding')
+    writeFileSync(join(w.dir, 'a.yaml'), text)
+    expect(names(await w.open())).toEqual(['a'])
+  })
   it('the version changes with the files, what they take from the environment, and the switches', async () => {
     write('a.yaml', rule('a'))
     const rules = await w.open()

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { type Expanded, expandEnv } from '../../core/expand.ts'
 import { setOwn } from '../../core/json.ts'
+import { NotUtf8 } from '../../core/utf8.ts'
 import { coerceVariable } from './coerce.ts'
 import { type Draft, isTable, plain, report, schemaAt, showPath, type Table } from './draft.ts'
 import type { Path } from './places.ts'
@@ -73,6 +74,7 @@ function textOf(draft: Draft, file: unknown): string | { problem: string } {
 }
 /** A file system error in words. */
 export function whyUnreadable(e: unknown): string {
+  if (e instanceof NotUtf8) return 'it is not UTF-8'
   const code = e instanceof Error && 'code' in e ? String(e.code) : String(e)
   return code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : code
 }

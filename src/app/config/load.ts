@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import type { Finding } from '../../core/errors.ts'
 import type { Environment } from '../../core/expand.ts'
 import type { ProviderType } from '../../core/provider.ts'
+import { NotUtf8, utf8 } from '../../core/utf8.ts'
 import { providerTypes } from '../../providers/index.ts'
 import { checkBackends } from './backends.ts'
 import { buildConfig } from './build.ts'
@@ -50,7 +51,7 @@ const DEFAULT_FILE = 'gateway.toml'
 /** What stands for the file when there is none. */
 const NO_FILE = '[[providers]]\nname = "log"\ntype = "log"\n\n[rules]\ndefault_provider = "log"\n'
 
-const read = (path: string): string => readFileSync(path, 'utf8')
+const read = (path: string): string => utf8(readFileSync(path))
 
 /** Reads the configuration: file, variables, flags; references, secret files; schemas; names. Never throws for what an operator wrote. */
 export function loadConfig(request: ConfigRequest): LoadedConfig {
@@ -61,6 +62,10 @@ export function loadConfig(request: ConfigRequest): LoadedConfig {
   try {
     source = readFile(path)
   } catch (e) {
+    if (e instanceof NotUtf8) {
+      const { line, column, message } = e
+      return failed([{ file: shown, line, column, severity: 'error', message }])
+    }
     const why = whyUnreadable(e)
     const absent = e instanceof Error && 'code' in e && e.code === 'ENOENT'
     if (request.file !== undefined || !absent) {

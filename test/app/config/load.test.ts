@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
-import { requestAgain } from '../../../src/app/config/load.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { loadConfig, requestAgain } from '../../../src/app/config/load.ts'
+import { showFinding } from '../../../src/core/errors.ts'
 import { CONSOLE, readText } from './read.ts'
 
 describe('without a file', () => {
@@ -34,6 +37,25 @@ test('PITFALLS 1: a file that is gone at a reload is an error, not the built-in 
   expect(again.shown).toEqual(['gateway.toml: error: cannot read the configuration: there is no such file'])
   const withoutFile = readText(undefined, request)
   expect(readText(undefined, requestAgain(request, withoutFile.config!)).config).toEqual(withoutFile.config)
+})
+
+test('a file in another encoding is refused at its place, and so is a secret', () => {
+  const cwd = mkdtempSync(join(tmpdir(), 'signalbox-config-'))
+  onTestFinished(() => rmSync(cwd, { recursive: true }))
+  const shown = (toml: string, encoding: BufferEncoding): readonly string[] => {
+    writeFileSync(join(cwd, 'gateway.toml'), toml, encoding)
+    return loadConfig({ cwd, env: {} }).findings.map(showFinding)
+  }
+  expect(shown(`${CONSOLE}\n# für später\n`, 'utf8')).toEqual([])
+  const line = CONSOLE.split('\n').length + 1
+  expect(shown(`${CONSOLE}\n# für später\n`, 'latin1')).toEqual([
+    `gateway.toml:${line}:4: error: is not UTF-8; save it in that encoding`,
+  ])
+  writeFileSync(join(cwd, 'key'), 'whsec_ü', 'latin1')
+  const hook = '[[providers]]\nname = "h"\ntype = "webhook"\nurl = "http://127.0.0.1:1"\nsigning_secret_file = "key"\n'
+  expect(shown(hook, 'utf8')).toEqual([
+    'gateway.toml:5:23: error: signing_secret_file: cannot read key: it is not UTF-8',
+  ])
 })
 
 test('an empty file has every default of the contract', () => {
