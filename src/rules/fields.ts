@@ -2,7 +2,7 @@ import { type Action, actionFields } from '../core/action.ts'
 import { follow, isObject, type Json, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
-import { isTimeField, timeFields, type Zone } from './time.ts'
+import { isTimeField, timeFields, WEEKDAYS, type Zone } from './time.ts'
 
 /** Where a condition or a key reads. Missing is undefined, at any depth. */
 export interface Field {
@@ -10,8 +10,8 @@ export interface Field {
   readonly text: string
   /** The path cut at its dots, below `action`; undefined for `time.*` and `env.*`. */
   readonly path?: readonly string[]
-  /** Text is compared without regard to case, as for weekdays. */
-  readonly ignoresCase?: boolean
+  /** The only texts it can be; they are compared without regard to case. */
+  readonly words?: readonly string[]
   read(at: { readonly action: Action; readonly now: number }): Json | undefined
 }
 export interface FieldContext {
@@ -34,7 +34,7 @@ export function compileField(text: string, context: FieldContext): Field | strin
     if (!isTimeField(name))
       return `there is no "${text}"; time has ${timeFields.join(', ')}${didYouMean(name, timeFields)}`
     const { zone } = context
-    return { text, ignoresCase: name === 'weekday', read: (at) => zone.field(name, at.now) }
+    return { text, ...(name === 'weekday' && { words: WEEKDAYS }), read: (at) => zone.field(name, at.now) }
   }
   if (!context.env.has(name))
     return `the environment variable ${name} is not in [rules].env${didYouMean(name, context.env.keys())}`

@@ -3,7 +3,7 @@ import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
 import { operatorWords } from './conditions/index.ts'
 import { compileField, type Field, shownValue } from './fields.ts'
-import { kindOf, type Located, scalar } from './located.ts'
+import { kindOf, type Located, type Report, scalar } from './located.ts'
 import {
   allOf,
   type Condition,
@@ -71,7 +71,9 @@ function compileWord(
     return undefined
   }
   if (typeof field === 'string') return undefined
-  const folded = ignoreCase || (field.ignoresCase === true && operator.ignoresCase)
+  if (field.words && (operator.name === 'eq' || operator.name === 'in'))
+    for (const item of operand.items ?? [operand]) checkWord(item, field.text, field.words, report)
+  const folded = ignoreCase || (field.words !== undefined && operator.ignoresCase)
   const compare = operator.compile(parsed.data, folded)
   if (typeof compare !== 'function') {
     report.error(operand.at, compare.refused)
@@ -80,6 +82,13 @@ function compileWord(
   const said = `${field.text} ${word} ${show(value)}`
   const required = negated || folded ? NOTHING_REQUIRED : equality(operator.name, field, value)
   return { required, test: leafTest(field, compare, negated, said, seen(field, redact)) }
+}
+
+/** What a field can never be would make a condition that never holds, or always. */
+function checkWord({ value, at }: Located, field: string, words: readonly string[], report: Report): void {
+  const word = typeof value === 'string' ? value.toLowerCase() : ''
+  if (!words.includes(word))
+    report.error(at, `"${field}" is one of ${words.join(', ')}, not ${kindOf(value)}${didYouMean(word, words)}`)
 }
 
 /** A quoted `${…}` behind an ordering operator is a number if it reads as one: in flow style it cannot stand unquoted. */

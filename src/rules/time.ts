@@ -1,7 +1,7 @@
 import type { Json } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 
-const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
+export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
 
 /** A moment as a clock on the wall shows it, in the words rules use. `timestamp`: seconds since the epoch. */
 export interface LocalTime {
