@@ -44,7 +44,7 @@ export const recurringSchema = z.strictObject({
   description: z.string().max(1000).optional(),
   end_date: z.iso
     .datetime({ offset: true, error: 'expected an RFC 3339 date and time' })
-    .refine((v) => Date.parse(v) <= LAST_MOMENT, 'is after the year 9999')
+    .refine((v) => !(Date.parse(v) > LAST_MOMENT), 'is after the year 9999')
     .optional(),
   max_executions: wireCount.optional(),
   overlap_policy: choice(['allow_all', 'skip'], 'cancel_other').default('allow_all'),

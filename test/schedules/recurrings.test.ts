@@ -144,6 +144,9 @@ describe('bad bodies', () => {
       ).toSorted(),
     ).toEqual(['/action_type', '/cron_expression', '/end_date', '/overlap_policy', '/provider', '/timezone'])
     expect(Object.keys(await faults({ action_type: 'x', cron_expr: 5 }))).toEqual(['/cron_expr'])
+    expect(await faults({ ...BODY, end_date: 'tomorrow' })).toEqual({
+      '/end_date': 'expected an RFC 3339 date and time',
+    })
     expect((await faults({ ...BODY, overlap_policy: 'cancel_other' }))['/overlap_policy']).toContain(
       '"cancel_other" is not supported yet',
     )
