@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Action } from '../core/action.ts'
-import { isObject, type JsonObject, own } from '../core/json.ts'
+import { isObject, type JsonObject, own, setOwn } from '../core/json.ts'
 import { defineProvider, type Receipt, type RenderContext } from '../core/provider.ts'
 import { awsCalls } from './aws/client.ts'
 import { awsConfig } from './aws/config.ts'
@@ -125,7 +125,7 @@ function metadataOf(payload: JsonObject, { token, lineage }: RenderContext): { r
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(key)) throw invalidPayload(pointer, 'is no name for a header')
     if (isObject(value) || Array.isArray(value))
       throw invalidPayload(pointer, `expected a string, got ${kindOf(value)}`)
-    if (value !== null) out[key.toLowerCase()] = headerText(String(value), pointer)
+    if (value !== null) setOwn(out, key.toLowerCase(), headerText(String(value), pointer))
   }
   const without: Record<string, string> = { ...out, [TOKEN_METADATA]: token }
   if (lineage === undefined) return without

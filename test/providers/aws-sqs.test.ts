@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
 import { error } from './aws/answers.ts'
 import { awsRigs } from './aws/rig.ts'
 import type { Captured } from './capture.ts'
@@ -39,6 +40,13 @@ test('send_message: body, delay, group, attributes', async () => {
       signalbox_token: { DataType: 'String', StringValue: TOKEN },
     },
   })
+})
+
+test('an attribute may be called __proto__', async () => {
+  const { wire } = await open()
+  const payload = JSON.parse('{"message_attributes": {"__proto__": "a", "b": "c"}}') as JsonObject
+  const sent = bodyOf(await wire({ action_type: 'send_message', payload }))
+  expect(Object.keys(sent['MessageAttributes'] as object)).toEqual(['__proto__', 'b', 'signalbox_token'])
 })
 
 test('a message with all ten attributes of its own goes without the token’s', async () => {

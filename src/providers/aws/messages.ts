@@ -1,6 +1,6 @@
 import type { Action } from '../../core/action.ts'
 import { joinParts, sha256 } from '../../core/ids.ts'
-import { isObject, type Json, type JsonObject, own } from '../../core/json.ts'
+import { isObject, type Json, type JsonObject, own, setOwn } from '../../core/json.ts'
 import { LINEAGE_KEY } from '../../core/lineage.ts'
 import type { RenderContext } from '../../core/provider.ts'
 import { invalidPayload } from '../wire/errors.ts'
@@ -81,7 +81,7 @@ function attributesOf(payload: JsonObject): Attributes {
   const out: Record<string, Attribute> = {}
   for (const name of Object.keys(given)) {
     const value = own(given, name)!
-    if (value !== null) out[name] = attribute(value, name)
+    if (value !== null) setOwn(out, name, attribute(value, name))
   }
   return out
 }
