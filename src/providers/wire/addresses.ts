@@ -4,12 +4,13 @@ import { failure } from './errors.ts'
 
 /**
  * Where instance metadata and its credentials are served: link-local, and the few fixed addresses of clouds outside it
- * (AWS over IPv6, Alibaba, Oracle, Azure). Never a webhook's target, whatever its name resolves to.
+ * (AWS and Google over IPv6, Alibaba, Oracle, Azure). Never a webhook's target, whatever its name resolves to.
  */
 const METADATA = new BlockList()
 METADATA.addSubnet('169.254.0.0', 16, 'ipv4')
 METADATA.addSubnet('fe80::', 10, 'ipv6')
 METADATA.addAddress('fd00:ec2::254', 'ipv6')
+METADATA.addAddress('fd20:ce::254', 'ipv6')
 METADATA.addAddress('100.100.100.200', 'ipv4')
 METADATA.addAddress('192.0.0.192', 'ipv4')
 METADATA.addAddress('168.63.129.16', 'ipv4')

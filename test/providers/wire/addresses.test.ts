@@ -12,6 +12,7 @@ test.each([
   'febf::1',
   'fd00:ec2::254',
   'fd00:0ec2:0:0::0254',
+  'fd20:ce::254',
   '::ffff:169.254.169.254',
   '::ffff:a9fe:a9fe',
   '64:ff9b::a9fe:a9fe',
