@@ -56,7 +56,8 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     limits: [],
     effects: [],
     warnings: [],
-    end: { kind: 'deliver', provider: action.provider, rerouted: false },
+    // Where the rules would have led it nobody knows: redriven it asks them again, where it stood. For a copy none is asked.
+    end: { kind: 'deliver', provider: kind === 'copy' ? action.provider : undefined, rerouted: false },
   }
   const outcome: Outcome & { outcome: 'failed' } = {
     action_id: action.id,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { DeadLetter } from '../../src/delivery/dead-letters.ts'
 import { type House, SCOPE } from '../fakes/house.ts'
-import { OK } from '../fakes/provider.ts'
+import { OK, scriptedProvider } from '../fakes/provider.ts'
 import { rule } from './build.ts'
 import { ends, later, world } from './hold-world.ts'
 
@@ -112,5 +112,36 @@ describe('the redrive of held work that a limit has met too often', () => {
     expect(two.map((r) => r.status).sort()).toEqual(['fulfilled', 'rejected'])
     expect(two.find((r) => r.status === 'rejected')).toMatchObject({ reason: { code: 'being_redriven' } })
     expect(await house.stored('scheduled')).toHaveLength(1)
+  })
+})
+
+describe('the redrive of held work whose handling failed again and again', () => {
+  it.each([
+    ['of a hold', later, 0],
+    ['of a flush', rule('gather', 2, '{ type: group, group_by: [payload.zone], group_wait_seconds: 1 }'), 0],
+    ['of a copy, for which no rule is asked', rule('more', 2, '{ type: copy, target_provider: poison }'), 1],
+  ])('goes on among the rules where it stood, and not past them: %s', async (_, holder, direct) => {
+    let broken = true
+    const poison = scriptedProvider('poison', [OK], {
+      render: (action) => {
+        if (broken) throw new TypeError('a fault of ours')
+        return { to: action.action_type }
+      },
+    })
+    const hook = scriptedProvider('hook')
+    const { house, send, pass } = await world(
+      [holder, rule('there', 3, `{ type: reroute, target_provider: ${direct === 1 ? 'hook' : 'poison'} }`)],
+      [OK],
+      { providers: [hook, poison], toml: '[background]\nhold_max_attempts = 2\n' },
+    )
+    await send('one')
+    await pass(60_000)
+    const [letter] = await letters(house)
+    expect(letter).toMatchObject({ code: 'gateway_fault', provider: direct === 1 ? 'poison' : 'hook' })
+    broken = false
+    await house.redrive.one(SCOPE, letter!.id, by)
+    await pass(10_000)
+    expect([poison.sent.length, hook.sent.length]).toEqual([1, direct])
+    expect(await letters(house)).toEqual([])
   })
 })
