@@ -13,6 +13,9 @@ export const wireName = z
   .refine((s) => !/[\u0000-\u001f\u007f-\u009f]/.test(s), 'holds a control character')
   .refine((s) => s.isWellFormed(), 'is not well-formed Unicode')
 
+/** The same, of what has an address that ends in it: those two are ways through folders, and never arrive. */
+export const wirePathName = wireName.refine((s) => s !== '.' && s !== '..', 'could not stand in an address')
+
 /** A count, from 1 up. */
 export const wireCount = z.int('expected a whole number').min(1, 'must be at least 1')
 

@@ -5,7 +5,7 @@ import { YEAR_SECONDS } from '../core/duration.ts'
 import type { FieldError } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
-import { parseWire, wireCount, wireName } from '../core/wire.ts'
+import { parseWire, wireCount, wireName, wirePathName } from '../core/wire.ts'
 import { clockChange, instantOf, wallOf, zoneError, zoneOffset } from '../core/zone.ts'
 
 export const calendarWindows = ['hourly', 'daily', 'weekly', 'monthly'] as const
@@ -13,7 +13,7 @@ export type CalendarWindow = (typeof calendarWindows)[number]
 
 /** A quota as callers write it. */
 export const quotaSchema = z.strictObject({
-  name: wireName.optional(),
+  name: wirePathName.optional(),
   namespace: wireName.optional(),
   tenant: wireName.optional(),
   /** Counts only actions whose first provider after the rules is this one. */
@@ -84,7 +84,7 @@ export function readQuotaBody(
     if (name !== undefined) {
       if (fields.name !== undefined && fields.name !== name)
         errors.push({ pointer: '/name', message: `is not the name in the path, "${name}"` })
-      const path = wireName.safeParse(name)
+      const path = wirePathName.safeParse(name)
       if (!path.success) errors.push({ pointer: '/name', message: path.error.issues[0]?.message ?? 'is no name' })
     }
     const unknown = fields.provider === undefined ? undefined : provider(fields.provider)

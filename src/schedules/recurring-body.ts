@@ -6,7 +6,7 @@ import type { FieldError } from '../core/errors.ts'
 import { isObject, type Json, type JsonObject, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import { compileTemplate } from '../core/template.ts'
-import { parseWire, wireCount, wireName } from '../core/wire.ts'
+import { parseWire, wireCount, wireName, wirePathName } from '../core/wire.ts'
 import { nextOf, type Recurring, templateNames } from './recurring.ts'
 
 const json = z.custom<JsonObject>(isObject, 'expected an object')
@@ -29,7 +29,7 @@ const choice = <T extends string>(known: readonly [T, ...T[]], later: string) =>
 
 /** A recurring action as callers write it. */
 export const recurringSchema = z.strictObject({
-  name: wireName.optional(),
+  name: wirePathName.optional(),
   namespace: wireName.optional(),
   tenant: wireName.optional(),
   provider: wireName.optional(),
@@ -133,7 +133,7 @@ function further(
     )
   if (name !== undefined && read.name !== undefined && read.name !== name)
     wrong('/name', `is not the name in the path, "${name}"`)
-  if (name !== undefined) wrong('/name', wireName.safeParse(name).error?.issues[0]?.message)
+  if (name !== undefined) wrong('/name', wirePathName.safeParse(name).error?.issues[0]?.message)
   if (read.provider !== undefined) wrong('/provider', provider(read.provider))
   for (const field of ['payload', 'metadata', 'dedup_key'] as const) wrong(`/${field}`, templateError(read[field]))
   return errors

@@ -144,6 +144,15 @@ describe('a length of time', () => {
     const g = await testGateway()
     problem(await g.ask(method, path, body), 400, code, errorsAt(pointer))
   })
+  test.each<[string, object, string]>([
+    ['/v1/quotas', { max_actions: 1, window: 60 }, 'invalid_quota'],
+    ['/v1/recurring', { ...action, cron_expr: '* * * * *' }, 'invalid_recurring'],
+  ])('POST %s: a name that no address can end in is refused: it could never be deleted', async (path, body, code) => {
+    const g = await testGateway()
+    for (const name of ['.', '..']) problem(await g.ask('POST', path, { ...body, name }), 400, code, errorsAt('/name'))
+    expect((await g.ask('POST', path, { ...body, name: '...' })).status).toBe(201)
+    expect((await g.ask('DELETE', `${path}/...`)).status).toBe(204)
+  })
   test('as long as it may be is counted, answered and kept', async () => {
     const g = await testGateway()
     expect((await g.ask('PUT', '/v1/quotas/q', { max_actions: 1, window: 31_536_000 })).status).toBe(201)
