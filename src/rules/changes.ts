@@ -87,7 +87,8 @@ function compileSet(written: string, value: Json, c: Compiling): Change | undefi
   }
   return (a, v, missing, warn) => {
     const rendered = template.render(v, missing)
-    if (rendered === null) {
+    // An empty key would be one for all whose data is empty; at the door there is none.
+    if (rendered === null || (rendered === '' && !required)) {
       if (required) return a
       const { [field]: _, ...others } = a
       return { ...others, action_type: a.action_type }

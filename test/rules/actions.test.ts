@@ -94,6 +94,11 @@ describe('modify', () => {
     expect(p.action).not.toHaveProperty('status')
     expect(p.end).toMatchObject({ kind: 'deliver', provider: 'event-bus' })
   })
+  it.each(['dedup_key', 'fingerprint', 'status'])('a %s that comes to an empty text is none', (field) => {
+    const p = changed(`set: { action.${field}: "{{payload.x}}" }`, of({ x: '' }, { [field]: 'old' }))
+    expect(p.action).not.toHaveProperty(field)
+    expect(p.warnings).toEqual([])
+  })
   it('a rendered provider or type that cannot be is left as it was, with a warning', () => {
     const p = changed(
       'set: { action.provider: "{{payload.p}}", action.action_type: "{{payload.t}}" }',
