@@ -180,6 +180,20 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
       { timeout: 10_000, interval: 50 },
     )
   })
+
+  it('what was put anew after it had expired expires as well', async () => {
+    const env = testEnv()
+    const { state } = await redisStore(server.url, env)
+    const scope: Scope = ['expiry', 'anew']
+    const put = () => ({ op: 'put', kind: 'note', id: 'x', value: '', version: newId() }) as const
+    await state.commit(scope, [{ ...put(), expiresAt: env.clock.now() + 1000 }])
+    await env.clock.advance(2000)
+    await state.commit(scope, [{ ...put(), expiresAt: env.clock.now() + 1000 }])
+    await env.clock.advance(2000)
+    // Any commit of the tag takes away what has expired.
+    await state.commit(scope, [{ ...put(), kind: 'other' }])
+    expect(await state.scopes('note', { limit: 9 })).toEqual([])
+  })
 })
 
 describe.skipIf(withoutRedis())('ways to Redis and back', () => {

@@ -172,13 +172,15 @@ local function flushEntries()
   if number then call('SET', P .. 'n', fmt('%.0f', number)) end
 end
 
--- What has expired was absent to everybody; here it goes, a bite at a time. Whose time does not stand here any more is forgotten here.
+-- What has expired was absent to everybody; here it goes, a bite at a time. Whose time does not stand here any more is forgotten here;
+-- what this script itself has put or deleted has its time with that.
 local function sweep(limit)
   local over = call('ZRANGEBYSCORE', P .. 'x', '-inf', text(now), 'LIMIT', 0, limit)
   for i = 1, #over do
     local kind, scope, id = over[i]:match('^([^\n]*)\n([^\n]*)\n(.*)$')
     local s = slot(kind, scope, id)
-    if not s.cur or live(s) then strays[#strays + 1] = s.key else s.cur = false end
+    if s.cur and not live(s) then s.cur = false
+    elseif s.cur == s.was then strays[#strays + 1] = s.key end
   end
   return #over
 end
