@@ -50,6 +50,8 @@ export interface Client {
   close(): void
 }
 export interface Waiting {
+  /** There is none left. */
+  readonly over: boolean
   /** `ms`: so long; else each time longer, with jitter. */
   again(ms?: number): Promise<boolean>
 }
@@ -127,6 +129,9 @@ export async function openClient(opts: ClientOptions): Promise<Client> {
     const until = clock.now() + patience.deadlineMs
     let longest = BACKOFF.firstMs
     return {
+      get over() {
+        return clock.now() >= until
+      },
       async again(given) {
         const ms = given ?? longest / 2 + (random.float() * longest) / 2
         if (given === undefined) longest = Math.min(longest * 2, BACKOFF.mostMs)

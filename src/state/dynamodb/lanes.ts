@@ -1,12 +1,14 @@
 import { StateTooLarge, StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
+import type { Waiting as Patience } from './client.ts'
 
 export interface Call {
   readonly ops: readonly Op[]
   readonly dry: boolean
 }
 interface Waiting extends Call {
+  readonly patience: Pick<Patience, 'over'>
   readonly resolve: (done: Committed | Refused) => void
   readonly reject: (e: Error) => void
 }
@@ -22,15 +24,24 @@ const OPS_AT_ONCE = 60
 /**
  * One batch of a scope under way at a time: its commits come in order, do not get into each other's way, and grow into larger batches
  * with the load. Scopes do not wait for each other. `run` answers at least the first of the calls, and may leave some for later.
+ *
+ * Who has waited out his patience before his turn came is refused: where the table does not answer each batch takes all the time there
+ * is, and many of them one after the other would keep their callers for minutes.
  */
-export function openLanes(run: (scope: string, calls: readonly Call[]) => Promise<readonly Answer[]>): Lanes {
+export function openLanes(
+  run: (scope: string, calls: readonly Call[]) => Promise<readonly Answer[]>,
+  patience: () => Pick<Patience, 'over'>,
+): Lanes {
   const lanes = new Map<string, Waiting[]>()
   const busy = new Set<Promise<void>>()
   let closed = false
 
   async function drive(scope: string, lane: Waiting[]): Promise<void> {
     await null // calls made together travel together
-    while (lane.length > 0) {
+    for (;;) {
+      while (lane[0]?.patience.over)
+        lane.shift()!.reject(new StateUnavailable('DynamoDB does not do it: those before it have taken too long'))
+      if (lane.length === 0) break
       let [calls, ops] = [1, lane[0]!.ops.length]
       while (calls < lane.length && ops + lane[calls]!.ops.length <= OPS_AT_ONCE) ops += lane[calls++]!.ops.length
       const answers = await run(scope, lane.slice(0, calls)).catch((e: unknown): Answer[] =>
@@ -46,7 +57,7 @@ export function openLanes(run: (scope: string, calls: readonly Call[]) => Promis
       new Promise((resolve, reject) => {
         if (closed) return reject(new StateUnavailable('the store is closed'))
         let lane = lanes.get(scope)
-        const waiting = { ops, dry, resolve, reject }
+        const waiting = { ops, dry, patience: patience(), resolve, reject }
         if (lane !== undefined) return void lane.push(waiting)
         lane = [waiting]
         lanes.set(scope, lane)

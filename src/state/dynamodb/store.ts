@@ -135,7 +135,7 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
   }
 
   const engine = openEngine({ client, table, now, stamp, number, announce, carry: audit.carry, spill, tidy })
-  const lanes = openLanes(engine)
+  const lanes = openLanes(engine, client.patience)
   const reads = openReads({ client, table, now, registry })
   const closing = new AbortController()
   let closed: Promise<void> | undefined
