@@ -1,8 +1,9 @@
 import type { Scope } from '../core/action.ts'
 import type { AuditStore } from '../core/audit.ts'
+import { joinParts } from '../core/ids.ts'
 import type { StateStore } from '../core/state.ts'
 import type { RetentionPolicies } from './policies.ts'
-import { executionScopes, scopePages } from './scopes.ts'
+import { executionScopes, type ScopePages, scopePages } from './scopes.ts'
 
 /** Deletes up to `limit` things of a scope that ended before `before` (ms); answers how many. */
 export type Purge = (scope: Scope, before: number, limit: number) => Promise<number>
@@ -27,7 +28,8 @@ const BATCHES = 20
 
 /**
  * What has ended and is too old goes, by the policy in force when this runs: a longer ttl saves what is still there. Each is one
- * bounded go that answers how many are gone; the next continues with the scopes that follow.
+ * bounded go that answers how many are gone; the next continues with the scopes that follow, and with those that had more.
+ * A scope that cannot be cleaned holds up none of the others: the go rejects when it has been through all of them.
  */
 export interface Reaper {
   /** Audit records, and finished executions and dead letters where a policy speaks of them. */
@@ -40,35 +42,66 @@ export function reaper(deps: ReaperDeps): Reaper {
   const { policies, audit, now } = deps
   const purgeAudit: Purge = (scope, before, limit) => audit.purge(scope, before, limit)
 
-  async function old(scope: Scope, purge: Purge, ttlSeconds: number | undefined, signal: AbortSignal): Promise<number> {
+  /** How many are gone; `all`: nothing as old is left, as far as a go looks. */
+  async function old(scope: Scope, purge: Purge, ttlSeconds: number | undefined, signal: AbortSignal): Promise<Gone> {
     let gone = 0
     for (let i = 0; ttlSeconds !== undefined && i < BATCHES && !signal.aborted; i++) {
       const n = await purge(scope, now() - ttlSeconds * 1000, REAP_ROWS)
       gone += n
-      if (n < REAP_ROWS) break
+      if (n < REAP_ROWS) return { gone, all: true }
     }
-    return gone
+    return { gone, all: ttlSeconds === undefined }
   }
 
-  const toReap = scopePages(audit, policies)
-  const toClean = executionScopes(deps.state)
+  const reapIn = async (scope: Scope, signal: AbortSignal): Promise<Gone> => {
+    const policy = policies.inForce(scope)
+    const records = await old(scope, purgeAudit, policy?.auditTtlSeconds ?? deps.auditTtlSeconds(), signal)
+    const executions = await old(scope, deps.executions, policy?.stateTtlSeconds, signal)
+    const letters = await old(scope, deps.deadLetters, policy?.stateTtlSeconds, signal)
+    return {
+      gone: records.gone + executions.gone + letters.gone,
+      all: records.all && executions.all && letters.all,
+    }
+  }
+  const cleanUpIn = async (scope: Scope, signal: AbortSignal): Promise<Gone> =>
+    policies.inForce(scope)?.stateTtlSeconds === undefined
+      ? old(scope, deps.executions, deps.executionTtlSeconds(), signal)
+      : NOTHING
   return {
-    async reap(signal) {
-      let gone = 0
-      for (const scope of await toReap()) {
-        const policy = policies.inForce(scope)
-        gone += await old(scope, purgeAudit, policy?.auditTtlSeconds ?? deps.auditTtlSeconds(), signal)
-        gone += await old(scope, deps.executions, policy?.stateTtlSeconds, signal)
-        gone += await old(scope, deps.deadLetters, policy?.stateTtlSeconds, signal)
+    reap: rounds(scopePages(audit, policies), reapIn),
+    cleanUp: rounds(executionScopes(deps.state), cleanUpIn),
+  }
+}
+
+interface Gone {
+  readonly gone: number
+  readonly all: boolean
+}
+const NOTHING: Gone = { gone: 0, all: true }
+
+/** A go through the next page of scopes, after those that were not through with the last: a busy one waits for no whole round. */
+function rounds(pages: ScopePages, clean: (scope: Scope, signal: AbortSignal) => Promise<Gone>) {
+  let unfinished: readonly Scope[] = []
+  return async (signal: AbortSignal): Promise<number> => {
+    const before = new Set(unfinished.map(joinParts))
+    const others = (await pages()).filter((scope) => !before.has(joinParts(scope)))
+    const scopes = [...unfinished, ...others]
+    const left: Scope[] = []
+    const failed: unknown[] = []
+    let gone = 0
+    for (const scope of scopes) {
+      if (signal.aborted) break
+      try {
+        const done = await clean(scope, signal)
+        gone += done.gone
+        if (!done.all) left.push(scope)
+      } catch (e) {
+        failed.push(e)
       }
-      return gone
-    },
-    async cleanUp(signal) {
-      let gone = 0
-      for (const scope of await toClean())
-        if (policies.inForce(scope)?.stateTtlSeconds === undefined)
-          gone += await old(scope, deps.executions, deps.executionTtlSeconds(), signal)
-      return gone
-    },
+    }
+    unfinished = left
+    if (failed.length > 0)
+      throw new Error(`${failed.length} of ${scopes.length} scopes could not be cleaned`, { cause: failed[0] })
+    return gone
   }
 }

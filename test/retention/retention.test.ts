@@ -7,7 +7,7 @@ import { uuidv7Of } from '../../src/core/ids.ts'
 import { type DeadLetter, putDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { purgeDeadLetters } from '../../src/retention/dead-letters.ts'
 import { openRetentionPolicies, type RetentionPolicies } from '../../src/retention/policies.ts'
-import { REAP_ROWS, type Reaper, reaper } from '../../src/retention/reaper.ts'
+import { REAP_ROWS, type Reaper, type ReaperDeps, reaper } from '../../src/retention/reaper.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { type MemoryState, memoryState } from '../fakes/store.ts'
 
@@ -30,9 +30,12 @@ beforeEach(async () => {
   auditTtl = undefined
   executions = []
   policies = await openRetentionPolicies({ state: store.state, now: env.clock.now, changed: () => undefined })
-  reap = reaper({
+  reap = open(store.audit)
+})
+const open = (audit: ReaperDeps['audit']): Reaper =>
+  reaper({
     policies,
-    audit: store.audit,
+    audit,
     state: store.state,
     now: env.clock.now,
     auditTtlSeconds: () => auditTtl,
@@ -43,7 +46,6 @@ beforeEach(async () => {
     },
     deadLetters: purgeDeadLetters(store.state),
   })
-})
 
 let serial = 0
 async function record(scope: Scope, count = 1): Promise<void> {
@@ -168,6 +170,41 @@ describe('the reaper', () => {
       new Set(['iot/lab', ...Array.from({ length: 130 }, (_, i) => `many/t${i}`)]),
     )
     expect(await cleaned()).toEqual(first)
+  })
+  test('a scope that cannot be cleaned holds up none of the others', async () => {
+    const bad: Scope = ['a', 'bad']
+    for (const scope of [bad, HQ, LAB]) await record(scope)
+    auditTtl = 60
+    await env.clock.advance(DAY)
+    const { purge } = store.audit
+    const audit = {
+      ...store.audit,
+      purge: (...call: Parameters<typeof purge>) =>
+        call[0][1] === 'bad' ? Promise.reject(new Error('it cannot be read')) : purge(...call),
+    }
+    await expect(open(audit).reap(never)).rejects.toThrow('1 of 3 scopes could not be cleaned')
+    expect([await records(bad), await records(HQ), await records(LAB)]).toEqual([1, 0, 0])
+  })
+  test('a busy scope is gone on with in the next go, and does not wait for a round of all scopes', async () => {
+    for (let i = 0; i < 230; i++) await record(['many', `t${i}`])
+    auditTtl = 60
+    await env.clock.advance(DAY)
+    let asked: string[] = []
+    let left = 60 // three times what one go takes
+    const { reap: go } = open({
+      ...store.audit,
+      purge: async ([, tenant], _before, limit) => {
+        asked.push(tenant)
+        return tenant === 't1' && left-- > 0 ? limit : 0
+      },
+    })
+    const gone: number[] = []
+    for (let i = 0; i < 3; i++) {
+      asked = []
+      gone.push(await go(never))
+      expect(asked).toContain('t1')
+    }
+    expect(gone).toEqual([10_000, 10_000, 10_000])
   })
   test('goes round all scopes, a page at a time', async () => {
     for (let i = 0; i < 230; i++) await record(['many', `t${i}`])
