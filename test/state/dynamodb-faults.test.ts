@@ -223,6 +223,35 @@ describe('two gateways on one table', () => {
   })
 })
 
+it('a request that is late, while others are in the way of its repetition: its commit is not decided anew, as if it were somebody else', async () => {
+  const at = ['faults', 'late'] as const
+  const late = Promise.withResolvers<void>()
+  let n = 0
+  const before = await startBetween(db.url(), async (operation) => {
+    if (operation !== 'TransactWriteItems') return undefined
+    const mine = ++n
+    if (mine === 1) await late.promise
+    if (mine !== 2) return undefined
+    // What was given up by its sender arrives now.
+    late.resolve()
+    await vi.waitFor(async () =>
+      expect(await other.state.get([{ kind: 'k', scope: at, id: 'late' }])).toMatchObject([{}]),
+    )
+    return 'TransactionConflictException'
+  })
+  const opened = await db.stores(env.clock, {
+    endpoint: before.endpoint,
+    patience: { ...IMPATIENT, deadlineMs: 10_000 },
+  })
+  const other = await db.stores(env.clock, { tables: opened.tables })
+  expect(await opened.state.commit(at, [put('late', { ifVersion: null }), count('late', 1)])).toMatchObject({
+    ok: true,
+  })
+  expect(await other.state.peek('count', at, ['late'])).toMatchObject([{ n: 1 }])
+  await Promise.all([opened.state.close(), other.state.close()])
+  await before.close()
+})
+
 describe('a count that is taken back', () => {
   const quota = (): Op => count('quota', 1)
   const throttle: Op = { op: 'admit', id: 'one', max: 1, windowMs: 60_000 }

@@ -15,7 +15,8 @@ export type Sent =
 
 /**
  * One transaction. A lost answer is asked for again under the same token: DynamoDB does a token's request once, so the second answer
- * says what became of both, for ten minutes and whatever others have written since.
+ * says what became of both, for ten minutes and whatever others have written since. But for one that others are in the way of: the first
+ * may still be on its way, and be done when they are not.
  */
 export async function send(
   client: Client,
@@ -34,7 +35,7 @@ export async function send(
       if (!(e instanceof Failed)) throw e
       const inProgress = e.message.startsWith('TransactionInProgressException')
       if (e.fate === 'ambiguous') doubt = e.message
-      else if (e.fate === 'condition' || (e.fate === 'conflict' && !inProgress))
+      else if (e.fate === 'condition' || (e.fate === 'conflict' && !inProgress && doubt === undefined))
         return { end: 'stale', failed: failedPlaces(e) }
       else if (e.fate === 'refused')
         return doubt ? { end: 'unknown', why: doubt } : { end: 'refused', why: e.message, wrong: isWrong(e) }
