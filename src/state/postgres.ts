@@ -107,7 +107,7 @@ async function openOver(
   const commit = (...call: Commit): Promise<Committed | Refused> => commits.call(call) as Promise<Committed | Refused>
   let hints: Hints | undefined
   if (settings.listenUrl !== undefined) hints = listenForHints(settings.listenUrl, `${s}_control`, tools)
-  /** The scope served last, by kind: turns go on behind it. */
+  /** The scope served last, or looked at last, by kind: turns go on behind it. */
   const served = new Map<string, string>()
 
   let closed: Promise<void> | undefined
@@ -130,8 +130,8 @@ async function openOver(
     async claim(kind, { owner, leaseMs, limit, perScope }) {
       if (limit <= 0) return []
       const at = now()
-      const [row] = await write<{ taken: readonly EntryRow[] }>(
-        `SELECT ${s}.take_due($1, $2, $3, $4, $5, $6, $7) AS taken`,
+      const [row] = await write<{ done: { readonly taken: readonly EntryRow[]; readonly walked: string | null } }>(
+        `SELECT ${s}.claim_due($1, $2, $3, $4, $5, $6, $7) AS done`,
         [
           toPg(kind),
           toPg(owner),
@@ -142,9 +142,9 @@ async function openOver(
           at,
         ],
       )
-      const taken = row?.taken ?? []
-      const last = taken.at(-1)
-      if (last !== undefined) served.set(kind, last.scope)
+      const { taken, walked } = row!.done
+      const next = walked ?? taken.at(-1)?.scope
+      if (next !== undefined) served.set(kind, next)
       tidy()
       return taken.map((r) => entryIn(r, at) as Claimed)
     },

@@ -49,6 +49,38 @@ describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
     for (const { state } of all) await state.close()
   })
 
+  it('a claim looks at a bounded number of scopes, and none is hidden behind one that has much due', async () => {
+    const { clock } = testEnv()
+    const one = await openSimulated(server.url, 'walk', testEnv())
+    const db = new pg.Client(server.url)
+    await db.connect()
+    const insert = (scopes: string, ids: string, dueAt: number, n: number) =>
+      db.query(`INSERT INTO walk.entry (kind, scope, id, rest, version, value, due_at, woken, attempts)
+        SELECT 'k', ${scopes}, ${ids}, '', 'v', '', ${dueAt}, false, 0 FROM generate_series(1, ${n}) i`)
+    const scopeOf = `'1:a5:' || lpad(i::text, 5, '0')`
+    await insert(scopeOf, `'later'`, 4e15, 6000)
+    await insert(`'1:a5:00001'`, `'busy' || i`, 1, 1500)
+    // It came last, and lies far behind.
+    await insert(`'1:a5:05900'`, `'lone'`, clock.now() - 1, 1)
+    await db.query('BEGIN')
+    await db.query(`SELECT walk.claim_due('k', 'w', 1000, 64, 16, '', ${clock.now()})`)
+    const { rows } = await db.query<{ n: number }>(
+      `SELECT sum(idx_scan)::int AS n FROM pg_stat_xact_user_tables WHERE schemaname = 'walk' AND relname = 'entry'`,
+    )
+    await db.query('ROLLBACK')
+    await db.end()
+    expect(rows[0]!.n).toBeLessThan(2500)
+    const claimed: string[] = []
+    for (let i = 0; i < 7; i++) {
+      const some = await one.state.claim('k', { owner: 'w', leaseMs: 60_000, limit: 64, perScope: 16 })
+      expect(some.length).toBeGreaterThanOrEqual(16)
+      claimed.push(...some.map((c) => c.key.id))
+    }
+    expect(claimed).toContain('lone')
+    expect(new Set(claimed).size).toBe(claimed.length)
+    await one.state.close()
+  })
+
   it('keys wanted in any order by all of them: no deadlock, limits hold, nothing is lost', async () => {
     const all = await nodes('locks', 3)
     const keys = ['k1', 'k2', 'k3', 'k4', 'k5']

@@ -10,7 +10,7 @@ import { openSimulated, readyForQuery } from './postgres-store.ts'
 /** What a call looks like on the wire. */
 const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
   commit: (data) => data.includes('run_batch('),
-  claim: (data) => data.includes('take_due('),
+  claim: (data) => data.includes('claim_due('),
   read: (data) => !/run_batch\(|take_due\(|sweep\(/.test(data.toString('latin1')),
 }
 

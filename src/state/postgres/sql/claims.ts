@@ -1,20 +1,28 @@
 import { PAGE_CHARS } from '../../../core/state.ts'
 import { settings } from './settings.ts'
 
+/** Due entries that are looked at at once, and scopes of a walk. */
+const FEW = 1000
+
 /**
  * Claims. Rows in another's hands are passed over, so nobody waits and no two get one. Where few entries are due they are looked at
- * at once; else scope by scope from the one served last, so that a scope with a million due entries hides no other.
+ * at once; else scope by scope from the one served last, so that a scope with a million due entries hides no other. Most of the scopes
+ * that wait may have nothing due: a walk ends after so many, the next goes on where it ended, and the scopes of the oldest entries take
+ * their turns meanwhile.
  */
 export const claims = (schema: string): string => `
-CREATE OR REPLACE FUNCTION due_scopes(k text, served text, most bigint, now_ms bigint) RETURNS text[] LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION scopes_due(k text, served text, most bigint, now_ms bigint, OUT scopes text[], OUT walked text)
+  LANGUAGE plpgsql AS $$
 DECLARE
-  n bigint; found text[] := '{}'; s text := served; wrapped boolean := false;
+  n bigint; s text := served; wrapped boolean := false; steps int := 0;
 BEGIN
-  SELECT count(*) INTO n FROM (SELECT FROM entry WHERE kind = k AND due_at <= now_ms ORDER BY due_at LIMIT 1001) x;
-  IF n <= 1000 THEN
-    RETURN ARRAY(SELECT x.scope FROM (SELECT DISTINCT scope FROM entry WHERE kind = k AND due_at <= now_ms) x
+  SELECT count(*) INTO n FROM (SELECT FROM entry WHERE kind = k AND due_at <= now_ms ORDER BY due_at LIMIT ${FEW + 1}) x;
+  IF n <= ${FEW} THEN
+    scopes := ARRAY(SELECT x.scope FROM (SELECT DISTINCT scope FROM entry WHERE kind = k AND due_at <= now_ms) x
       ORDER BY x.scope <= served, x.scope LIMIT most);
+    RETURN;
   END IF;
+  scopes := '{}';
   LOOP
     SELECT e.scope INTO s FROM entry e WHERE e.kind = k AND e.due_at IS NOT NULL AND e.scope > s ORDER BY e.scope LIMIT 1;
     IF s IS NULL THEN
@@ -24,17 +32,26 @@ BEGIN
       CONTINUE;
     END IF;
     EXIT WHEN wrapped AND s > served;
-    IF EXISTS (SELECT FROM entry e WHERE e.kind = k AND e.scope = s AND e.due_at <= now_ms) THEN found := found || s; END IF;
-    EXIT WHEN cardinality(found) >= most;
+    IF EXISTS (SELECT FROM entry e WHERE e.kind = k AND e.scope = s AND e.due_at <= now_ms) THEN scopes := scopes || s; END IF;
+    EXIT WHEN cardinality(scopes) >= most;
+    steps := steps + 1;
+    IF steps = ${FEW} THEN
+      walked := s;
+      scopes := scopes || ARRAY(SELECT x.scope FROM (SELECT scope, min(due_at) AS first FROM
+          (SELECT scope, due_at FROM entry WHERE kind = k AND due_at <= now_ms ORDER BY due_at LIMIT ${FEW}) o GROUP BY scope) x
+        WHERE x.scope <> ALL (scopes) ORDER BY x.first LIMIT most);
+      EXIT;
+    END IF;
   END LOOP;
-  RETURN found;
 END $$;
 
-CREATE OR REPLACE FUNCTION take_due(k text, who text, lease_ms bigint, most bigint, per_scope bigint, served text, now_ms bigint)
+-- What was taken, and where a walk that was ended has ended.
+CREATE OR REPLACE FUNCTION claim_due(k text, who text, lease_ms bigint, most bigint, per_scope bigint, served text, now_ms bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
-  scopes text[] := due_scopes(k, served, most, now_ms); turn record; e entry; taken jsonb[] := '{}'; size bigint := 0;
+  scopes text[]; walked text; turn record; e entry; taken jsonb[] := '{}'; size bigint := 0;
 BEGIN
+  SELECT d.scopes, d.walked INTO scopes, walked FROM scopes_due(k, served, most, now_ms) d;
   FOR turn IN
     SELECT t.scope, d.id, d.rest FROM unnest(scopes) WITH ORDINALITY AS t (scope, place) CROSS JOIN LATERAL (
       SELECT x.id, x.rest, row_number() OVER () AS turn FROM (SELECT i.id, i.rest FROM entry i
@@ -51,6 +68,6 @@ BEGIN
     size := size + octet_length(e.value);
     EXIT WHEN size >= ${PAGE_CHARS};
   END LOOP;
-  RETURN to_jsonb(taken);
+  RETURN jsonb_build_object('taken', to_jsonb(taken), 'walked', walked);
 END $$;
 `
