@@ -30,6 +30,8 @@ export interface AuditRecord {
   readonly run_id: string
   readonly parent_id?: string
   readonly chain_id?: string
+  /** Of an event that was gathered, its group's; of a notification, that of the group it tells of. */
+  readonly group_id?: string
   /** Where it went. */
   readonly provider?: string
   readonly requested_provider?: string
@@ -68,6 +70,7 @@ export interface AuditRow {
   readonly scope: Scope
   readonly actionId: string
   readonly chainId: string | undefined
+  readonly groupId?: string | undefined
   readonly kind: string
   readonly outcome: string
   readonly provider: string | undefined
@@ -84,6 +87,7 @@ export const auditRow = (r: Loose<AuditRecord>): AuditRow => ({
   scope: [r.namespace, r.tenant],
   actionId: r.action_id,
   chainId: r.chain_id,
+  groupId: r.group_id,
   kind: r.kind,
   outcome: r.outcome,
   provider: r.provider,
@@ -103,6 +107,7 @@ export interface AuditFilter {
   readonly kind?: string
   readonly caller?: string
   readonly chainId?: string
+  readonly groupId?: string
   readonly actionId?: string
   /** Milliseconds, inclusive / exclusive, on received_at. */
   readonly from?: number

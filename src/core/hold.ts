@@ -88,9 +88,14 @@ const NO_TAGS: readonly string[] = []
 /** Beside its own: the group whose notification it is, by which the events in it find it; and of a copy, the action it is a copy of. */
 export function kinTags(kind: string, action: Action, parentId: string | undefined): readonly string[] {
   if (kind === kinds.copy && parentId !== undefined) return [actionTag(parentId)]
-  if (action.action_type !== GROUP_NOTIFICATION) return NO_TAGS
+  const groupId = groupNotified(action)
+  return groupId === undefined ? NO_TAGS : [groupTag(groupId)]
+}
+/** The group whose notification an action is. */
+export function groupNotified(action: Action): string | undefined {
+  if (action.action_type !== GROUP_NOTIFICATION) return undefined
   const { group_id: groupId } = action.payload
-  return typeof groupId === 'string' && groupId.length <= MOST_GROUP_ID ? [groupTag(groupId)] : NO_TAGS
+  return typeof groupId === 'string' && groupId.length <= MOST_GROUP_ID ? groupId : undefined
 }
 /** Ours are hashes; a caller may send an action of that type, too. */
 const MOST_GROUP_ID = 100

@@ -1,7 +1,8 @@
 import type { Action } from '../core/action.ts'
 import { type AuditKind, type AuditRecord, auditRow, type Loose } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
-import type { Json } from '../core/json.ts'
+import { groupNotified } from '../core/hold.ts'
+import { isObject, type Json, own } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Op } from '../core/state.ts'
@@ -49,6 +50,7 @@ export function recordOps(policy: AuditPolicy, r: Recorded): readonly Op[] {
     run_id: r.runId,
     parent_id: r.parentId,
     chain_id: r.chainId,
+    group_id: groupOf(r, policy.redact),
     provider: r.provider,
     requested_provider: r.requestedProvider,
     action_type: action.action_type,
@@ -66,6 +68,14 @@ export function recordOps(policy: AuditPolicy, r: Recorded): readonly Op[] {
     duration_ms: r.completedAt - r.receivedAt,
   }
   return [{ op: 'record', row: auditRow(record) }]
+}
+
+/** Nothing that is hidden elsewhere. */
+function groupOf({ outcome, details, action }: Recorded, redact: Redact): string | undefined {
+  const id = outcome === 'grouped' && isObject(details) ? own(details, 'group_id') : groupNotified(action)
+  if (typeof id !== 'string') return undefined
+  const shown = redact({ group_id: id, payload: { group_id: id } })
+  return shown.group_id === id && shown.payload.group_id === id ? id : undefined
 }
 
 /** Fields every record has of its own; what an outcome says beside them is its details. */

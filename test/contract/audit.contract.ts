@@ -97,7 +97,13 @@ export function auditContract(name: string, open: OpenAudit): void {
     })
     it('filters by every column; provider is where it went or what was asked for', async () => {
       const a = record({ provider: 'sns', requested_provider: 'sqs', rule: 'r1', caller: 'me', kind: 'release' })
-      const b = record({ provider: 'sqs', action_type: 'alarm', outcome: 'failed', chain_id: 'chain 1' })
+      const b = record({
+        provider: 'sqs',
+        action_type: 'alarm',
+        outcome: 'failed',
+        chain_id: 'chain 1',
+        group_id: 'g1',
+      })
       const c = record({ provider: 'log', action_id: a.action_id })
       await write(a, b, c)
       const found = async (f: AuditFilter) => idsOf((await query(f)).records)
@@ -109,6 +115,7 @@ export function auditContract(name: string, open: OpenAudit): void {
       expect(await found({ actionType: 'alarm' })).toEqual([b.id])
       expect(await found({ outcome: 'failed' })).toEqual([b.id])
       expect(await found({ chainId: 'chain 1' })).toEqual([b.id])
+      expect(await found({ groupId: 'g1' })).toEqual([b.id])
       expect(await found({ actionId: a.action_id })).toEqual([c.id, a.id])
       expect(await found({ actionId: a.action_id, outcome: 'executed', provider: 'log' })).toEqual([c.id])
       expect(await found({ outcome: 'failed', rule: 'r1' })).toEqual([])

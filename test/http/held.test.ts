@@ -40,6 +40,22 @@ rules:
     expect((await g.ask('DELETE', `/v1/groups/${id}`)).body).toMatchObject({ status: 409, code: 'being_released' })
     await g.close()
   })
+  test('the audit is asked for what a group has gathered, and for what became of it', async () => {
+    const g = await testGateway({ rules: RULES, loops: true })
+    const event = { action_type: 'humidity', provider: 'out' }
+    const { group_id: id } = (await g.dispatch({ ...event, id: 'a', payload: { floor: 3 } })).body
+    await g.dispatch({ ...event, id: 'b', payload: { floor: 3 } })
+    await g.dispatch({ ...event, id: 'c', payload: { floor: 4 } })
+    await g.dispatch({ ...event, id: 'd', action_type: 'other' })
+    await g.advance(31_000)
+    const found = async (more: string) =>
+      items(await g.ask('GET', `/v1/audit?group_id=${id}${more}`), 'records').map((r) => r.outcome)
+    expect(await found('')).toEqual(['executed', 'grouped', 'grouped'])
+    const members = items(await g.ask('GET', `/v1/audit?group_id=${id}&outcome=grouped`), 'records')
+    expect(members.map((r) => r.action_id)).toEqual(['b', 'a'])
+    expect(items(await g.ask('GET', '/v1/audit?group_id=none'), 'records')).toEqual([])
+    await g.close()
+  })
   test('a scheduled action is shown, cancelled, and past that 409 or 404', async () => {
     const hand = held()
     const g = await testGateway({ rules: RULES, loops: true, providers: { out: [hand.answer] } })

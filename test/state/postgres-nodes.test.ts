@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { auditStore } from '../../src/audit/scan.ts'
 import type { Op } from '../../src/core/state.ts'
+import { plainRow } from '../fakes/audit-row.ts'
 import { fakeClock } from '../fakes/clock.ts'
 import { testEnv } from '../fakes/env.ts'
 import { testGateway } from '../fakes/gateway.ts'
@@ -178,6 +179,26 @@ describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
     expect(await left()).toBe(0)
     await client.end()
     for (const { state } of [ahead, behind]) await state.close()
+  })
+
+  it('an audit of a version before has a column added, and its records stay', async () => {
+    const env = testEnv()
+    const before = await openSimulated(server.url, 'older', env)
+    await before.audit.append([plainRow('1', scope)])
+    await before.state.close()
+    const client = new pg.Client(server.url)
+    await client.connect()
+    await client.query(`ALTER TABLE older.audit DROP COLUMN group_id; UPDATE older.meta SET functions = 'of before'`)
+    await client.end()
+    const after = await openSimulated(server.url, 'older', env)
+    await after.audit.append([{ ...plainRow('2', scope), groupId: 'g' }])
+    const audit = auditStore(after.audit)
+    expect((await after.audit.scan({ scope, match: {}, limit: 9, looks: 9 })).rows).toHaveLength(2)
+    expect((await after.audit.scan({ scope, match: { groupId: 'g' }, limit: 9, looks: 9 })).rows).toMatchObject([
+      { id: '2' },
+    ])
+    await audit.close()
+    await after.state.close()
   })
 
   it('a control change is with every node within a second, and at once where it may listen', async () => {

@@ -20,6 +20,7 @@ export const FILTERS = [
   'kind',
   'caller',
   'chain_id',
+  'group_id',
   'action_id',
 ] as const
 const TIMES = ['from', 'to'] as const
@@ -42,6 +43,7 @@ export function columnsOf(q: Query<(typeof FILTERS)[number]>): Omit<AuditFilter,
     ...(kind !== undefined && { kind }),
     ...(q.caller !== undefined && { caller: q.caller }),
     ...(q.chain_id !== undefined && { chainId: q.chain_id }),
+    ...(q.group_id !== undefined && { groupId: q.group_id }),
     ...(q.action_id !== undefined && { actionId: q.action_id }),
   }
 }
@@ -65,7 +67,7 @@ export const auditRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/audit',
-    doc: 'Audit records, newest first, by provider, action_type, outcome, rule, kind, chain_id, caller, action_id, from and to',
+    doc: 'Audit records, newest first, by provider, action_type, outcome, rule, kind, chain_id, group_id, caller, action_id, from and to',
     async handle(c, { audit }) {
       const q = readQuery(c, [...SCOPE, ...PAGE, ...FILTERS, ...TIMES])
       const scope = auditScope(q)

@@ -63,6 +63,7 @@ export function matches({ scope, columns: f }: StreamFilter, r: AuditRecord): bo
     (f.kind === undefined || f.kind === r.kind) &&
     (f.caller === undefined || f.caller === r.caller) &&
     (f.chainId === undefined || f.chainId === r.chain_id) &&
+    (f.groupId === undefined || f.groupId === r.group_id) &&
     (f.actionId === undefined || f.actionId === r.action_id)
   )
 }

@@ -15,6 +15,7 @@ const COLUMNS: { readonly [K in keyof AuditScan['match']]-?: string } = {
   rule: 'rule',
   kind: 'kind',
   caller: 'caller',
+  groupId: 'group_id',
 }
 /** Near the end of a record, and the last of the name there. Its text may hold what PostgreSQL's JSON cannot. */
 const COMPLETED_AT = `substring(right(json, 2000) FROM '.*"completed_at":"([^"]*)"')`

@@ -41,6 +41,10 @@ export async function migrate(ask: Ask, schema: string): Promise<string> {
         CREATE TABLE meta (version int NOT NULL, functions text NOT NULL, began text NOT NULL);
         INSERT INTO meta VALUES (${VERSION}, '', md5(gen_random_uuid()::text));
         EXECUTE $tables$${tables(schema)}$tables$;
+      ELSIF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('${schema}.audit') AND attname = 'group_id') THEN
+        -- Whoever records waits behind this: where somebody has the table for long, it is tried another time.
+        SET LOCAL lock_timeout = '3s';
+        ALTER TABLE audit ADD COLUMN group_id text;
       END IF;
       IF (SELECT version FROM meta) > ${VERSION} THEN RAISE EXCEPTION 'a newer version is being installed'; END IF;
     END $migrate$;

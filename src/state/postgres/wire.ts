@@ -116,6 +116,7 @@ export const rowOut = (r: AuditRow): object => ({
   actionType: toPg(r.actionType),
   rule: maybe(r.rule),
   caller: maybe(r.caller),
+  groupId: maybe(r.groupId),
   json: r.json,
 })
 const maybe = (text: string | undefined): string | undefined => (text === undefined ? undefined : toPg(text))

@@ -13,6 +13,7 @@ const COLUMNS = {
   rule: "json ->> '$.rule' = ?",
   kind: "json ->> '$.kind' = ?",
   caller: "json ->> '$.caller' = ?",
+  groupId: "json ->> '$.group_id' = ?",
   chainId: 'chain_id = ?',
   actionId: 'action_id = ?',
 } as const

@@ -30,6 +30,7 @@ const COLUMNS = {
   rule: ['rl'],
   kind: ['kd'],
   caller: ['cl'],
+  groupId: ['gr'],
   chainId: ['ch'],
   actionId: ['ac'],
 } as const satisfies Record<keyof AuditScan['match'], readonly string[]>
@@ -45,6 +46,7 @@ export function auditItem(row: AuditRow, place: Item): Item {
     ['rl', row.rule],
     ['kd', row.kind],
     ['cl', row.caller],
+    ['gr', row.groupId],
     ['ch', row.chainId],
     ['ac', row.actionId],
   ]

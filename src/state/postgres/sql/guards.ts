@@ -60,9 +60,9 @@ END $$;
 
 CREATE OR REPLACE FUNCTION keep_record(r jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO audit (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, json)
+  INSERT INTO audit (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, group_id, json)
     VALUES (r ->> 'scope', r ->> 'id', r ->> 'actionId', r ->> 'chainId', r ->> 'kind', r ->> 'outcome', r ->> 'provider',
-      r ->> 'requestedProvider', r ->> 'actionType', r ->> 'rule', r ->> 'caller', r ->> 'json')
+      r ->> 'requestedProvider', r ->> 'actionType', r ->> 'rule', r ->> 'caller', r ->> 'groupId', r ->> 'json')
     ON CONFLICT DO NOTHING;
 END $$;
 `

@@ -98,9 +98,9 @@ BEGIN
       ON CONFLICT (scope, id, at) DO UPDATE SET n = t.n + excluded.n, leaves_at = greatest(t.leaves_at, excluded.leaves_at);
   END IF;
   IF records IS NOT NULL THEN
-    INSERT INTO audit (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, json)
+    INSERT INTO audit (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, group_id, json)
       SELECT r ->> 'scope', r ->> 'id', r ->> 'actionId', r ->> 'chainId', r ->> 'kind', r ->> 'outcome', r ->> 'provider',
-        r ->> 'requestedProvider', r ->> 'actionType', r ->> 'rule', r ->> 'caller', r ->> 'json'
+        r ->> 'requestedProvider', r ->> 'actionType', r ->> 'rule', r ->> 'caller', r ->> 'groupId', r ->> 'json'
       FROM (SELECT o -> 'row' AS r FROM jsonb_array_elements(records) WITH ORDINALITY AS a (o, place)
         WHERE (o ->> 'c')::int <> ALL (bad) ORDER BY place) x
       ON CONFLICT DO NOTHING;

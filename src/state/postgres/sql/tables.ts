@@ -51,7 +51,7 @@ CREATE TABLE item (
   item_id text COLLATE "C" NOT NULL, at bigint NOT NULL, item text NOT NULL, UNIQUE (scope, buffer, item_id));
 CREATE TABLE audit (
   scope text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, action_id text COLLATE "C" NOT NULL, chain_id text COLLATE "C",
-  kind text, outcome text, provider text, requested_provider text, action_type text, rule text, caller text, json text NOT NULL,
+  kind text, outcome text, provider text, requested_provider text, action_type text, rule text, caller text, group_id text, json text NOT NULL,
   xid xid8 NOT NULL DEFAULT pg_current_xact_id(), seq bigint GENERATED ALWAYS AS IDENTITY,
   PRIMARY KEY (scope, id));
 CREATE INDEX audit_trail ON audit (xid, seq);
