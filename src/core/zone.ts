@@ -39,6 +39,16 @@ export function zoneError(zone: string): string | undefined {
   }
 }
 
+/** The name a zone is known by, however it is written; undefined: there is none of this name. */
+export function zoneName(zone: string): string | undefined {
+  try {
+    return formatOf(zone).resolvedOptions().timeZone
+  } catch (e) {
+    if (e instanceof RangeError) return undefined
+    throw e
+  }
+}
+
 /** Local minus UTC at an instant, in milliseconds. The zone must be a valid one. */
 export function zoneOffset(zone: string, at: number): number {
   if (zone === 'UTC') return 0

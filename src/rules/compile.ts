@@ -5,6 +5,7 @@ import { isObject, type Json, own, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
 import { compileTemplate } from '../core/template.ts'
+import { zoneError } from '../core/zone.ts'
 import { reservedActions, ruleActions } from './actions/index.ts'
 import { compileCondition } from './condition.ts'
 import { type Environment, listOf, readDocument } from './document.ts'
@@ -15,7 +16,7 @@ import { kindOf, type Located, locate, type Report, readAs, unknownKey } from '.
 import { always, type Required, type Test } from './logic.ts'
 import type { RuleNames } from './names.ts'
 import type { Compiling, RuleAction, Stage } from './stage.ts'
-import { timeFields, unknownZone, type Zone, zone } from './time.ts'
+import { timeFields, type Zone, zone } from './time.ts'
 
 /** A rule as it runs. */
 export interface Rule {
@@ -170,7 +171,7 @@ function named(fallback: string, own: readonly [Located, string] | undefined, re
     const [node, name] = own
     const found = zone(name)
     if (found) return found
-    report.error(node.at, unknownZone(name))
+    report.error(node.at, zoneError(name)!)
   }
   return zone(fallback) ?? zone('UTC')!
 }
