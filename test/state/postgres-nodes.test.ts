@@ -50,6 +50,26 @@ describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
     for (const { state } of all) await state.close()
   })
 
+  it('what waits is counted up to a hundred thousand of a kind, those due first', async () => {
+    const env = testEnv()
+    const { state } = await openSimulated(server.url, 'depths', env)
+    const client = new pg.Client(server.url)
+    await client.connect()
+    const now = env.clock.now()
+    for (const [kind, n] of [
+      ['few', 3],
+      ['many', 100_500],
+    ])
+      await client.query(`INSERT INTO depths.entry (kind, scope, id, rest, version, value, due_at, woken, attempts)
+        SELECT '${kind}', '1:a1:b', i::text, '', 'v', '', ${now} + i - 2, false, 0 FROM generate_series(1, ${n}) i`)
+    await client.end()
+    expect(await state.depths()).toEqual([
+      { kind: 'few', waiting: 3, due: 2, oldestDueAt: now - 1 },
+      { kind: 'many', waiting: 100_000, due: 2, oldestDueAt: now - 1 },
+    ])
+    await state.close()
+  })
+
   it('a claim looks at a bounded number of scopes, and none is hidden behind one that has much due', async () => {
     const { clock } = testEnv()
     const one = await openSimulated(server.url, 'walk', testEnv())

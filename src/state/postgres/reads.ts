@@ -20,6 +20,9 @@ const COLUMNS = 'kind, scope, id, long_id, version, value, tags, due_at, expires
   .join(', ')
 const LIVE = '(e.expires_at IS NULL OR e.expires_at > $1)'
 
+/** Entries of a kind that are counted: what is beyond makes no difference to whoever watches, and millions would take longer than is waited for an answer. */
+const COUNTED = 100_000
+
 /** Everything that is looked at and not decided on: one statement each. */
 export function readsOver(ask: Ask, s: string, now: () => number): Reads {
   async function get(keys: readonly Key[]): Promise<readonly (Entry | undefined)[]> {
@@ -103,8 +106,15 @@ export function readsOver(ask: Ask, s: string, now: () => number): Reads {
     },
     async depths() {
       const rows = await ask<Depth>(
-        `SELECT kind, count(*) AS waiting, count(*) FILTER (WHERE due_at <= $1) AS due, min(due_at) AS "oldestDueAt"
-          FROM ${s}.entry WHERE due_at IS NOT NULL GROUP BY kind`,
+        `WITH RECURSIVE k AS (
+            (SELECT kind FROM ${s}.entry WHERE due_at IS NOT NULL ORDER BY kind LIMIT 1)
+            UNION ALL
+            SELECT (SELECT e.kind FROM ${s}.entry e WHERE e.due_at IS NOT NULL AND e.kind > k.kind ORDER BY e.kind LIMIT 1)
+              FROM k WHERE k.kind IS NOT NULL)
+          SELECT k.kind, c.* FROM k CROSS JOIN LATERAL (
+            SELECT count(*) AS waiting, count(*) FILTER (WHERE x.due_at <= $1) AS due, min(x.due_at) AS "oldestDueAt" FROM (
+              SELECT e.due_at FROM ${s}.entry e WHERE e.kind = k.kind AND e.due_at IS NOT NULL ORDER BY e.due_at LIMIT ${COUNTED}) x) c
+          WHERE k.kind IS NOT NULL`,
         [now()],
       )
       return rows.map((r) => ({ ...r, kind: fromPg(r.kind) }))
