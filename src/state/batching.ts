@@ -19,12 +19,18 @@ export interface Carrier<C> {
 }
 interface Waiting<C> {
   readonly call: C
+  readonly chars: number
   readonly resolve: (value: unknown) => void
   readonly reject: (e: Error) => void
 }
 
 /** A transaction longer than this keeps its first callers waiting for the last. */
 const LARGEST = 1024
+/**
+ * And one of more characters is no longer answered in time, or too long for any text and cannot travel at all. What has more by itself
+ * goes by itself.
+ */
+const LARGEST_CHARS = 16_000_000
 
 /** A part of what waits that would be smaller is not worth a way of its own. */
 const SMALLEST = 16
@@ -48,12 +54,14 @@ export const nextTurn = (turn: Arming['turn']): Arming => ({ turn, quiet: 0, mos
 
 /**
  * Group commit: calls that come while a batch is under way form the next one, so the batch grows with the load and a lone call
- * does not wait. `arming` says when it begins. `lost` says what callers of a batch that was never answered are told.
+ * does not wait. `arming` says when it begins. `lost` says what callers of a batch that was never answered are told, `charsOf` how
+ * much a call carries; left out: little.
  */
 export function batching<C>(
   carrier: Carrier<C>,
   arming: Arming,
   lost: typeof StateUnavailable | typeof StateUnknown,
+  charsOf: (call: C) => number = () => 0,
 ): Channel<C> {
   const atOnce = arming.atOnce ?? 1
   let underWay = 0
@@ -67,7 +75,7 @@ export function batching<C>(
     armed = false
     while (underWay < atOnce && waiting.length > 0) {
       const share = Math.max(SMALLEST, Math.ceil(waiting.length / (atOnce - underWay)))
-      const size = Math.min(share, LARGEST)
+      const size = fitting(waiting, Math.min(share, LARGEST))
       const batch = waiting.length > size ? waiting.splice(0, size) : waiting
       if (batch === waiting) waiting = []
       underWay++
@@ -108,7 +116,7 @@ export function batching<C>(
     call: (call) =>
       new Promise((resolve, reject) => {
         if (dead !== undefined) return reject(dead)
-        waiting.push({ call, resolve, reject })
+        waiting.push({ call, chars: charsOf(call), resolve, reject })
         rearm()
       }),
     async close() {
@@ -120,6 +128,16 @@ export function batching<C>(
       await carrier.close()
     },
   }
+}
+
+/** How many of the first go together: at least one. */
+function fitting(waiting: readonly Waiting<unknown>[], most: number): number {
+  let chars = 0
+  for (let n = 0; n < waiting.length && n < most; n++) {
+    chars += waiting[n]!.chars
+    if (chars > LARGEST_CHARS && n > 0) return n
+  }
+  return most
 }
 
 function settle<C>(w: Waiting<C>, [kind, value]: Answer): void {

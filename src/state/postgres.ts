@@ -4,6 +4,7 @@ import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
 import type { Claimed, Committed, Refused, StateStore } from '../core/state.ts'
 import { type Arming, batching } from './batching.ts'
+import { charsOf } from './chars.ts'
 import { controls } from './control.ts'
 import { refuseUnkept } from './kept.ts'
 import type { Opened, OpenTools, StoreSettings } from './opened.ts'
@@ -103,6 +104,7 @@ async function openOver(
     commitsOver(write, s, { now, servers: measured !== undefined }, tidy),
     { turn, ...GATHERING },
     StateUnknown,
+    ([, ops]) => charsOf(ops),
   )
   const commit = (...call: Commit): Promise<Committed | Refused> => commits.call(call) as Promise<Committed | Refused>
   let hints: Hints | undefined

@@ -8,7 +8,7 @@ import { type Answer, type Arming, batching, nextTurn } from './batching.ts'
 import { toOutbox } from './outbox.ts'
 import { answersUnpacker } from './sqlite/answers.ts'
 import { writesPacker } from './sqlite/codec.ts'
-import type { Write } from './sqlite/engine.ts'
+import { charsOfWrite, type Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import type { Packed } from './sqlite/packing.ts'
 import type { Read } from './sqlite/reads.ts'
@@ -77,7 +77,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   }
   const turn: Arming['turn'] = (then) => void setImmediate(then)
   return storeOver({
-    writer: batching(writer.value, { turn, ...GATHERING }, StateUnknown),
+    writer: batching(writer.value, { turn, ...GATHERING }, StateUnknown, charsOfWrite),
     reader: batching(reader.value, nextTurn(turn), StateUnavailable),
     clock,
     newId,

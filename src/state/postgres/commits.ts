@@ -4,7 +4,7 @@ import type { Answer, Carrier } from '../batching.ts'
 import { ANSWER_MS, type Ask } from './connections.ts'
 import { isRetryable, say } from './failure.ts'
 import { inOrder, lockOf } from './locks.ts'
-import { type Done, pack, plainAnswers, type Ready } from './plain.ts'
+import { type Done, type Packed, pack, plainAnswers, type Ready } from './plain.ts'
 import { answerIn, callOf } from './wire.ts'
 
 export type Commit = readonly [scope: string, ops: readonly Op[], dry: boolean]
@@ -37,21 +37,18 @@ export function commitsOver(
     $8::jsonb, $9::int, $10::int[], $11::bigint, $12::bigint) AS answered`
 
   async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {
-    const packed = pack(batch)
-    const list = (all: readonly object[]): string | null => (all.length === 0 ? null : JSON.stringify(all))
-    const { put, replace, delete: deletes, count, admit, record } = packed.lists
-    const values = [
-      `{${inOrder(locks).join(',')}}`,
-      JSON.stringify(packed.calls),
-      list(put),
-      list(replace),
-      list(deletes),
-      list(count),
-      list(admit),
-      list(record),
-      packed.tickets,
-      `{${packed.slow.join(',')}}`,
-    ]
+    let packed: Packed
+    let values: readonly unknown[]
+    try {
+      packed = pack(batch)
+      values = valuesOf(packed, locks)
+    } catch (e) {
+      // It cannot travel, so it was not done; one at fault must not take the others with it.
+      if (batch.length === 1) return [[1, say(e)]]
+      const apart: Answer[] = []
+      for (const one of batch) apart.push(...(await send([one], new Set(one.ops.map((op) => lockOf(one.scope, op))))))
+      return apart
+    }
     for (let attempt = 1; ; attempt++) {
       const at = now()
       const latest = servers ? at + ANSWER_MS * LATEST : null
@@ -101,4 +98,21 @@ export function commitsOver(
     },
     close: async () => {},
   }
+}
+
+function valuesOf({ calls, lists, tickets, slow }: Packed, locks: ReadonlySet<number>): readonly unknown[] {
+  const list = (all: readonly object[]): string | null => (all.length === 0 ? null : JSON.stringify(all))
+  const { put, replace, delete: deletes, count, admit, record } = lists
+  return [
+    `{${inOrder(locks).join(',')}}`,
+    JSON.stringify(calls),
+    list(put),
+    list(replace),
+    list(deletes),
+    list(count),
+    list(admit),
+    list(record),
+    tickets,
+    `{${slow.join(',')}}`,
+  ]
 }

@@ -1,6 +1,7 @@
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { Committed, Refused } from '../../core/state.ts'
 import { type Answer, type Arming, batching, type Carrier, type Channel } from '../batching.ts'
+import { charsOf } from '../chars.ts'
 import { commitAnswer, type Reply } from './answers.ts'
 import { StateFull, say } from './failure.ts'
 import type { Spread } from './keys.ts'
@@ -51,7 +52,7 @@ export function commits({ link, clock, prefix, servers }: Spread): Commits {
       const tag = tagOf(commit.scope)
       let channel = channels.get(tag)
       if (channel === undefined) {
-        channel = batching(carrier(tag), GATHERING, StateUnknown)
+        channel = batching(carrier(tag), GATHERING, StateUnknown, (c) => charsOf(c.ops))
         channels.set(tag, channel)
       }
       return channel.call(commit) as Promise<Committed | Refused>

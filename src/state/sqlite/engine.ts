@@ -2,6 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditOld, AuditRow } from '../../core/audit.ts'
 import type { Claimed, Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
+import { charsOf } from '../chars.ts'
 import { decide } from '../decide/ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from '../decide/shapes.ts'
 import { Undo } from '../decide/undo.ts'
@@ -25,6 +26,11 @@ export type Write =
   | readonly ['append', rows: readonly AuditRow[]]
   | readonly ['purge', scope: string, old: AuditOld, looks: number]
   | readonly ['sweep', limit: number]
+
+export function charsOfWrite(call: Write): number {
+  if (call[0] === 'commit') return charsOf(call[2])
+  return call[0] === 'append' ? call[1].reduce((chars, row) => chars + row.json.length, 0) : 0
+}
 
 /**
  * Applies batches of calls to the one writing connection, synchronously.

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { type Answer, batching, type Carrier, nextTurn } from '../batching.ts'
-import { Engine, type Write } from './engine.ts'
+import { charsOfWrite, Engine, type Write } from './engine.ts'
 import { answerOf, type Read, Reads } from './reads.ts'
 import { type Channels, type Opened, storeOver } from './store.ts'
 
@@ -38,7 +38,7 @@ export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOp
     close: async () => {},
   }
   return storeOver({
-    writer: batching(writer, nextTurn(queueMicrotask), StateUnknown),
+    writer: batching(writer, nextTurn(queueMicrotask), StateUnknown, charsOfWrite),
     reader: batching(reader, nextTurn(queueMicrotask), StateUnavailable),
     clock,
     newId,
