@@ -170,15 +170,22 @@ export async function reapDeadLetters(
   state: StateStore,
   opts: { readonly owner: string; readonly limit: number },
 ): Promise<number> {
-  const due = await state.claim(kinds.deadLetter, { owner: opts.owner, leaseMs: 30_000, limit: opts.limit })
-  const done = await Promise.all(
-    due.map((e) =>
-      state.commit(e.key.scope, [
-        { op: 'delete', kind: kinds.deadLetter, id: e.key.id, ifVersion: e.version, ifClaim: e.claim },
-      ]),
-    ),
-  )
-  return done.filter((d) => d.ok).length
+  let gone = 0
+  for (let left = opts.limit; left > 0; ) {
+    // Of large letters a claim takes few.
+    const due = await state.claim(kinds.deadLetter, { owner: opts.owner, leaseMs: 30_000, limit: left })
+    if (due.length === 0) break
+    left -= due.length
+    const done = await Promise.all(
+      due.map((e) =>
+        state.commit(e.key.scope, [
+          { op: 'delete', kind: kinds.deadLetter, id: e.key.id, ifVersion: e.version, ifClaim: e.claim },
+        ]),
+      ),
+    )
+    gone += done.filter((d) => d.ok).length
+  }
+  return gone
 }
 
 /** What a route shows: redacted, without what only delivery needs (request, token, nonce, keys). */

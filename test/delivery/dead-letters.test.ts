@@ -116,6 +116,15 @@ test('the count is over all scopes, and stays true through delete, expiry and re
   expect(await countDeadLetters((await s.memory.restart()).state)).toBe(0)
 })
 
+test('large letters are reaped as many at a time as small ones', async () => {
+  const s = await setUp()
+  const payload = { text: 'x'.repeat(1_500_000) }
+  for (let i = 0; i < 8; i++) await s.put(s.letter({ action: { ...s.letter().action, payload } }), 1000)
+  await s.clock.advance(1000)
+  expect(await reapDeadLetters(s.state, { owner: 'me', limit: 7 })).toBe(7)
+  expect(await countDeadLetters(s.state)).toBe(1)
+})
+
 test('without a ttl a letter is kept: it is never due', async () => {
   const s = await setUp()
   await s.put(s.letter())
