@@ -79,7 +79,7 @@ export interface AssembleInput {
   readonly state: StateStore
   readonly audit: AuditStore
   /** Carries records over to the audit, if that is kept in another place than the state; answers how many. */
-  readonly carryAudit: (owner: string) => Promise<number>
+  readonly carryAudit: (owner: string, enough: AbortSignal) => Promise<number>
   readonly routes: Routes
   /** Reads the configuration, to be taken over together with the rules. Left out: it stays as it is. */
   readonly beside?: () => Beside | undefined
@@ -255,7 +255,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     exhausted: (entry) => exhausted(parts, entry),
     cleanUp: (signal) => reap.cleanUp(signal),
     reap: (signal) => reap.reap(signal),
-    carryAudit: () => input.carryAudit(node),
+    carryAudit: (enough) => input.carryAudit(node, enough),
   }
   const gateway = createGateway(parts, tools, sender)
   const dispatcher = chainDispatcher(gateway, clock)

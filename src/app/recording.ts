@@ -32,8 +32,8 @@ export function recording(
   }
   return {
     state: told,
-    async carryAudit(owner) {
-      const carried = await carryAudit(owner)
+    async carryAudit(owner, enough) {
+      const carried = await carryAudit(owner, enough)
       if (carried > 0) recorded()
       return carried
     },

@@ -32,6 +32,8 @@ import { openStores, type Stores } from './stores.ts'
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 /** Under npm one Ctrl-C comes twice: from the terminal, and from npm, which passes on its own. */
 const SAME_KEY_MS = 400
+/** At the end, records are carried to an audit elsewhere for so long: other gateways make more of them all the time, and carry them too. */
+const CARRY_MS = 2000
 
 export const serve: Serve = async (first, again, loaded) => {
   const local = systemClock()
@@ -156,9 +158,12 @@ export const serve: Serve = async (first, again, loaded) => {
   await Promise.all([claimed, streams.close(), server.close()])
   // What those requests have begun.
   await Promise.all([parts.chains.stop(), parts.gateway.idle()])
-  await carryAudit(parts.node).catch((err: unknown) =>
+  const enough = new AbortController()
+  const carrying = clock.timer(CARRY_MS, () => enough.abort())
+  await carryAudit(parts.node, enough.signal).catch((err: unknown) =>
     log.warn({ err }, 'records wait in the state store until a gateway carries them to the audit'),
   )
+  carrying.cancel()
   parts.breakers.close()
   await inForce.close()
   // Where the store is away the entry expires by itself.
@@ -166,9 +171,9 @@ export const serve: Serve = async (first, again, loaded) => {
   await stores.close()
   forced.cancel()
   log.info({}, 'stopped')
-  const enough = new AbortController()
-  await Promise.race([closeLog(), clock.sleep(1000, enough.signal)])
-  enough.abort() // else the sleep keeps the process until it is over
+  const written = new AbortController()
+  await Promise.race([closeLog(), clock.sleep(1000, written.signal)])
+  written.abort() // else the sleep keeps the process until it is over
   return 0
 }
 

@@ -11,8 +11,11 @@ export interface Stores extends Pick<Opened, 'state' | 'clock' | 'clockOffsetMs'
   readonly audit: AuditStore
   /** Where they lie, for who starts it. */
   readonly where: string
-  /** Carries records over to an audit in another place; answers how many. There is nothing to carry where both are one, but what had no room. */
-  carryAudit(owner: string): Promise<number>
+  /**
+   * Carries records over to an audit in another place, until there are none, or it is enough; answers how many. There is nothing to carry
+   * where both are one, but what had no room.
+   */
+  carryAudit(owner: string, enough?: AbortSignal): Promise<number>
   close(): Promise<void>
 }
 
@@ -31,7 +34,8 @@ export async function openStores(
   if (!auditElsewhere && here.audit) {
     const rows = here.audit
     const close = (): Promise<void> => state.close()
-    const carryAudit = async (owner: string) => (here.spills ? drainOutbox(state, rows, owner, tools.log) : 0)
+    const carryAudit = async (owner: string, enough?: AbortSignal) =>
+      here.spills ? drainOutbox(state, rows, owner, tools.log, enough) : 0
     return { ...here, audit: auditStore(rows), where: `State and audit in ${here.where}`, carryAudit, close }
   }
   let there: Opened
@@ -53,7 +57,7 @@ export async function openStores(
     // An audit that is away holds nothing up: records wait in the state.
     trouble: here.trouble,
     where: `State in ${here.where}, audit in ${there.where}`,
-    carryAudit: (owner) => drainOutbox(state, way, owner, tools.log),
+    carryAudit: (owner, enough) => drainOutbox(state, way, owner, tools.log, enough),
     async close() {
       await state.close()
       await there.state.close()

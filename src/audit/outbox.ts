@@ -29,18 +29,22 @@ const rowsOf = ({ value }: Claimed): readonly AuditRow[] => [JSON.parse(value) a
  * 1 A record leaves the outbox only when the audit has it, or has said no to it again and again: then it is kept in the state, set aside.
  * 2 The claim has counted before anything is tried. What the audit says no to comes due again with its claim and holds nothing else up.
  * 3 Rejects where the audit is away: all that was claimed comes due again.
+ * 4 Others may fill the outbox as fast as it is emptied: so it ends when it is told that it is enough, with what it has claimed.
  */
 export async function drainOutbox(
   state: StateStore,
   audit: Pick<AuditRows, 'append'>,
   owner: string,
   log: Log,
+  enough?: AbortSignal,
 ): Promise<number> {
-  for (let carried = 0; ; ) {
+  let carried = 0
+  while (!enough?.aborted) {
     const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
-    if (entries.length === 0) return carried
+    if (entries.length === 0) break
     for (const some of portions(entries, (e) => e.value.length, AT_ONCE)) carried += await carry(some)
   }
+  return carried
 
   async function carry(entries: readonly Claimed[]): Promise<number> {
     const no = await taken(() => entries.flatMap(rowsOf))

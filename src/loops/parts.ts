@@ -21,7 +21,7 @@ export interface Handlers {
   /** The same by retention policy. */
   reap(signal: AbortSignal): Promise<number>
   /** Carries audit records over to where they are kept, if that is not the state; answers how many. */
-  carryAudit(): Promise<number>
+  carryAudit(enough: AbortSignal): Promise<number>
   /** Says that this node is alive. */
   announce(): Promise<void>
 }

@@ -52,6 +52,22 @@ describe('the outbox', () => {
     await two.close()
   })
 
+  it('ends when it is enough, although others fill it as fast as it is emptied', async () => {
+    const env = testEnv()
+    const state = await opened(env, file('filled.db'))
+    const record = () => state.commit(scope, [{ op: 'record', row: row(env.newId()) }])
+    const stop = new AbortController()
+    let claims = 0
+    const append = async () => {
+      if (++claims === 5) stop.abort()
+      await record() // another gateway's
+    }
+    await record()
+    expect(await drainOutbox(state, { append }, 'one', env.log, stop.signal)).toBe(5)
+    expect((await state.list(kinds.auditOutbox, scope, { limit: 9 })).entries).toHaveLength(1)
+    await state.close()
+  })
+
   /** An audit that says no to whatever has a row at fault; what it has, by id; and how it is come to again, each 30 s. */
   function picky(env: TestEnv, state: Awaited<ReturnType<typeof opened>>, at: (row: AuditRow) => boolean) {
     const has = new Map<string, AuditRecord>()
