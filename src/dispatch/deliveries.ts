@@ -2,10 +2,12 @@ import type { Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { kinds } from '../core/hold.ts'
 import type { JsonObject } from '../core/json.ts'
-import type { Entry } from '../core/state.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { Entry, Op } from '../core/state.ts'
 import type { Cancelled } from '../schedules/schedules.ts'
 import { settleDedup } from './dedup.ts'
-import { type Intent, readIntent } from './intent.ts'
+import { readIdempotency, settleIdempotency } from './idempotency.ts'
+import { common, type Intent, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
 import { endedVersion } from './settle.ts'
@@ -28,6 +30,21 @@ export function createDeliveries(parts: Parts): Deliveries {
     const [entry] = await state.get([{ kind: kinds.intent, scope, id }])
     const intent = entry && readIntent(entry.value)
     return intent?.accepted ? [entry!, intent] : undefined
+  }
+  /** Requests that wait for the run's end, as those that took it over do, hear of it; one that was told of its acceptance was answered. */
+  async function requestsOf(scope: Scope, intent: Intent, attempts: number, now: number): Promise<readonly Op[]> {
+    const { idempotency, keysVersion, runId, provider, unknown } = intent
+    if (idempotency.length === 0) return []
+    const found = await state.get(idempotency.map(({ id }) => ({ kind: kinds.idempotency, scope, id })))
+    const message = 'it was cancelled while it waited to be sent again; an attempt before may have arrived'
+    const end = { outcome: 'failed', provider, code: 'cancelled', message, retryable: false, unknown: true } as const
+    const answer: Outcome = { ...common(intent), ...end, attempts }
+    const next = unknown ? ({ state: 'done', runId, answer } as const) : undefined
+    return idempotency.flatMap((request, i) => {
+      const key = found[i]
+      const waits = key?.version === keysVersion && readIdempotency(key).state === 'pending'
+      return waits ? [settleIdempotency(request, keysVersion, next, endedVersion(keysVersion), now)] : []
+    })
   }
   const view = (entry: Entry, intent: Intent): JsonObject => {
     const { redact } = parts.settings()
@@ -75,6 +92,7 @@ export function createDeliveries(parts: Parts): Deliveries {
         const done = await state.commit(scope, [
           { op: 'delete', kind: kinds.intent, id, ifVersion: entry.version, ifUnclaimed: true },
           ...keys,
+          ...(await requestsOf(scope, intent, entry.attempts, now)),
           ...recordOps(parts.audit(), {
             id: intent.auditId,
             kind: intent.kind,

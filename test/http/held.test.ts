@@ -149,6 +149,31 @@ rules:
     await g.advance(100)
     expect(await listed(g, 'delivery')).toEqual([])
   })
+  test('a cancelled delivery that somebody took over under its Idempotency-Key leaves the key answered', async () => {
+    const out = [serverError(), serverError(), OK]
+    const g = await testGateway({
+      rules: RULES,
+      providers: { out, other: [OK] },
+      toml: '[executor]\nmax_retries = 0\n',
+    })
+    const send = (headers = {}) =>
+      g.ask(
+        'POST',
+        '/v1/dispatch',
+        { id: 'a', action_type: 'x', provider: 'out' },
+        { 'idempotency-key': 'k', ...headers },
+      )
+    expect((await send()).body).toMatchObject({ outcome: 'failed', code: 'http_500' })
+    // The run may have arrived, so it is gone on with; it fails again, and waits.
+    expect((await send({ prefer: 'respond-async' })).status).toBe(202)
+    await g.advance(100)
+    const [waiting] = await listed(g, 'delivery')
+    expect((await cancel(g, 'delivery', waiting?.hold_id)).status).toBe(204)
+    const again = await send()
+    expect(again.body).toMatchObject({ outcome: 'failed', code: 'cancelled', retryable: false })
+    expect(again.headers.get('idempotent-replayed')).toBe('true')
+    expect(g.providers.out!.sent).toHaveLength(2)
+  })
   test('an occurrence that a limit has put back outlives its recurring action, and can be cancelled', async () => {
     const g = await testGateway({ rules: RULES, loops: true, providers: { out: [OK], other: [OK] } })
     const every = { action_type: 'few', provider: 'out', cron_expression: '* * * * *' }
