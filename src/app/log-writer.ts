@@ -31,8 +31,19 @@ export function logWriter(fd: number, clock: Clock): LogWriter {
     if (writing || lines === '') return
     writing = writeAll(fd, take(), clock).then(() => {
       writing = undefined
-      if (lines.length >= BLOCK) start()
+      goOn()
     })
+  }
+  /** A block goes at once, less than that waits for more. */
+  const goOn = (): void => {
+    if (lines.length >= BLOCK) start()
+    else if (!waiting && lines !== '') {
+      waiting = true
+      clock.timer(WAIT_MS, () => {
+        waiting = false
+        start()
+      })
+    }
   }
   return {
     write(line) {
@@ -41,14 +52,7 @@ export function logWriter(fd: number, clock: Clock): LogWriter {
         return
       }
       lines += line
-      if (lines.length >= BLOCK) start()
-      else if (!waiting) {
-        waiting = true
-        clock.timer(WAIT_MS, () => {
-          waiting = false
-          start()
-        })
-      }
+      goOn()
     },
     async close() {
       while (writing || lines !== '') {

@@ -1,4 +1,5 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -23,6 +24,38 @@ describe('log writer', () => {
     to.write('last\n')
     await to.close()
     expect(readFileSync(path, 'utf8')).toBe(`one\n${line.repeat(500)}last\n`)
+    closeSync(fd)
+  })
+
+  it('writes a line that came while the one before waited for a slow reader, also when no other follows', async () => {
+    const path = join(dir, 'pipe')
+    execFileSync('mkfifo', [path])
+    const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+    const full = Buffer.alloc(4096, '.')
+    expect(() => {
+      for (;;) writeSync(fd, full)
+    }).toThrow('EAGAIN')
+    const clock = fakeClock()
+    const to = logWriter(fd, clock)
+    to.write('one\n')
+    await clock.advance(100)
+    to.write('two\n')
+    await clock.advance(100)
+    let text = ''
+    const read = async (): Promise<string> => {
+      const some = Buffer.alloc(65_536)
+      try {
+        for (let n = 1; n > 0; ) {
+          n = readSync(fd, some)
+          text += some.toString('utf8', 0, n)
+        }
+      } catch {
+        // Nothing more is there yet.
+      }
+      await clock.advance(20)
+      return text.replaceAll('.', '')
+    }
+    await expect.poll(read).toBe('one\ntwo\n')
     closeSync(fd)
   })
 
