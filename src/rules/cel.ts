@@ -2,6 +2,7 @@ import { type ASTNode, Environment, EvaluationError, ParseError } from '@marcbac
 import type { Action } from '../core/action.ts'
 import { isObject, type Json, own } from '../core/json.ts'
 import { Failure, type Meter, meter, meteredName, registerMetered, weightOf } from './cel-meter.ts'
+import { registerMixed } from './cel-numbers.ts'
 import { children, MACROS, namesGiven, readsOf } from './cel-reads.ts'
 import { convert, seen, shown, toJson } from './cel-values.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
@@ -84,7 +85,7 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     if (comprehensionDepth(parsed.ast) > MAX_COMPREHENSIONS) return refuse('may nest two comprehensions, not more')
     const text = rewrite(parsed.ast, names, patterns)
     const budget = meter()
-    const running = roots({ maxDepth: MAX_WRITTEN_DEPTH })
+    const running = registerMixed(roots({ maxDepth: MAX_WRITTEN_DEPTH }))
       .registerFunction(`${GET}(dyn, list): dyn`, (of: unknown, path: readonly unknown[]) =>
         convert(found(of, path), budget),
       )
