@@ -1,30 +1,21 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import {
-  existsSync,
-  lchownSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, lchownSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { onFreePort } from './ports.ts'
+import { NOBODY, type ServerProcess, serverProcess } from './process.ts'
 
 /**
  * A PostgreSQL of its own, as durable as it comes: fsync and synchronous_commit stay on, because tests and figures of a store that
  * may forget say nothing. Its programs come as a package for each platform; they are copied to the folder it lives in.
  */
-export interface Postgres {
+export interface Postgres extends ServerProcess {
   /** With the name and the password of its superuser; the database is `postgres`. */
   readonly url: string
   /** Where it lives; gone once it has stopped. */
   readonly folder: string
-  stop(): Promise<void>
 }
 
 const packageFolder = ((): string | undefined => {
@@ -46,25 +37,7 @@ export function withoutPostgres(): boolean {
   return true
 }
 
-/** It refuses to run as root. */
-const NOBODY = 65534
 const READY_MS = 30_000
-
-/**
- * Stops the server and removes its folder when its standard input ends: so it goes also when whoever started it was killed. It
- * ignores the interrupt of a terminal, which the server gets by itself.
- */
-const KEEPER = `trap '' INT
-exec 3<&0
-"$@" 3<&- </dev/null &
-server=$!
-{ read -r _ <&3; kill -INT $server 2>/dev/null; } &
-reader=$!
-wait $server
-code=$?
-kill $reader 2>/dev/null
-cd / && rm -rf "$FOLDER"
-exit $code`
 
 export interface PostgresOptions {
   /** The processor core it is pinned to, with all its processes. */
@@ -83,22 +56,34 @@ export const startPostgres = (opts: PostgresOptions = {}): Promise<Postgres> =>
 async function startOn(port: number, { core, standby, settings = [], env = {} }: PostgresOptions): Promise<Postgres> {
   if (packageFolder === undefined) throw new Error(`there is no PostgreSQL for ${process.platform}-${process.arch}`)
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
+  const all = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=on', ...settings]
+  const data = join(folder, 'data')
+  const server = serverProcess({
+    name: 'PostgreSQL',
+    folder,
+    command: [join(folder, 'native/bin/postgres'), '-D', data, '-p', `${port}`, ...all.flatMap((x) => ['-c', x])],
+    env: { ...process.env, ...env },
+    pidFile: 'data/postmaster.pid',
+    ready: /ready to accept (read-only )?connections/,
+    readyMs: READY_MS,
+    // An "immediate shutdown" of all its processes: what it had not on its disk is gone.
+    kill: 'SIGQUIT',
+    as: NOBODY,
+    core,
+  })
   try {
     const password = randomBytes(16).toString('hex')
-    const as = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : undefined
-    prepare(packageFolder, folder, password, as)
-    if (standby) writeFileSync(join(folder, 'data/standby.signal'), '')
-    const stop = await serve(folder, port, as, core, settings, env)
-    return { url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder, stop }
+    prepare(packageFolder, folder, password)
+    if (standby) writeFileSync(join(data, 'standby.signal'), '')
+    await server.again()
+    return { ...server, url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder }
   } catch (e) {
-    rmSync(folder, { recursive: true, force: true })
+    await server.stop()
     throw e
   }
 }
 
-type As = { readonly uid: number; readonly gid: number } | undefined
-
-function prepare(from: string, folder: string, password: string, as: As): void {
+function prepare(from: string, folder: string, password: string): void {
   const native = join(folder, 'native')
   // By a process of its own: what another thread starts while we have a program open to write it keeps it open, and then it is "busy".
   const copied = spawnSync('cp', ['-R', '-P', join(from, 'native'), native], { encoding: 'utf8' })
@@ -112,66 +97,19 @@ function prepare(from: string, folder: string, password: string, as: As): void {
   for (const { source, target } of links)
     if (!existsSync(join(folder, target))) symlinkSync(basename(source), join(folder, target))
   writeFileSync(join(folder, 'password'), password, { mode: 0o600 })
-  if (as) give(folder, as)
+  if (NOBODY) give(folder, NOBODY)
   const data = join(folder, 'data')
   const args = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', join(folder, 'password')]
   const made = spawnSync(join(native, 'bin/initdb'), [...args, '--no-sync', '-E', 'UTF8', '--no-locale'], {
-    ...as,
+    ...NOBODY,
     cwd: folder,
     encoding: 'utf8',
   })
   if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
 }
 
-function give(path: string, to: NonNullable<As>): void {
+function give(path: string, to: NonNullable<typeof NOBODY>): void {
   for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
     lchownSync(join(path, name), to.uid, to.gid)
   lchownSync(path, to.uid, to.gid)
-}
-
-/** Resolves, once connections are taken, to what stops it. */
-function serve(
-  folder: string,
-  port: number,
-  as: As,
-  core: number | undefined,
-  more: readonly string[],
-  variables: { readonly [name: string]: string },
-): Promise<() => Promise<void>> {
-  const pinned = core === undefined ? [] : ['taskset', '-c', String(core)]
-  const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=on', ...more].flatMap((x) => [
-    '-c',
-    x,
-  ])
-  const server = [join(folder, 'native/bin/postgres'), '-D', join(folder, 'data'), '-p', String(port), ...settings]
-  const keeper = spawn('sh', ['-c', KEEPER, 'postgres', ...pinned, ...server], {
-    ...as,
-    cwd: folder,
-    env: { ...process.env, ...variables, FOLDER: folder },
-    stdio: ['pipe', 'ignore', 'pipe'],
-  })
-  const ended = new Promise<void>((resolve) => keeper.once('exit', () => resolve()))
-  const stop = async (): Promise<void> => {
-    keeper.stdin.end()
-    await ended
-  }
-  return new Promise((resolve, reject) => {
-    let said = ''
-    const late = setTimeout(() => {
-      said += `\nit was not ready within ${READY_MS / 1000} s`
-      void stop()
-    }, READY_MS)
-    keeper.on('error', reject)
-    keeper.on('exit', (code) => {
-      clearTimeout(late)
-      reject(new Error(`PostgreSQL ended with ${code}: ${said}`))
-    })
-    keeper.stderr.on('data', (d) => {
-      // Read on to the end: a pipe nobody empties would stop the server.
-      if (said.length < 10_000) said += d
-      if (!/ready to accept (read-only )?connections/.test(said)) return
-      clearTimeout(late)
-      resolve(stop)
-    })
-  })
 }
