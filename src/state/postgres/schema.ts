@@ -32,8 +32,10 @@ export async function migrate(ask: Ask, schema: string): Promise<string> {
       `the schema ${schema} was written by a newer version (schema ${found.version}, this one knows ${VERSION})`,
     )
   if (found?.version === VERSION && found.functions === digest) return found.began
-  // One message, so one transaction, also where a pooler gives each transaction another connection.
+  // One message, so one transaction, also where a pooler gives each transaction another connection. A session of a pooler may remember
+  // from an earlier one that there is no such schema: it hears of what others have made when it takes a lock on a table.
   await ask(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK});
+    SELECT FROM pg_namespace LIMIT 0;
     CREATE SCHEMA IF NOT EXISTS ${schema};
     SELECT set_config('search_path', '${schema}, pg_temp', true), set_config('client_min_messages', 'warning', true);
     DO $migrate$ BEGIN
