@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import type { Random } from '../../core/ids.ts'
-import { failure, isReadOnly, say, saysUndone } from './failure.ts'
+import { failure, isCrowded, isLast, isReadOnly, say } from './failure.ts'
 
 /** Runs one statement in a transaction of its own: one round trip. Rejects with StateUnavailable or StateUnknown. */
 export type Ask = <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<readonly Row[]>
@@ -28,6 +28,8 @@ const CONNECT_MS = 3000
 /** Longer than the server waits for a lock, so that who waits for one hears of it. */
 export const ANSWER_MS = 5000
 const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [100, 2000]
+/** How long a node makes do with the connections it has, where it was told that there is room for no more. */
+const CROWDED_MS = 2000
 const INT8 = 20
 
 /** What the driver is told. No statement is prepared by name and none sets anything for its session: a pooler may give each another one. */
@@ -65,12 +67,14 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
   let opening = 0
   let down: { readonly why: string; readonly waitMs: number; readonly timer: Timer } | undefined
   let closed: StateUnavailable | undefined
+  let crowdedUntil = 0
   let drained = (): void => {}
 
   async function connect(): Promise<Connection> {
-    opening++
     const socket = new net.Socket()
+    // Before it counts: it may find a certificate's file missing.
     const client = new pg.Client({ ...clientConfig(url), stream: () => socket })
+    opening++
     const connection: Connection = { client, socket, dead: false }
     client.on('error', () => drop(connection))
     client.on('end', () => drop(connection))
@@ -107,7 +111,7 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
   async function probe(): Promise<void> {
     let connection: Connection | undefined
     try {
-      connection = await connect()
+      connection = await connect().catch(standing)
       const { rows } = await connection.client.query<{ transaction_read_only: string }>('SHOW transaction_read_only')
       if (rows[0]?.transaction_read_only === 'on') throw new Error('it takes no writes: it may have become a standby')
     } catch (e) {
@@ -124,14 +128,21 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
     if (down !== undefined) throw new StateUnavailable(down.why)
     const one = idle.pop()
     if (one !== undefined) return one
-    if (all.size + opening < most) {
+    if (all.size + opening < most && (all.size === 0 || clock.now() >= crowdedUntil)) {
       try {
-        return await connect()
+        return await connect().catch(standing)
       } catch (e) {
-        throw fall(e)
+        if (!isCrowded(e) || all.size === 0) throw fall(e)
       }
     }
     return new Promise((resolve, reject) => waiting.push({ resolve, reject }))
+  }
+  /** Where there is no room for one more, one of those that stand will do. */
+  function standing(e: unknown): Connection {
+    if (isCrowded(e)) crowdedUntil = clock.now() + CROWDED_MS
+    const one = isCrowded(e) ? idle.pop() : undefined
+    if (one === undefined) throw e
+    return one
   }
   function release(connection: Connection): void {
     if (connection.dead) makeUp()
@@ -166,7 +177,7 @@ export function openConnections({ url, most, clock, random }: ConnectionOptions)
           drop(connection)
           for (const c of idle.splice(0)) end(c)
           fall(e)
-        } else if (!saysUndone(e)) {
+        } else if (isLast(e)) {
           // It did not end, it said nothing: nor would it to others.
           const silent = !connection.dead && !connection.socket.destroyed && !connection.socket.readableEnded
           drop(connection)

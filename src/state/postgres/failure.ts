@@ -8,10 +8,17 @@ const codeOf = (e: unknown): string => (e instanceof Error && 'code' in e ? Stri
  * connection that ends and an answer that does not come leave open what was done.
  */
 const OPEN_ENDED = /^(08...|57P01|57P02|57P05|40003)$/
+const ofPooler = (e: unknown, says: RegExp): boolean => codeOf(e) === '08P01' && says.test(say(e))
+/** PgBouncer ends the connection, with the code it has for everything, and has given the statement to no server. */
+const isNotGiven = (e: unknown): boolean => ofPooler(e, /^(query_wait_timeout|server login (failed|has been failing))/)
 export const saysUndone = (e: unknown): boolean => {
   const code = codeOf(e)
-  return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code)
+  return (/^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code)) || isNotGiven(e)
 }
+/** The connection is of no use after it. */
+export const isLast = (e: unknown): boolean => !saysUndone(e) || isNotGiven(e)
+/** It has no connection left for us: the server itself, or PgBouncer. Those we have go on. */
+export const isCrowded = (e: unknown): boolean => codeOf(e) === '53300' || ofPooler(e, /^no more connections allowed/)
 /** Two batches waited for each other, which their order excludes but rows of the audit; or for a lock of somebody else. Undone: to be made again. */
 export const isRetryable = (e: unknown): boolean => ['40P01', '40001'].includes(codeOf(e))
 
