@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import type { Lost } from '../contract/state/subject.ts'
 import { stateContract } from '../contract/state.contract.ts'
-import type { TestEnv } from '../fakes/env.ts'
-import { type Pooler, startPooler } from '../servers/pooler.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { openSimulated, readyForQuery } from './postgres-store.ts'
@@ -32,18 +30,5 @@ describe.skipIf(withoutPostgres())('on a server of its own', { timeout: 60_000 }
   stateContract('postgres', async (env) => {
     const { state } = await openSimulated(proxy.url(server.url), name(), env)
     return { state, lose: (call) => proxy.loseReply({ request: onWire[call], answered: readyForQuery }) }
-  })
-
-  describe('behind a pooler that gives each transaction another connection', () => {
-    let pooler: Pooler
-    beforeAll(async () => {
-      pooler = await startPooler(server.url, 3)
-    })
-    afterAll(() => pooler.close())
-    const behind = async (env: TestEnv) => (await openSimulated(pooler.url, name(), env)).state
-    stateContract('postgres', Object.assign(behind, { share: 0.2 }))
-    it('which it did', () => {
-      expect(pooler.moves).toBeGreaterThan(1000)
-    })
   })
 })

@@ -27,7 +27,8 @@ const GRACE_MS = 60_000
 const seconds = Number(process.env['CLUSTER_SECONDS'] ?? 6)
 /** Few enough to be used up, however short it is. */
 const quota = Math.ceil(Math.min(60, 3 * seconds))
-const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
+/** An even one proves PostgreSQL as it is, an odd one behind PgBouncer. */
+export const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
 
 /** Several gateways on one store, while they are killed and paused and their ways to the store fail. `clients`: fewer for a slow store. */
 export function prove(name: string, open: OpenShared, clients = CLIENTS): void {
