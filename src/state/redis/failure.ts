@@ -30,7 +30,8 @@ export function reason(e: unknown): string {
   const code = refusalCode(e)
   if (code !== undefined) return SAID[code] ?? `it says ${code}`
   if (say(e) === 'Command timed out') return 'it does not answer'
-  return e instanceof Error && 'code' in e ? String(e.code) : say(e)
+  // Of the system's errors the name says more than the words; of those of TLS it is the other way round.
+  return e instanceof Error && 'code' in e && /^E[A-Z0-9]+$/.test(String(e.code)) ? String(e.code) : say(e)
 }
 
 /** A call that failed after it was sent, as its caller is told. */

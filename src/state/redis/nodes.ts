@@ -118,6 +118,8 @@ function clusterOf({ url, settings, backoff }: NodesOptions): Cluster {
     redisOptions: { ...settings, ...login },
     lazyConnect: true,
     enableOfflineQueue: false,
+    // Each name is looked up when it is connected to: with an address instead, no certificate for the name would be right.
+    dnsLookup: (name, done) => done(null, name),
     slotsRefreshTimeout: settings.commandTimeout,
     clusterRetryStrategy: backoff,
   })
@@ -128,13 +130,18 @@ async function connected(cluster: Cluster): Promise<void> {
   cluster.on('error', (e: Error & { readonly lastNodeError?: Error }) => {
     last = e.lastNodeError ?? e
   })
+  // Those that the cluster names, as whose certificate is for other names.
+  cluster.on('node error', (e: Error) => {
+    last ??= e
+  })
   await new Promise<void>((resolve, reject) => {
     // Where the nodes that it names cannot be reached, nothing more would ever be heard.
-    const ended = (): void => reject(last ?? new Error('the nodes that its cluster names cannot be reached'))
+    const ended = (e?: Error): void =>
+      reject(last ?? e ?? new Error('the nodes that its cluster names cannot be reached'))
     cluster.once('end', ended)
     cluster.connect().then(() => {
       cluster.off('end', ended)
       resolve()
-    }, reject)
+    }, ended)
   })
 }
