@@ -32,9 +32,15 @@ const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [100, 2000]
 const CROWDED_MS = 2000
 const INT8 = 20
 
+/** These check a certificate as `verify-full` does. Said so, that stays where the driver comes to think less of them, of which it warns. */
+const checking = (url: string): string =>
+  /[?&]uselibpqcompat=true\b/.test(url)
+    ? url
+    : url.replace(/([?&]sslmode=)(?:prefer|require|verify-ca)(?=&|$)/, '$1verify-full')
+
 /** What the driver is told. No statement is prepared by name and none sets anything for its session: a pooler may give each another one. */
 export const clientConfig = (url: string): pg.ClientConfig => ({
-  connectionString: url,
+  connectionString: checking(url),
   connectionTimeoutMillis: CONNECT_MS,
   query_timeout: ANSWER_MS,
   keepAlive: true,
