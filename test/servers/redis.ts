@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Certificate } from './certificates.ts'
 import { fromDebian } from './debian.ts'
 import { onFreePort } from './ports.ts'
 import { type ServerProcess, serverProcess } from './process.ts'
@@ -18,6 +19,8 @@ export interface RedisOptions {
   readonly appendfsync?: 'always' | 'everysec' | 'no'
   /** Further settings, as on its command line: `['--maxmemory', '4mb']`. */
   readonly settings?: readonly string[]
+  /** It speaks TLS alone, with this certificate; the address is then `rediss://`. */
+  readonly tls?: Certificate
   /** The processor core it is pinned to. */
   readonly core?: number
 }
@@ -48,7 +51,8 @@ async function startOn(port: number, opts: RedisOptions): Promise<Redis> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-redis-'))
   const password = randomBytes(16).toString('hex')
   const args = [
-    ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--pidfile', join(folder, 'pid')],
+    ...(opts.tls === undefined ? ['--port', String(port)] : overTls(port, opts.tls)),
+    ...['--bind', '127.0.0.1', '--dir', folder, '--pidfile', join(folder, 'pid')],
     ...['--requirepass', password, '--save', '', '--appendonly', 'yes'],
     ...['--appendfsync', opts.appendfsync ?? 'everysec', ...(opts.settings ?? [])],
   ]
@@ -69,5 +73,15 @@ async function startOn(port: number, opts: RedisOptions): Promise<Redis> {
     await server.stop()
     throw e
   }
-  return { ...server, url: `redis://:${password}@127.0.0.1:${port}`, port, folder }
+  return {
+    ...server,
+    url: `${opts.tls === undefined ? 'redis' : 'rediss'}://:${password}@127.0.0.1:${port}`,
+    port,
+    folder,
+  }
 }
+
+const overTls = (port: number, { cert, key }: Certificate): readonly string[] => [
+  ...['--port', '0', '--tls-port', String(port), '--tls-cluster', 'yes', '--tls-auth-clients', 'no'],
+  ...['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert],
+]
