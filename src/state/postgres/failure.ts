@@ -8,12 +8,18 @@ const codeOf = (e: unknown): string => (e instanceof Error && 'code' in e ? Stri
  * connection that ends and an answer that does not come leave open what was done.
  */
 const OPEN_ENDED = /^(08...|57P01|57P02|57P05|40003)$/
+/** Where its log cannot be written it stops with what it has of it, the commit among that or not. The word is in the server's language. */
+const isPanic = (e: unknown, code: string): boolean =>
+  /^(53100|58...|XX...)$/.test(code) && e instanceof Error && 'severity' in e && e.severity !== 'ERROR'
 const ofPooler = (e: unknown, says: RegExp): boolean => codeOf(e) === '08P01' && says.test(say(e))
 /** PgBouncer ends the connection, with the code it has for everything, and has given the statement to no server. */
 const isNotGiven = (e: unknown): boolean => ofPooler(e, /^(query_wait_timeout|server login (failed|has been failing))/)
 export const saysUndone = (e: unknown): boolean => {
   const code = codeOf(e)
-  return (/^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code)) || isNotGiven(e)
+  return (
+    (/^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]+$/.test(code) && !OPEN_ENDED.test(code) && !isPanic(e, code)) ||
+    isNotGiven(e)
+  )
 }
 /** The connection is of no use after it. */
 export const isLast = (e: unknown): boolean => !saysUndone(e) || isNotGiven(e)
