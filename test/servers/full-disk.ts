@@ -5,7 +5,7 @@ import { join } from 'node:path'
 
 /** A disk, to whoever runs with `env`, that is full when told so: what would make a file longer gets ENOSPC. */
 export interface FullDisk {
-  readonly env: { readonly LD_PRELOAD: string; readonly FULL_DISK: string }
+  readonly env: { readonly [name: string]: string }
   full(is: boolean): void
   remove(): void
 }
@@ -19,19 +19,20 @@ export function withoutCompiler(): boolean {
   return true
 }
 
-export function fullDisk(): FullDisk {
-  const folder = mkdtempSync(join(tmpdir(), 'signalbox-full-disk-'))
+/** `folder`: what is in folders of that name is a disk of its own, and the rest has room. */
+export function fullDisk(folder?: string): FullDisk {
+  const own = mkdtempSync(join(tmpdir(), 'signalbox-full-disk-'))
   // Servers run as another user.
-  chmodSync(folder, 0o755)
-  const library = join(folder, 'full-disk.so')
+  chmodSync(own, 0o755)
+  const library = join(own, 'full-disk.so')
   const made = spawnSync('cc', ['-shared', '-fPIC', '-o', library, join(import.meta.dirname, 'full-disk.c'), '-ldl'], {
     encoding: 'utf8',
   })
   if (made.status !== 0) throw new Error(`cc failed: ${made.error?.message ?? made.stderr}`)
-  const flag = join(folder, 'full')
+  const flag = join(own, 'full')
   return {
-    env: { LD_PRELOAD: library, FULL_DISK: flag },
+    env: { LD_PRELOAD: library, FULL_DISK: flag, ...(folder !== undefined && { FULL_DISK_IN: folder }) },
     full: (is) => (is ? writeFileSync(flag, '') : rmSync(flag)),
-    remove: () => rmSync(folder, { recursive: true }),
+    remove: () => rmSync(own, { recursive: true }),
   }
 }
