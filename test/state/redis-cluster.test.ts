@@ -7,6 +7,7 @@ import { openLink } from '../../src/state/redis/link.ts'
 import { scopeLine, TAGS, tagOf } from '../../src/state/redis/text.ts'
 import { stateContract } from '../contract/state.contract.ts'
 import { type Redis, startRedis, withoutRedis } from '../servers/redis.ts'
+import { laterThanOldest } from './redis-since.ts'
 import { redisStore } from './redis-store.ts'
 
 describe('hash tags', () => {
@@ -34,6 +35,7 @@ describe.skipIf(withoutRedis())('redis cluster', () => {
     // An empty cluster waits two seconds before it takes anything.
     const ready = async () => ((await admin.call('CLUSTER', 'INFO')) as string).includes('cluster_state:ok')
     await vi.waitUntil(ready, { timeout: 10_000 })
+    await admin.config('RESETSTAT')
   })
   afterAll(async () => {
     admin.disconnect()
@@ -46,6 +48,13 @@ describe.skipIf(withoutRedis())('redis cluster', () => {
     return state
   })
 
+  it('was asked for nothing by the contract that came after Redis 6.2', async () => {
+    const { seen, later } = await laterThanOldest(admin)
+    expect(seen).toBeGreaterThan(25)
+    expect(later).toEqual([])
+    // What it has just been asked itself, by which this is known.
+    expect((await laterThanOldest(admin)).later).toEqual(['command|docs: 7.0.0'])
+  })
   it('has every key of a scope in one slot', async () => {
     const names = (await admin.keys('*')) as string[]
     expect(names.length).toBeGreaterThan(500)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { StateUnavailable } from '../../src/core/errors.ts'
 import { seededRandom } from '../../src/core/ids.ts'
+import { failed, refusalCode, StateFull } from '../../src/state/redis/failure.ts'
 import { openLink } from '../../src/state/redis/link.ts'
 import { type Durability, unfit } from '../../src/state/redis/server.ts'
 import { startProxy } from '../servers/proxy.ts'
@@ -128,4 +129,20 @@ describe.skipIf(withoutRedis())('a Redis that may not keep state says why, in on
     expect(of('5.0.7')).toBe('version 5.0.7 is too old: 6.2 or later is needed')
     expect([of('6.2.0'), of('7.0.15'), of('10.0.1')]).toEqual([undefined, undefined, undefined])
   })
+})
+
+it.each([
+  ['OOM', "-OOM command not allowed when used memory > 'maxmemory'.", StateFull],
+  ['READONLY', "-READONLY You can't write against a read only replica.", StateUnavailable],
+  ['MISCONF', '-MISCONF Redis is configured to save RDB snapshots, but it is currently not able to', StateUnavailable],
+])('%s from inside a script is understood as Redis 6.2 says it, and as 7.0 does', (code, said, kind) => {
+  const script = 'f_6b1bf486c81ceb7edf3c093f4c48582e38c0e791'
+  for (const message of [
+    `ERR Error running script (call to ${script}): @user_script:9: @user_script: 9: ${said}`,
+    `${said.slice(1)} script: ${script}, on @user_script:9.`,
+  ]) {
+    const e = Object.assign(new Error(message), { name: 'ReplyError' })
+    expect(refusalCode(e)).toBe(code)
+    expect(failed(e)).toBeInstanceOf(kind)
+  }
 })
