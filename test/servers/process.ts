@@ -35,10 +35,10 @@ export interface ServerOptions {
 
 /**
  * Ends the server and removes its folder when its standard input ends: so both go also when whoever started them was killed. It ignores
- * the interrupt of a terminal, which the server gets by itself. One that has ended stays a process (a zombie) where nobody is left to ask
- * how it ended.
+ * what ends a whole group of processes (an interrupt of a terminal, a time that is up), so that it is there to clean up after it. A
+ * server that has ended stays a process (a zombie) where nobody is left to ask how it ended.
  */
-const KEEPER = `trap '' INT
+const KEEPER = `trap '' INT TERM HUP
 read -r _
 read -r pid 2>/dev/null <"$FOLDER/$PID_FILE" && kill "-$KILL" "$pid" 2>/dev/null &&
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
