@@ -33,6 +33,8 @@ export const openDynamoDb = (now: () => number = Date.now): Service => {
 
   const native = async (name: string, body: string): Promise<Reply> => {
     const reply = await ask(name, body)
+    if (name === 'CreateTable' && reply.status === 200)
+      transactions.made(String(parseBody<{ TableName?: string }>(body).TableName))
     const failed = reply.status !== 200 && body.includes(SHOWS_ITEM) && reply.body.includes('#ConditionalCheckFailed')
     if (!failed) return reply
     const input = JSON.parse(body) as Parameters<typeof transactions.current>[0]

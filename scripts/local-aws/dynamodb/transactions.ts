@@ -46,6 +46,8 @@ export interface Transactions {
   current(of: Operation): Promise<Item | undefined>
   /** For a single write: throws when a transaction under way has its item in hand. */
   refuseConflict(of: Operation): Promise<void>
+  /** The table was made, perhaps anew: what was known of one of its name is of another. */
+  made(table: string): void
 }
 
 const PREFIX = 'com.amazonaws.dynamodb.v20120810#'
@@ -65,6 +67,8 @@ export const openTransactions = (ask: Ask, gate: Gate): Transactions => {
   const tokens = new Map<string, { request: string; until: number; done: boolean }>()
   /** Names of the items transactions under way have in hand. */
   const inHand = new Set<string>()
+  /** The names of the attributes that are a table's key: a description of it for each item would cost as much as the write. */
+  const keyNames = new Map<string, readonly string[]>()
 
   const run = async (name: string, input: object): Promise<Record<string, unknown>> => {
     const { status, body } = await ask(name, JSON.stringify(input))
@@ -76,28 +80,41 @@ export const openTransactions = (ask: Ask, gate: Gate): Transactions => {
     (await run('GetItem', { TableName, Key, ConsistentRead: true })).Item as Item | undefined
   const keyOf = async ({ TableName, Key, Item = {} }: Operation): Promise<Item> => {
     if (Key) return Key
-    const { Table } = (await run('DescribeTable', { TableName })) as {
-      Table: { KeySchema: { AttributeName: string }[] }
+    let names = keyNames.get(TableName)
+    if (names === undefined) {
+      const { Table } = (await run('DescribeTable', { TableName })) as {
+        Table: { KeySchema: { AttributeName: string }[] }
+      }
+      names = Table.KeySchema.map(({ AttributeName }) => AttributeName)
+      keyNames.set(TableName, names)
     }
-    return Object.fromEntries(Table.KeySchema.map(({ AttributeName }) => [AttributeName, Item[AttributeName]]))
+    return Object.fromEntries(names.map((name) => [name, Item[name]]))
   }
   const restore = (TableName: string, key: Item, before: Item | undefined) =>
     before ? run('PutItem', { TableName, Item: before }) : run('DeleteItem', { TableName, Key: key })
 
-  /** Tries one write; the answer says why it refused, if it did. A check writes the item back as it was. */
-  const attempt = async (kind: Kind, given: Operation, key: Item, before: Item | undefined): Promise<Reason> => {
+  /** Tries one write; the answer says why it refused, if it did, or else what takes it back. A check writes the item back as it was. */
+  const attempt = async (kind: Kind, given: Operation, key: Item): Promise<Reason | (() => Promise<unknown>)> => {
     const { ReturnValuesOnConditionCheckFailure: wanted, ...input } = given
+    const { TableName } = given
     try {
       if (kind === 'ConditionCheck') {
         const { Key: _, ...check } = input
+        const before = await read(TableName, key)
         await run('PutItem', { ...check, Item: before ?? key })
-        if (!before) await restore(given.TableName, key, undefined)
-      } else await run(KINDS[kind], input)
-      return { Code: 'None' }
+        if (!before) await restore(TableName, key, undefined)
+        return async () => {}
+      }
+      const { Attributes: before } = await run(KINDS[kind], { ...input, ReturnValues: 'ALL_OLD' })
+      return () => restore(TableName, key, before as Item | undefined)
     } catch (error) {
       if (!(error instanceof AwsError) || !error.code.endsWith('#ConditionalCheckFailedException')) throw error
-      const seen = wanted === 'ALL_OLD' && before ? { Item: before } : {}
-      return { Code: 'ConditionalCheckFailed', Message: 'The conditional request failed', ...seen }
+      const before = wanted === 'ALL_OLD' ? await read(TableName, key) : undefined
+      return {
+        Code: 'ConditionalCheckFailed',
+        Message: 'The conditional request failed',
+        ...(before && { Item: before }),
+      }
     }
   }
 
@@ -139,10 +156,9 @@ export const openTransactions = (ask: Ask, gate: Gate): Transactions => {
     const reasons: Reason[] = []
     for (const { kind, given, key } of plan) {
       try {
-        const before = await read(given.TableName, key)
-        const reason = await attempt(kind, given, key, before)
-        reasons.push(reason)
-        if (reason.Code === 'None' && kind !== 'ConditionCheck') undo.push(() => restore(given.TableName, key, before))
+        const done = await attempt(kind, given, key)
+        if (typeof done === 'function') undo.push(done)
+        reasons.push(typeof done === 'function' ? { Code: 'None' } : done)
       } catch (error) {
         await takeBack()
         throw error
@@ -209,5 +225,6 @@ export const openTransactions = (ask: Ask, gate: Gate): Transactions => {
       if (inHand.size === 0 || !inHand.has(nameOf(of.TableName, await keyOf(of)))) return
       throw new AwsError(`${PREFIX}TransactionConflictException`, CONFLICT.Message ?? '')
     },
+    made: (table) => void keyNames.delete(table),
   }
 }
