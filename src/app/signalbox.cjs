@@ -64,9 +64,6 @@ function main() {
     var needed = 'Node ' + NEEDED + ' or newer is needed, this is ' + process.version
     return fail(needed + '; on Linux, npm ci brings one along')
   }
-  // A dispatch lives until its commit returns, often across a collection. V8 takes that for a long life and from then on makes such
-  // objects old at birth, where each keeps a request alive until the next full collection (a tenth of all processor time).
-  require('v8').setFlagsFromString('--no-allocation-site-pretenuring')
   // Worker threads look for the cache by this variable only; without it each keeps a compiler in memory (45 MiB, 200 ms).
   var cache = require('module').enableCompileCache()
   if (cache.directory && !process.env.NODE_COMPILE_CACHE) process.env.NODE_COMPILE_CACHE = cache.directory
