@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { existsSync, lchownSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  existsSync,
+  lchownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -72,8 +82,7 @@ async function startOn(port: number, { core, standby, settings = [], env = {} }:
     core,
   })
   try {
-    const password = randomBytes(16).toString('hex')
-    prepare(packageFolder, folder, password)
+    const password = prepare(packageFolder, folder)
     if (standby) writeFileSync(join(data, 'standby.signal'), '')
     await server.again()
     return { ...server, url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder }
@@ -83,12 +92,10 @@ async function startOn(port: number, { core, standby, settings = [], env = {} }:
   }
 }
 
-function prepare(from: string, folder: string, password: string): void {
+/** Programs and data of a server that has never run; the answer is its password. */
+function prepare(from: string, folder: string): string {
   const native = join(folder, 'native')
-  // By a process of its own: what another thread starts while we have a program open to write it keeps it open, and then it is "busy".
-  const copied = spawnSync('cp', ['-R', '-P', join(from, 'native'), native], { encoding: 'utf8' })
-  if (copied.status !== 0)
-    throw new Error(`the programs could not be copied: ${copied.error?.message ?? copied.stderr}`)
+  copy(['-R', '-P'], join(from, 'native'), native)
   // An archive of npm holds no links; the package's install script, which does not run here, would make them.
   const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
     source: string
@@ -96,16 +103,46 @@ function prepare(from: string, folder: string, password: string): void {
   }[]
   for (const { source, target } of links)
     if (!existsSync(join(folder, target))) symlinkSync(basename(source), join(folder, target))
-  writeFileSync(join(folder, 'password'), password, { mode: 0o600 })
   if (NOBODY) give(folder, NOBODY)
-  const data = join(folder, 'data')
-  const args = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', '--pwfile', join(folder, 'password')]
-  const made = spawnSync(join(native, 'bin/initdb'), [...args, '--no-sync', '-E', 'UTF8', '--no-locale'], {
-    ...NOBODY,
-    cwd: folder,
-    encoding: 'utf8',
-  })
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
+  const made = born(from, folder)
+  for (const name of KEPT) copy(['-R', '-p'], join(made, name), join(folder, name))
+  return readFileSync(join(folder, 'password'), 'utf8')
+}
+
+/** By a process of its own: what another thread starts while we have a program open to write it keeps it open, and then it is "busy". */
+function copy(how: readonly string[], from: string, to: string): void {
+  const copied = spawnSync('cp', [...how, from, to], { encoding: 'utf8' })
+  if (copied.status !== 0) throw new Error(`${from} could not be copied: ${copied.error?.message ?? copied.stderr}`)
+}
+
+const INITDB = ['-U', 'postgres', '-A', 'scram-sha-256', '--no-sync', '-E', 'UTF8', '--no-locale']
+const KEPT = ['data', 'password'] as const
+
+/**
+ * The data of a server that was just born, and its password, made once for this package and user and kept beside the other temporary
+ * files: making them takes more than a second of processor time, copying them a tenth. Several who make them at once do not meet.
+ */
+function born(from: string, folder: string): string {
+  const is = [readFileSync(join(from, 'package.json'), 'utf8'), ...INITDB].join()
+  const kept = join(
+    tmpdir(),
+    `signalbox-postgres-born-${createHash('sha256').update(is).digest('hex').slice(0, 12)}-${NOBODY?.uid ?? process.getuid?.() ?? 0}`,
+  )
+  if (existsSync(kept)) return kept
+  const own = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
+  try {
+    writeFileSync(join(own, 'password'), randomBytes(16).toString('hex'), { mode: 0o600 })
+    if (NOBODY) give(own, NOBODY)
+    const args = ['-D', join(own, 'data'), '--pwfile', join(own, 'password'), ...INITDB]
+    const made = spawnSync(join(folder, 'native/bin/initdb'), args, { ...NOBODY, cwd: folder, encoding: 'utf8' })
+    if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
+    renameSync(own, kept)
+  } catch (e) {
+    rmSync(own, { recursive: true, force: true })
+    // Another one was faster, and what lies there is as good.
+    if (!existsSync(kept)) throw e
+  }
+  return kept
 }
 
 function give(path: string, to: NonNullable<typeof NOBODY>): void {
