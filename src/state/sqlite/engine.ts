@@ -14,7 +14,7 @@ import { Entries } from './entries.ts'
 import { Fatal, isFatal, isSqlite, say, tolerant } from './failure.ts'
 import { Items } from './items.ts'
 import { Numbers } from './numbers.ts'
-import { giveBackPages, sweep } from './tidy.ts'
+import { Tidying } from './tidy.ts'
 import { beginTrail } from './trail.ts'
 import type { FileTx } from './tx.ts'
 
@@ -51,11 +51,15 @@ export class Engine {
   readonly #rollback: StatementSync
   readonly #numbers: Numbers
   readonly #checkpoints: Checkpoints
-  #nextSweep = 0
+  readonly #tidying: Tidying
+  #nextSweep: number
 
   constructor(db: DatabaseSync, now: number, checkpoints = new Checkpoints(db)) {
     this.#db = db
     this.#checkpoints = checkpoints
+    this.#tidying = new Tidying(db)
+    // Not with the first commit: a start has enough to do.
+    this.#nextSweep = now + SWEEP_EVERY_MS
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
@@ -149,7 +153,7 @@ export class Engine {
 
   #sweep(now: number, limit: number): number {
     this.#flush()
-    const swept = sweep(this.#db, now, limit)
+    const swept = this.#tidying.sweep(now, limit)
     if (swept > 0) this.#forgetRows() // what is remembered may be gone from the file
     return swept
   }
@@ -203,7 +207,7 @@ export class Engine {
         const [done] = this.run(now, [['sweep', BITE]])
         if (done?.[1] !== BITE) {
           this.#nextSweep = now + SWEEP_EVERY_MS
-          giveBackPages(this.#db)
+          this.#tidying.giveBackPages()
         }
       }
       this.#checkpoints.look()
