@@ -125,6 +125,7 @@ export async function listening(running: Running, began = performance.now()): Pr
 /** Until nothing is left that waits, on a gateway or its store; `first` is done before each look. Fails with what is left after `ms`. */
 export async function drained(gateway: Gateway, ms: number, first?: () => Promise<void>): Promise<void> {
   let left: Awaited<ReturnType<Gateway['waiting']>> = {}
+  let everyMs = DRAINED_AFTER_MS
   await until(
     async () => {
       await first?.()
@@ -133,8 +134,12 @@ export async function drained(gateway: Gateway, ms: number, first?: () => Promis
     },
     () => `no work left; there is ${JSON.stringify(left)}`,
     ms,
-    // Each look asks the store for all its depths.
-    DRAINED_EVERY_MS,
+    () => {
+      everyMs = Math.min(everyMs * 1.2, DRAINED_EVERY_MS)
+      return everyMs
+    },
   )
 }
-const DRAINED_EVERY_MS = 150
+/** Each look asks the store for all its depths: most is done soon, and what waits for a lease to run out waits long. */
+const DRAINED_AFTER_MS = 150
+const DRAINED_EVERY_MS = 1000

@@ -88,18 +88,18 @@ export async function run(args: readonly string[], how: Spawned): Promise<Ended 
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
-/** Looks again and again until there is something; fails with `what` after `ms`. */
+/** Looks again and again until there is something; fails with `what` after `ms`. `everyMs`: between one look and the next, or what it is before each. */
 export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
   ms = 10_000,
-  everyMs = 15,
+  everyMs: number | (() => number) = 15,
 ): Promise<NonNullable<T>> {
   const last = performance.now() + ms
   for (;;) {
     const seen = await look()
     if (seen !== undefined && seen !== null && seen !== false) return seen
     if (performance.now() > last) throw new Error(`not within ${ms} ms: ${typeof what === 'string' ? what : what()}`)
-    await sleep(everyMs)
+    await sleep(typeof everyMs === 'number' ? everyMs : everyMs())
   }
 }

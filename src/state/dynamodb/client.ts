@@ -78,6 +78,8 @@ export async function openClient(opts: ClientOptions): Promise<Client> {
     ...(opts.endpoint !== undefined && { endpoint: opts.endpoint }),
     ...(local && { credentials: LOCAL }),
   })
+  // It makes what it would say of each request before it sees that nobody listens.
+  db.middlewareStack.remove('loggerMiddleware')
   if (opts.onDate) watchDates(db, clock, opts.onDate)
   let sent = 0
   let trouble: string | undefined
