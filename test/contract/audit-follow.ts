@@ -16,6 +16,7 @@ export function followContract(
   scope: () => Scope,
   record: (more?: Partial<AuditRecord>) => AuditRecord,
   write: (...records: AuditRecord[]) => Promise<void>,
+  numRuns: number,
 ): void {
   const follow = (after: string | undefined, more: Partial<AuditFollow> = {}): Promise<AuditFollowed> =>
     opened().audit.follow({ after, limit: 1000, maxChars: 1e9, ...more })
@@ -86,7 +87,7 @@ export function followContract(
           expect(ids(await walk(positions[start]!, { limit, maxChars }))).toEqual(ids(all.slice(start)))
         },
       ),
-      { numRuns: 20, seed: 50 },
+      { numRuns, seed: 50 },
     )
   })
   it('follow: a page ends when it is large, but one large record passes', async () => {

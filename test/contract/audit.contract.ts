@@ -6,11 +6,16 @@ import { isoTime } from '../../src/core/clock.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
 import { followContract } from './audit-follow.ts'
+import { runs } from './state/subject.ts'
 
 /** `written` waits until what was recorded can be queried, where audit and state are apart. */
-export type OpenAudit = (
-  env: ReturnType<typeof testEnv>,
-) => Promise<{ state: StateStore; audit: AuditStore; written?: () => Promise<void>; close: () => Promise<void> }>
+export interface OpenAudit {
+  (
+    env: ReturnType<typeof testEnv>,
+  ): Promise<{ state: StateStore; audit: AuditStore; written?: () => Promise<void>; close: () => Promise<void> }>
+  /** Of the runs of a property, for a store where each is slow: as of the state's. */
+  readonly share?: number
+}
 
 export function auditContract(name: string, open: OpenAudit): void {
   describe(`audit: ${name}`, () => {
@@ -163,7 +168,7 @@ export function auditContract(name: string, open: OpenAudit): void {
           const failed = records.filter((r) => r.outcome === 'failed')
           expect(idsOf(await walk({ outcome: 'failed' }, limit))).toEqual(idsOf(failed).reverse())
         }),
-        { numRuns: 12, seed: 50 },
+        { numRuns: runs(open, 12), seed: 50 },
       )
       const first = await query({}, 5)
       await write(record())
@@ -223,6 +228,7 @@ export function auditContract(name: string, open: OpenAudit): void {
       () => scope,
       record,
       write,
+      runs(open, 20),
     )
   })
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, vi } from 'vitest'
 import { auditStore } from '../../src/audit/scan.ts'
-import { auditContract } from '../contract/audit.contract.ts'
+import { auditContract, type OpenAudit } from '../contract/audit.contract.ts'
 import { stateContract } from '../contract/state.contract.ts'
 import type { TestEnv } from '../fakes/env.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
@@ -27,7 +27,8 @@ const stores = ({ clock }: TestEnv) => db.stores(clock, { endpoint: `http://127.
 
 const state = async (env: TestEnv) => (await stores(env)).state
 stateContract('dynamodb, every third answer lost', Object.assign(state, { share: 0.02 }))
-auditContract('dynamodb, every third answer lost', async (env) => {
+const trail: OpenAudit = async (env) => {
   const { state, audit } = await stores(env)
   return { state, audit: auditStore(audit), close: () => state.close() }
-})
+}
+auditContract('dynamodb, every third answer lost', Object.assign(trail, { share: 0.2 }))

@@ -10,7 +10,7 @@ export interface OpenState {
   /** Of the runs of a property, for a store where each is slow; the laws are the same code, and the whole number is run on a fast one. */
   readonly share?: number
 }
-export const runs = ({ share = 1 }: OpenState, n: number): number => Math.ceil(n * share)
+export const runs = ({ share = 1 }: { readonly share?: number }, n: number): number => Math.ceil(n * share)
 /** A store with a wire to its server on which answers can be lost. */
 export interface Wired {
   readonly state: StateStore
