@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { main } from '../../src/app/cli.ts'
 import { startProxy } from '../servers/proxy.ts'
 import { serve } from './gateway.ts'
 import { place } from './place.ts'
@@ -7,6 +8,16 @@ import { run } from './run.ts'
 
 /** What keeps a gateway from starting is said in one line on stderr, with exit code 1. */
 const oneLine = (text: string): readonly string[] => text.trim().split('\n')
+
+/** The command without a process of its own: each test has one that is real beside. */
+async function called(
+  words: readonly string[],
+  cwd: string,
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [out, err]: [string[], string[]] = [[], []]
+  const code = await main(words, { out: (line) => out.push(line), err: (line) => err.push(line), cwd, env: {} })
+  return { code, stdout: out.join('\n'), stderr: err.join('\n') }
+}
 
 test('a second process on the same data is refused, and the first goes on', async () => {
   const at = place()
@@ -61,7 +72,7 @@ test('data that cannot be opened: a file where a folder should be, a folder wher
 
 test('a broken configuration and broken rules: file, line, column and the nearest word, exit 1', async () => {
   const at = place({ 'gateway.toml': '[server]\nprot = 8081\n\n[[providers]]\nname = "out"\ntype = "lgo"\n' })
-  const config = await run(['serve', '--port', '0'], { cwd: at.folder })
+  const config = await called(['serve', '--port', '0'], at.folder)
   expect(config.code).toBe(1)
   expect(oneLine(config.stderr)).toEqual([
     expect.stringMatching(/^gateway\.toml:2:1: error: .*prot.*port/),
@@ -71,7 +82,7 @@ test('a broken configuration and broken rules: file, line, column and the neares
   const loaded = await run(['serve', '--port', '0'], { cwd: rules.folder })
   expect(loaded.code).toBe(1)
   expect(oneLine(loaded.stderr)).toEqual([expect.stringMatching(/a\.yaml:3:\d+: error: .*"ot".*"out"/)])
-  const absent = await run(['serve', '-c', 'nowhere.toml'], { cwd: rules.folder })
+  const absent = await called(['serve', '-c', 'nowhere.toml'], rules.folder)
   expect([absent.code, oneLine(absent.stderr).length]).toEqual([1, 1])
   expect(absent.stderr).toMatch(/^nowhere\.toml: error: cannot read/)
 })
@@ -82,33 +93,40 @@ test('a store that cannot be used: one line, whatever it is', async () => {
   const gone = await startProxy({ port: 1 })
   await gone.close()
   const { port } = gone
-  const refused = async (why: RegExp, backend: string, ...settings: readonly string[]): Promise<void> => {
-    const set = [`backend=${backend}`, ...settings].flatMap((s) => ['--set', `state.${s}`])
-    const ended = await run(
-      [
-        'serve',
-        '--port',
-        '0',
-        ...set,
-        ...(backend === 'redis' ? ['--set', 'audit.backend=sqlite', '--set', 'audit.per_node=true'] : []),
-      ],
-      { cwd: at.folder },
-    )
-    expect([ended.code, oneLine(ended.stderr)]).toEqual([1, [expect.stringMatching(why)]])
-    expect(ended.stdout).not.toContain('Listening')
+  const settings = (backend: string, url: string): readonly string[] => [
+    ...[`backend=${backend}`, `url=${url}`].flatMap((s) => ['--set', `state.${s}`]),
+    ...(backend === 'redis' ? ['--set', 'audit.backend=sqlite', '--set', 'audit.per_node=true'] : []),
+  ]
+  // What `serve` says is what `migrate` says, which opens the store in the same way.
+  const refused = async (why: RegExp, backend: string, url: string): Promise<void> => {
+    const ended = await called(['migrate', ...settings(backend, url)], at.folder)
+    expect([ended.code, ended.stdout, oneLine(ended.stderr)]).toEqual([1, '', [expect.stringMatching(why)]])
   }
+  const served = run(['serve', '--port', '0', ...settings('postgres', `postgres://a:b@127.0.0.1:${port}/c`)], {
+    cwd: at.folder,
+  })
   await Promise.all([
     refused(
-      /^signalbox: PostgreSQL is not reached: .*ECONNREFUSED/,
+      /^signalbox migrate: PostgreSQL is not reached: .*ECONNREFUSED/,
       'postgres',
-      `url=postgres://a:b@127.0.0.1:${port}/c`,
+      `postgres://a:b@127.0.0.1:${port}/c`,
     ),
-    refused(/^signalbox: the url is none of PostgreSQL: /, 'postgres', 'url=redis://127.0.0.1'),
-    refused(/^signalbox: cannot use Redis at 127\.0\.0\.1:\d+: ECONNREFUSED/, 'redis', `url=redis://127.0.0.1:${port}`),
-    refused(/^signalbox: \[state\]\.url is no address of a Redis: /, 'redis', 'url=127.0.0.1'),
-    refused(/^signalbox: DynamoDB does not do it: .*ECONNREFUSED/, 'dynamodb', `url=http://127.0.0.1:${port}`),
-    refused(/^signalbox: state\.url is no address of a DynamoDB: /, 'dynamodb', 'url=127.0.0.1:8000'),
+    refused(/^signalbox migrate: the url is none of PostgreSQL: /, 'postgres', 'redis://127.0.0.1'),
+    refused(
+      /^signalbox migrate: cannot use Redis at 127\.0\.0\.1:\d+: ECONNREFUSED/,
+      'redis',
+      `redis://127.0.0.1:${port}`,
+    ),
+    refused(/^signalbox migrate: \[state\]\.url is no address of a Redis: /, 'redis', '127.0.0.1'),
+    refused(/^signalbox migrate: DynamoDB does not do it: .*ECONNREFUSED/, 'dynamodb', `http://127.0.0.1:${port}`),
+    refused(/^signalbox migrate: state\.url is no address of a DynamoDB: /, 'dynamodb', '127.0.0.1:8000'),
   ])
+  const ended = await served
+  expect([ended.code, oneLine(ended.stderr)]).toEqual([
+    1,
+    [expect.stringMatching(/^signalbox: PostgreSQL is not reached: .*ECONNREFUSED/)],
+  ])
+  expect(ended.stdout).not.toContain('Listening')
 })
 
 test('`signalbox check` says the same without starting anything', async () => {
@@ -116,7 +134,7 @@ test('`signalbox check` says the same without starting anything', async () => {
   const fine = await run(['check'], { cwd: good.folder })
   expect([fine.code, fine.stdout.trim()]).toEqual([0, 'ok: 1 provider, 0 rules, 0 chains'])
   good.write('rules/bad.yaml', 'rules:\n  - name: a\n    conditon: {}\n    action: { type: allow }\n')
-  const bad = await run(['check'], { cwd: good.folder })
+  const bad = await called(['check'], good.folder)
   expect(bad.code).toBe(1)
   expect(bad.stdout).toMatch(/bad\.yaml:3:5: error: .*conditon.*condition/)
   expect(bad.stderr.trim()).toBe('not ok: 1 error, 0 warnings')
