@@ -113,7 +113,8 @@ test('what the image holds starts as another user on a tree it cannot write to, 
   const env = {
     ...Object.fromEntries(all(image, 'ENV').map((e) => e.split('=') as [string, string])),
     PORT: String(port),
-    // Nor is there a /tmp.
+    // Nor is there a /tmp, and nobody has compiled anything.
+    NODE_COMPILE_CACHE: '',
     TMPDIR: app,
     PATH: place,
   }
