@@ -55,7 +55,18 @@ async function committer(me: number): Promise<void> {
       },
       { op: 'record', row: auditRow(record) },
     ])
-    if (done.ok) writeSync(1, `${id}\n`)
+    if (done.ok) say(`${id}\n`)
   }
 }
 await Promise.all(Array.from({ length: 16 }, (_, i) => committer(i)))
+
+/** Whoever reads may be slow, and the pipe full. */
+function say(line: string): void {
+  for (;;)
+    try {
+      writeSync(1, line)
+      return
+    } catch (e) {
+      if (!(e instanceof Error && 'code' in e && e.code === 'EAGAIN')) throw e
+    }
+}
