@@ -20,7 +20,7 @@ import { limitRules, quotaBody, startLimits, tickBody, twice } from './limits.ts
 import type { OpenShared } from './store.ts'
 
 const NODES = 3
-const CLIENTS = 44
+const CLIENTS = 64
 /** What a killed gateway had claimed is due when its lease has run out. */
 const GRACE_MS = 60_000
 
