@@ -1,5 +1,7 @@
 import { createHmac } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Action } from '../../src/core/action.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Provider } from '../../src/core/provider.ts'
@@ -154,6 +156,23 @@ describe('answer', () => {
   test('a body that breaks off is unknown', async () => {
     server.answer = () => ({ status: 200, headers: { 'content-length': '500' }, body: 'short', cut: true })
     await expect(send(open())).rejects.toMatchObject({ code: 'connection_reset', retryable: true, unknown: true })
+  })
+  test.each([
+    ['another protocol', 'SSH-2.0-OpenSSH_9.6\r\n'],
+    ['a length that is no number', 'HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'],
+    ['a chunk without a size', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'],
+    ['headers without end', `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(40_000)}\r\n\r\n`],
+  ])('what is no HTTP may have been acted on, and is worth another attempt: %s', async (_, answer) => {
+    const speaking = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => socket.end(answer))
+    })
+    await once(speaking.listen(0, '127.0.0.1'), 'listening')
+    onTestFinished(() => void speaking.close())
+    const { port } = speaking.address() as AddressInfo
+    const p = open({ url: `http://127.0.0.1:${port}/` })
+    await expect(send(p)).rejects.toMatchObject({ code: 'bad_response', retryable: true, unknown: true })
   })
 })
 

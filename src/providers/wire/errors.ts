@@ -89,6 +89,8 @@ const CODES: { readonly [code: string]: ProviderErrorCode } = {
   ETIMEDOUT: 'timeout',
   UND_ERR_HEADERS_TIMEOUT: 'timeout',
   UND_ERR_BODY_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'bad_response',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'bad_response',
   EPROTO: 'tls_failed',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_failed',
   SELF_SIGNED_CERT_IN_CHAIN: 'tls_failed',
@@ -96,17 +98,27 @@ const CODES: { readonly [code: string]: ProviderErrorCode } = {
   UNABLE_TO_GET_ISSUER_CERT: 'tls_failed',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls_failed',
 }
-/** Families of names too long to list: certificate and OpenSSL errors, and what the HTTP parser says. */
+/** Families of names too long to list: certificate and OpenSSL errors, and what the HTTP parser says (undici's often without a code). */
 const FAMILIES: readonly (readonly [RegExp, ProviderErrorCode])[] = [
   [/^(CERT_|ERR_TLS_|ERR_SSL_)/, 'tls_failed'],
-  [/^HPE_/, 'bad_response'],
+  [/^(HPE_|HTTPParserError$)/, 'bad_response'],
 ]
 
 /** The code of an error by its typed name, its causes included; undefined when no name is known. */
 export function codeOfError(e: unknown): ProviderErrorCode | undefined {
   for (let at = e, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth++) {
-    const { code, originalCode, cause } = at as { code?: unknown; originalCode?: unknown; cause?: unknown }
-    for (const name of [originalCode, code]) {
+    const {
+      code,
+      originalCode,
+      name: type,
+      cause,
+    } = at as {
+      code?: unknown
+      originalCode?: unknown
+      name?: unknown
+      cause?: unknown
+    }
+    for (const name of [originalCode, code, type]) {
       if (typeof name !== 'string') continue
       if (Object.hasOwn(CODES, name)) return CODES[name]
       const family = FAMILIES.find(([pattern]) => pattern.test(name))
