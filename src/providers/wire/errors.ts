@@ -18,7 +18,10 @@ export const providerErrorCodes = {
   invalid_payload: { ...FINAL, meaning: 'a payload key is missing or of the wrong type; the pointer names it' },
   unknown_operation: { ...FINAL, meaning: 'the provider has no such verb as this action_type' },
   connection_refused: { ...DEFINITE, meaning: 'nothing listens at the address' },
-  connection_failed: { ...DEFINITE, meaning: 'the name does not resolve, or there is no route' },
+  connection_failed: {
+    ...DEFINITE,
+    meaning: 'the name does not resolve, there is no route, or no connection can be opened here',
+  },
   connect_timeout: { ...DEFINITE, meaning: 'no connection in time; nothing was sent' },
   tls_failed: { ...DEFINITE, meaning: 'the TLS handshake or the certificate failed; nothing was sent' },
   address_refused: { ...FINAL, meaning: 'the target resolves to an address this provider never connects to' },
@@ -73,12 +76,16 @@ export function codeOfStatus(status: number): ProviderErrorCode {
 const CODES: { readonly [code: string]: ProviderErrorCode } = {
   ECONNREFUSED: 'connection_refused',
   ENOTFOUND: 'connection_failed',
-  EAI_AGAIN: 'connection_failed',
   EHOSTUNREACH: 'connection_failed',
   ENETUNREACH: 'connection_failed',
   EHOSTDOWN: 'connection_failed',
   ENETDOWN: 'connection_failed',
   EADDRNOTAVAIL: 'connection_failed',
+  // No descriptor left in this process or machine; a firewall of its own.
+  EMFILE: 'connection_failed',
+  ENFILE: 'connection_failed',
+  EACCES: 'connection_failed',
+  EPERM: 'connection_failed',
   UND_ERR_CONNECT_TIMEOUT: 'connect_timeout',
   ECONNRESET: 'connection_reset',
   EPIPE: 'connection_reset',
@@ -94,13 +101,15 @@ const CODES: { readonly [code: string]: ProviderErrorCode } = {
   EPROTO: 'tls_failed',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_failed',
   SELF_SIGNED_CERT_IN_CHAIN: 'tls_failed',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_failed',
-  UNABLE_TO_GET_ISSUER_CERT: 'tls_failed',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls_failed',
+  INVALID_CA: 'tls_failed',
+  INVALID_PURPOSE: 'tls_failed',
+  PATH_LENGTH_EXCEEDED: 'tls_failed',
+  HOSTNAME_MISMATCH: 'tls_failed',
 }
-/** Families of names too long to list: certificate and OpenSSL errors, and what the HTTP parser says (undici's often without a code). */
+/** Families of names too long to list: certificate, OpenSSL and resolver errors, and what the HTTP parser says (undici's often without a code). */
 const FAMILIES: readonly (readonly [RegExp, ProviderErrorCode])[] = [
-  [/^(CERT_|ERR_TLS_|ERR_SSL_)/, 'tls_failed'],
+  [/^(CERT_|CRL_|UNABLE_TO_|ERROR_IN_|ERR_TLS_|ERR_SSL_)/, 'tls_failed'],
+  [/^EAI_/, 'connection_failed'],
   [/^(HPE_|HTTPParserError$)/, 'bad_response'],
 ]
 

@@ -39,6 +39,11 @@ describe('below the protocol', () => {
     ['ETIMEDOUT', 'timeout'],
     ['CERT_HAS_EXPIRED', 'tls_failed'],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_failed'],
+    ['UNABLE_TO_GET_CRL', 'tls_failed'],
+    ['INVALID_PURPOSE', 'tls_failed'],
+    ['EAI_FAIL', 'connection_failed'],
+    ['EMFILE', 'connection_failed'],
+    ['EPERM', 'connection_failed'],
     ['HPE_INVALID_CONSTANT', 'bad_response'],
   ])('%s → %s, also as a cause', (name, code) => {
     expect(codeOfError(coded(name))).toBe(code)
