@@ -34,15 +34,22 @@ const THROTTLING = new Set([
   'TooManyRequestsException',
   'TransactionInProgressException',
 ])
-/** Temporary by name, whatever the status: also a clock that is off, which the SDK corrects from the answer's own date. */
+/**
+ * Temporary by name, whatever the status: also a clock that is off, which the SDK corrects from the answer's own date, a function
+ * that is being made or changed and does not run meanwhile (409, 502), and S3's "another operation is in progress" (409).
+ */
 const TEMPORARY = new Set([
+  'OperationAborted',
   'RequestTimeout',
   'RequestTimeoutException',
   'RequestTimeTooSkewed',
   'RequestExpired',
   'RequestInTheFuture',
+  'ResourceConflictException',
+  'ResourceNotReadyException',
   'ServiceUnavailable',
   'ServiceUnavailableException',
+  'SnapStartNotReadyException',
 ])
 const DENIED = new Set([
   'AccessDenied',
@@ -64,7 +71,7 @@ const ABSENT = new Set([
   'AWS.SimpleQueueService.NonExistentQueue',
   'ResourceNotFoundException',
 ])
-const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException'])
+const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'])
 
 /** The fields the SDK puts on what it throws. */
 interface SdkError {

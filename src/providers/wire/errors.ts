@@ -30,7 +30,10 @@ export const providerErrorCodes = {
   aborted: { ...UNKNOWN, meaning: 'the attempt was called off by the gateway' },
   bad_response: { ...UNKNOWN, meaning: 'the answer was not in the language of the protocol' },
   rate_limited: { ...DEFINITE, meaning: '429, or the throttling error of an AWS service' },
-  unavailable: { ...DEFINITE, meaning: '408, 425, 503, a 5xx other than 500, 502, 504, or a temporary SMTP refusal' },
+  unavailable: {
+    ...DEFINITE,
+    meaning: '408, 425, 503, a 5xx other than 500, 502, 504, what AWS calls temporary, or a temporary SMTP refusal',
+  },
   server_error: { ...UNKNOWN, meaning: '500, 502 or 504' },
   rejected: { ...FINAL, meaning: 'any other 3xx (redirects are not followed) or 4xx, or a permanent SMTP refusal' },
   access_denied: { ...FINAL, meaning: '401 or 403, or a login that was refused' },
