@@ -47,6 +47,7 @@ export const awsS3 = defineProvider({
     const placeOf = (payload: JsonObject): Place => {
       const key = textAt(payload, 'key')
       if (key === undefined || key === '') throw invalidPayload(pointerTo('key'), 'expected the key of an object')
+      if (!key.isWellFormed()) throw invalidPayload(pointerTo('key'), 'is no Unicode: half of a character stands alone')
       return { Bucket, Key: config.object_prefix + key }
     }
 
@@ -101,6 +102,8 @@ function contentOf(payload: JsonObject): Content {
   const body = valueAt(payload, 'body')
   const base64 = base64At(payload, 'body_base64')
   const type = lineAt(payload, 'content_type')
+  if (type !== undefined && !PRINTABLE.test(type))
+    throw invalidPayload(pointerTo('content_type'), 'is no value for a header')
   if (base64 !== undefined && body !== undefined)
     throw invalidPayload(pointerTo('body_base64'), 'expected body or body_base64, not both')
   if (base64 !== undefined) return { Body: base64, encoding: 'base64', ContentType: type ?? 'application/octet-stream' }
@@ -109,6 +112,9 @@ function contentOf(payload: JsonObject): Content {
     ? { Body: body, encoding: 'utf8', ContentType: type ?? 'text/plain; charset=utf-8' }
     : { Body: JSON.stringify(body), encoding: 'utf8', ContentType: type ?? 'application/json' }
 }
+
+/** What a header takes as it stands. */
+const PRINTABLE = /^[\t\x20-\x7e]*$/
 
 /** Header names without underscores, because some intermediaries drop those. */
 const TOKEN_METADATA = 'signalbox-token'
@@ -140,5 +146,5 @@ const bytesOf = (metadata: { readonly [key: string]: string }): number =>
 /** RFC 2047 for what is not ASCII, as S3 itself returns it. */
 function headerText(text: string, pointer: string): string {
   if (/[\0-\x08\x0a-\x1f\x7f]/.test(text)) throw invalidPayload(pointer, 'takes no control characters')
-  return /^[\t\x20-\x7e]*$/.test(text) ? text : `=?UTF-8?B?${Buffer.from(text).toString('base64')}?=`
+  return PRINTABLE.test(text) ? text : `=?UTF-8?B?${Buffer.from(text).toString('base64')}?=`
 }
