@@ -12,7 +12,7 @@ export interface Reply {
 export interface Fauxqs {
   /** `host` and `region` end up in what it creates: queue URLs and ARNs. */
   post(headers: Record<string, string>, body: string, region: string): Promise<Reply>
-  get(path: string): Promise<Reply>
+  get(path: string, host?: string): Promise<Reply>
   /** Hands over a request whose body has not been read. */
   serve(request: IncomingMessage, response: ServerResponse): void
   close(): Promise<void>
@@ -33,7 +33,7 @@ export const openFauxqs = async (): Promise<Fauxqs> => {
   return {
     post: (headers, body, region) =>
       inject('POST', '/', { host: 'localhost', authorization: signedFor(region), ...headers }, body),
-    get: (path) => inject('GET', path, { host: 'localhost' }),
+    get: (path, host = 'localhost') => inject('GET', path, { host }),
     serve: (request, response) => app.routing(request, response),
     close: () => app.close(),
   }

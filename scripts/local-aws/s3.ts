@@ -1,5 +1,6 @@
 /** S3, path style or `<bucket>.localhost`. What fauxqs would take for another operation is refused here. */
 import type { Fauxqs } from './fauxqs.ts'
+import { openConditions } from './s3-conditions.ts'
 import { AwsError, asAwsError, element, type Service, xml } from './wire.ts'
 
 /** Query names of operations we have; any other selects one that fauxqs would answer as if it were plain. */
@@ -19,9 +20,10 @@ const notImplemented = (what: string): AwsError =>
 
 const bucketPath = (url: URL): string => `/${url.pathname.split('/')[1]}`
 
-export const openS3 =
-  (fauxqs: Fauxqs): Service =>
-  async ({ method, url, request, response }) => {
+export const openS3 = (fauxqs: Fauxqs): Service => {
+  const whereItHolds = openConditions(fauxqs)
+  return async (call) => {
+    const { method, url, request, response } = call
     try {
       const query = url.searchParams
       const missing = [...query.keys()].find((name) => !isKnown(name))
@@ -32,10 +34,11 @@ export const openS3 =
         throw new AwsError('MethodNotAllowed', 'The specified method is not allowed against this resource.', 405)
       if (query.has('location') && method === 'GET' && (await fauxqs.get(bucketPath(url))).status === 200)
         return xml(`<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></LocationConstraint>`)
-      fauxqs.serve(request, response)
+      await whereItHolds(call, () => fauxqs.serve(request, response))
       return undefined
     } catch (thrown) {
       const error = asAwsError(thrown)
       return xml(`<Error>${element('Code', error.code)}${element('Message', error.message)}</Error>`, error.status)
     }
   }
+}

@@ -59,6 +59,23 @@ describe('S3', () => {
     await expect(s3.send(nowhere)).rejects.toMatchObject({ name: 'NoSuchBucket' })
     await expect(s3.send(new GetBucketVersioningCommand({ Bucket }))).rejects.toMatchObject({ name: 'NotImplemented' })
   })
+
+  it('writes and deletes only where the condition holds, and of many at once one wins', async () => {
+    const Key = 'lock/ä 1'
+    const put = (Body: string, more: object) => s3.send(new PutObjectCommand({ Bucket, Key, Body, ...more }))
+    const many = await Promise.allSettled(['a', 'b', 'c', 'd'].map((Body) => put(Body, { IfNoneMatch: '*' })))
+    expect(many.filter((one) => one.status === 'fulfilled')).toHaveLength(1)
+    const lost = { name: 'PreconditionFailed', $metadata: expect.objectContaining({ httpStatusCode: 412 }) }
+    for (const one of many) if (one.status === 'rejected') expect(one.reason).toMatchObject(lost)
+    const { ETag } = await put('e', {})
+    await expect(put('f', { IfMatch: '"other"' })).rejects.toMatchObject(lost)
+    await expect(s3.send(new DeleteObjectCommand({ Bucket, Key, IfMatch: '"other"' }))).rejects.toMatchObject(lost)
+    const got = await s3.send(new GetObjectCommand({ Bucket, Key }))
+    expect(await got.Body?.transformToString()).toBe('e')
+    await put('g', { IfMatch: ETag })
+    await s3.send(new DeleteObjectCommand({ Bucket, Key }))
+    await expect(put('h', { IfMatch: ETag })).rejects.toMatchObject({ name: 'NoSuchKey' })
+  })
 })
 
 describe('DynamoDB', () => {
