@@ -1,6 +1,6 @@
 /** SNS: fauxqs keeps the topics and delivers to queues; subscribed functions and HTTP endpoints are called here. */
 import { randomUUID } from 'node:crypto'
-import { matchesPattern } from './eventbridge/pattern.ts'
+import { matchesPattern, parsePattern } from './eventbridge/pattern.ts'
 import type { Fauxqs } from './fauxqs.ts'
 import { type Answer, AwsError, asAwsError, type Call, type Form, type Json, queryError, unescapeXml } from './wire.ts'
 
@@ -105,6 +105,7 @@ export const openSns = (fauxqs: Fauxqs, invokeFunction: InvokeFunction): Sns => 
     query: async ({ region }, form) => {
       try {
         if (form.Action === 'Publish') return await publish(form, region)
+        checkPolicy(form)
         const answer = await call(form, region)
         if (form.Action === 'Subscribe' && answer.status === 200) await confirm(form, answer, region)
         return answer
@@ -119,6 +120,21 @@ export const openSns = (fauxqs: Fauxqs, invokeFunction: InvokeFunction): Sns => 
       )
       if (answer.status !== 200) throw new AwsError('PublishFailed', String(answer.body), answer.status)
     },
+  }
+}
+
+/** Of `Subscribe` and `SetSubscriptionAttributes`: with an operator that does not exist it would be taken, and match nothing. */
+const checkPolicy = (form: Form): void => {
+  let policy = form.AttributeName === 'FilterPolicy' ? form.AttributeValue : undefined
+  for (let n = 1; form[`Attributes.entry.${n}.key`]; n++)
+    if (form[`Attributes.entry.${n}.key`] === 'FilterPolicy') policy = form[`Attributes.entry.${n}.value`]
+  if (!policy) return
+  try {
+    parsePattern(policy)
+  } catch (error) {
+    if (!(error instanceof AwsError)) throw error
+    const reason = error.message.replace('Event pattern is not valid. Reason: ', '')
+    throw new AwsError('InvalidParameter', `Invalid parameter: FilterPolicy: ${reason}`)
   }
 }
 

@@ -7,6 +7,7 @@ import {
   ListSubscriptionsByTopicCommand,
   ListTagsForResourceCommand,
   PublishCommand,
+  SetSubscriptionAttributesCommand,
   SNSClient,
   SubscribeCommand,
 } from '@aws-sdk/client-sns'
@@ -65,6 +66,26 @@ describe('SNS', () => {
       )
     const messages = await arrived()
     expect(messages).toMatchObject([{ Body: 'kind a', MessageAttributes: { kind: { StringValue: 'a' } } }])
+  })
+
+  it('refuses a filter policy that would never match', async () => {
+    const TopicArn = await topic('filtered')
+    const subscribe = (policy: string) => subscribed(TopicArn, 'filtered', { FilterPolicy: policy })
+    const refused = { name: 'InvalidParameterException', message: expect.stringContaining('FilterPolicy') }
+    for (const policy of ['{"a":[{"sufix":"z"}]}', '{"a":"z"}', '{"a":[]}', '{"a":', '[]'])
+      await expect(subscribe(policy), policy).rejects.toMatchObject(refused)
+    await subscribe('{"a":[{"suffix":"z"}],"$or":[{"b":[{"exists":true}]},{"c":[1]}]}')
+    const { Subscriptions } = await sns.send(new ListSubscriptionsByTopicCommand({ TopicArn }))
+    const set = (AttributeValue: string) =>
+      sns.send(
+        new SetSubscriptionAttributesCommand({
+          SubscriptionArn: Subscriptions?.[0]?.SubscriptionArn,
+          AttributeName: 'FilterPolicy',
+          AttributeValue,
+        }),
+      )
+    await expect(set('{"a":[{"sufix":"z"}]}')).rejects.toMatchObject(refused)
+    await set('{}')
   })
 
   it('takes the message for the protocol with MessageStructure=json', async () => {
