@@ -112,6 +112,21 @@ describe('over SMTP', () => {
     )
   })
 
+  test('no line is longer than mail servers take, however long the subject', async () => {
+    for (const subject of ['x'.repeat(3000), `a ${'y'.repeat(1500)} z`, `${'short '.repeat(400)}end`])
+      await send(open({ to: 'ops@example.com' }), { payload: { subject, body: 'b'.repeat(3000) } })
+    for (const { raw } of server.received)
+      for (const line of raw.split('\r\n')) expect(line.length).toBeLessThanOrEqual(998)
+    const [first, second, third] = server.received.map(({ raw }) => headerOf(raw, 'Subject') ?? '')
+    const read = (subject: string) =>
+      subject
+        .replace(/\?= =\?/g, '?==?')
+        .replace(/=\?UTF-8\?B\?(.*?)\?=/g, (_, b64: string) => Buffer.from(b64, 'base64').toString())
+    expect(read(first!)).toBe('x'.repeat(3000))
+    expect(read(second!)).toBe(`a ${'y'.repeat(1500)} z`)
+    expect(third).toBe(`${'short '.repeat(400)}end`)
+  })
+
   test('nobody to send to is a fault of the payload', () => {
     expect(() => open().render(anAction(), { token: TOKEN })).toThrow(
       expect.objectContaining({ pointer: '/payload/to' }),

@@ -63,6 +63,12 @@ export function mailOf(action: Action, { token, lineage = '' }: RenderContext, d
 /** A line of a mail ends before its 998th character, and is only broken where there is a space. */
 const LINE = /.{900}/g
 
+/** nodemailer encodes what is not ASCII, and folds at spaces; ASCII with no space for longer than a line is encoded here (RFC 2047). */
+const foldable = (subject: string): string =>
+  /[^ ]{900}/.test(subject) && /^[\x20-\x7e]*$/.test(subject)
+    ? (subject.match(/.{1,36}/g) ?? []).map((part) => `=?UTF-8?B?${Buffer.from(part).toString('base64')}?=`).join(' ')
+    : subject
+
 /** The message's bytes, by nodemailer with everything it would draw or look up (date, id, boundary) given. */
 export async function rawMail(mail: Mail): Promise<RawMail> {
   const { default: MailComposer } = await import('nodemailer/lib/mail-composer')
@@ -72,7 +78,7 @@ export async function rawMail(mail: Mail): Promise<RawMail> {
     cc: [...mail.cc],
     bcc: [...mail.bcc],
     replyTo: [...mail.reply_to],
-    subject: mail.subject,
+    subject: foldable(mail.subject),
     text: mail.text,
     ...(mail.html !== '' && { html: mail.html }),
     messageId: mail.message_id,
