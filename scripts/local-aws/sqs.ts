@@ -1,6 +1,7 @@
 /** SQS in both of its protocols. Queue URLs are `http://<host asked>/000000000000/<name>`, the region is the caller's. */
 import { randomUUID } from 'node:crypto'
 import type { Fauxqs } from './fauxqs.ts'
+import { checkMessage } from './sqs-limits.ts'
 import { inputFromForm, resultToXml, type SqsInput, type SqsResult } from './sqs-query.ts'
 import {
   ACCOUNT,
@@ -36,6 +37,7 @@ const outsideUrl = (url: string, host: string): string => `http://${host}/${ACCO
 
 export const openSqs = (fauxqs: Fauxqs): Sqs => {
   const run = async (action: string, input: SqsInput, region: string, host: string): Promise<SqsResult> => {
+    if (action === 'SendMessage') checkMessage(input)
     const url = input.QueueUrl
     const inside = typeof url === 'string' ? { ...input, QueueUrl: insideUrl(url, region) } : input
     const reply = await fauxqs.post(

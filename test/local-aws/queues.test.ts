@@ -36,6 +36,29 @@ describe('SQS', () => {
     expect(await receive(QueueUrl)).toEqual([])
   })
 
+  it('refuses a message that SQS does not take', async () => {
+    const QueueUrl = await create('strict')
+    const fifo = await create('strict.fifo', { FifoQueue: 'true', ContentBasedDeduplication: 'true' })
+    const text = (n: number) =>
+      Object.fromEntries(Array.from({ length: n }, (_, i) => [`a${i}`, { DataType: 'String', StringValue: 'x' }]))
+    const send = (more: object) => sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: 'x', ...more }))
+    for (const wrong of [
+      { DelaySeconds: 901 },
+      { QueueUrl: fifo, MessageGroupId: 'g', DelaySeconds: 5 },
+      { MessageAttributes: text(11) },
+      { MessageAttributes: { a: { DataType: 'Text', StringValue: 'x' } } },
+      { MessageAttributes: { a: { DataType: 'Number', StringValue: 'many' } } },
+      { MessageAttributes: { a: { DataType: 'String', StringValue: '' } } },
+    ])
+      await expect(send(wrong), JSON.stringify(wrong)).rejects.toMatchObject({ name: 'InvalidParameterValue' })
+    await send({
+      DelaySeconds: 0,
+      MessageAttributes: { ...text(8), n: { DataType: 'Number.int', StringValue: '-1.5e3' } },
+    })
+    await send({ MessageAttributes: { b: { DataType: 'Binary.png', BinaryValue: Buffer.from('x') } } })
+    expect(await receive(QueueUrl)).toHaveLength(2)
+  })
+
   it('keeps regions apart', async () => {
     const QueueUrl = await create('twice')
     const west = new SQSClient(client('eu-west-1'))
