@@ -215,6 +215,18 @@ test('check connects and sends nothing', async () => {
   expect(server.requests).toEqual([])
 })
 
+test('a connection that breaks while TLS is agreed on is definite: nothing was sent', async () => {
+  const breaking = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.resetAndDestroy())
+  })
+  await once(breaking.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void breaking.close())
+  const { port } = breaking.address() as AddressInfo
+  const p = open({ url: `https://127.0.0.1:${port}/` })
+  await expect(send(p)).rejects.toMatchObject({ code: 'connection_failed', retryable: true, unknown: false })
+})
+
 test('a TLS failure is definite: nothing was sent', async () => {
   const p = open({ url: `https://127.0.0.1:${server.port}/` })
   await expect(send(p)).rejects.toMatchObject({ code: 'tls_failed', retryable: true, unknown: false })

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { MAX_RESPONSE_BYTES } from './data.ts'
+import { codeOfError, failure, providerErrorCodes } from './errors.ts'
 
 export interface TargetAnswer {
   readonly status: number
@@ -23,6 +24,7 @@ export function gather(
     let status = 0
     let headers: TargetAnswer['headers'] = {}
     let stop: (() => void) | undefined
+    let started = false
     const over = (): void => {
       if (stop) signal.removeEventListener('abort', stop)
       stop = undefined
@@ -36,6 +38,7 @@ export function gather(
     }
     to.dispatch(request, {
       onRequestStart(controller) {
+        started = true
         over()
         if (signal.aborted) return controller.abort(signal.reason)
         stop = () => controller.abort(signal.reason)
@@ -59,8 +62,14 @@ export function gather(
       onResponseEnd: answered,
       onResponseError(_, error) {
         over()
-        reject(error)
+        reject(started ? error : unsent(error))
       },
     })
   })
+}
+
+/** A connection that broke before the request had one, as in the middle of TLS, has carried nothing of it. */
+function unsent(error: Error): Error {
+  if (codeOfError(error) !== 'connection_reset') return error
+  return failure('connection_failed', providerErrorCodes.connection_failed.meaning, { cause: error })
 }
