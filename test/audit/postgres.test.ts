@@ -203,7 +203,7 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     await theirs.query('CREATE TABLE somebody_elses (n int)')
     // A batch of another node, before its COMMIT.
     const call = callOf('1:a1:b', [{ op: 'record', row: record('first') }], false)
-    await ours.query("SELECT held.run_batch('{1}', $1, NULL, NULL, NULL, NULL, NULL, NULL, 0, '{0}', $2, NULL)", [
+    await ours.query("SELECT held.commit_batch('{1}', $1, NULL, NULL, NULL, NULL, NULL, NULL, 0, '{0}', $2, NULL)", [
       JSON.stringify([call]),
       env.clock.now(),
     ])

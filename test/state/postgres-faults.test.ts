@@ -145,7 +145,7 @@ describe.skipIf(withoutPostgres())('PostgreSQL with faults', { timeout: 60_000 }
     it('a connection that is cut: what was under way is unknown, what comes then is done', async () => {
       const { state, trouble } = opened
       await state.commit(scope, [count])
-      const lost = proxy.loseReply({ request: (d) => d.includes('run_batch') })
+      const lost = proxy.loseReply({ request: (d) => d.includes('commit_batch') })
       await expect(state.commit(scope, [count])).rejects.toThrow(StateUnknown)
       await lost
       expect((await state.commit(scope, [count])).ok).toBe(true)

@@ -221,6 +221,32 @@ describe.skipIf(withoutPostgres())('several nodes on one PostgreSQL', () => {
     await after.state.close()
   })
 
+  it('a node of a version before that starts again puts its functions beside those of this one', async () => {
+    const env = testEnv()
+    const { state, audit } = await openSimulated(server.url, 'beside', env)
+    const client = new pg.Client(server.url)
+    await client.connect()
+    // Under the names that it knows they are its own, and whatever they do is nobody else's.
+    const plain = 'jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, bigint[], bigint, bigint'
+    for (const [call, gives] of [
+      ['take_due(text, text, bigint, bigint, bigint, text, bigint)', 'jsonb'],
+      ['run_batch(bigint[], jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, int, int[], bigint, bigint)', 'jsonb'],
+      [`run_plain(${plain})`, 'jsonb'],
+      ['apply_op(text, jsonb, bigint)', 'jsonb'],
+      ['keep_record(jsonb)', 'void'],
+    ])
+      await client.query(`CREATE OR REPLACE FUNCTION beside.${call} RETURNS ${gives} LANGUAGE plpgsql AS
+        'BEGIN RAISE EXCEPTION USING MESSAGE = ''of a version before''; END'`)
+    await client.end()
+    const record = (id: string): Op => ({ op: 'record', row: { ...plainRow(id, scope), groupId: 'g' } })
+    const slot: Op = { op: 'slot', id: 's', holder: 'h', max: 1, until: env.clock.now() + 1000 }
+    for (const ops of [[record('1')], [slot, record('2')]]) expect((await state.commit(scope, ops)).ok).toBe(true)
+    expect(await state.claim('k', { owner: 'me', leaseMs: 1000, limit: 1 })).toEqual([])
+    const { rows } = await audit.scan({ scope, match: { groupId: 'g' }, limit: 9, looks: 9 })
+    expect(rows.map((r) => r.id)).toEqual(['2', '1'])
+    await state.close()
+  })
+
   it('a control change is with every node within a second, and at once where it may listen', async () => {
     const env = testEnv()
     const writer = await openSimulated(server.url, 'control', env)

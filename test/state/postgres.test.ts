@@ -7,9 +7,9 @@ import { openSimulated, readyForQuery } from './postgres-store.ts'
 
 /** What a call looks like on the wire. */
 const onWire: { readonly [call in Lost]: (data: Buffer) => boolean } = {
-  commit: (data) => data.includes('run_batch('),
+  commit: (data) => data.includes('commit_batch('),
   claim: (data) => data.includes('claim_due('),
-  read: (data) => !/run_batch\(|take_due\(|sweep\(/.test(data.toString('latin1')),
+  read: (data) => !/commit_batch\(|claim_due\(|sweep\(/.test(data.toString('latin1')),
 }
 
 // Thousands of commits one after the other, each durable before the next.

@@ -33,7 +33,7 @@ export function commitsOver(
   { now, servers }: { readonly now: () => number; readonly servers: boolean },
   between: () => void,
 ): Carrier<Commit> {
-  const sql = `SELECT ${s}.run_batch($1::bigint[], $2::jsonb, $3::jsonb, $4::jsonb, $5::jsonb, $6::jsonb, $7::jsonb,
+  const sql = `SELECT ${s}.commit_batch($1::bigint[], $2::jsonb, $3::jsonb, $4::jsonb, $5::jsonb, $6::jsonb, $7::jsonb,
     $8::jsonb, $9::int, $10::int[], $11::bigint, $12::bigint) AS answered`
 
   async function send(batch: readonly Ready[], locks: ReadonlySet<number>): Promise<readonly Answer[]> {

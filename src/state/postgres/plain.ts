@@ -2,7 +2,7 @@ import type { Committed, Op, OpResult } from '../../core/state.ts'
 import { lockOf } from './locks.ts'
 import type { Call } from './wire.ts'
 
-/** Ops of plain commits by their kind, as `run_plain` takes them; a put of what must be there with a version replaces it. */
+/** Ops of plain commits by their kind, as `commit_plain` takes them; a put of what must be there with a version replaces it. */
 type PlainKind = 'put' | 'replace' | 'delete' | 'count' | 'admit' | 'record'
 
 /** A commit of a batch, and what it becomes on its way. */
@@ -97,7 +97,7 @@ export function pack(batch: readonly Ready[]): Packed {
   return { calls, lists: by, tickets, slow, plain }
 }
 
-/** What `run_plain` answers: what there was of each counter and window before, and the numbers it gave. */
+/** What `commit_plain` answers: what there was of each counter and window before, and the numbers it gave. */
 export interface Done {
   readonly bad: readonly number[]
   readonly counted: readonly number[] | null

@@ -20,7 +20,8 @@ const functionsOf = (schema: string): string =>
 const MIGRATION_LOCK = 7_316_290_114
 
 /**
- * Makes the tables where there are none and brings the functions to this version, in one transaction. A schema that a newer version has
+ * Makes the tables where there are none and brings the functions to this version, in one transaction. Nodes of a version before go on
+ * beside it, and one that starts again brings its own functions back: so what comes to mean something else is called something else. A schema that a newer version has
  * made is refused: what this one would write there is anybody's guess. Answers what tells this schema's audit from any other.
  */
 export async function migrate(ask: Ask, schema: string): Promise<string> {

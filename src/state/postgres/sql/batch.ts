@@ -14,12 +14,12 @@ import { TRAIL_LOCK } from './trail.ts'
  * 6 Variables outlive the subtransaction that is undone: so what an op saw is told, and a dry run's answer too.
  */
 export const batch = (schema: string): string => `
-CREATE OR REPLACE FUNCTION apply_op(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION commit_op(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
   op text := o ->> 'op';
 BEGIN
   IF op = 'put' THEN RETURN op_put(s, o, now_ms);
-  ELSIF op = 'record' THEN PERFORM keep_record(o -> 'row'); RETURN NULL;
+  ELSIF op = 'record' THEN PERFORM record_row(o -> 'row'); RETURN NULL;
   ELSIF op = 'count' THEN RETURN op_count(s, o, now_ms);
   ELSIF op = 'admit' THEN RETURN op_admit(s, o, now_ms);
   ELSIF op = 'delete' THEN RETURN op_delete(s, o, now_ms);
@@ -32,7 +32,7 @@ BEGIN
   RAISE EXCEPTION 'no such op: %', op;
 END $$;
 
-CREATE OR REPLACE FUNCTION run_batch(locks bigint[], calls jsonb, puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb,
+CREATE OR REPLACE FUNCTION commit_batch(locks bigint[], calls jsonb, puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb,
   records jsonb, tickets int, slow int[], now_ms bigint, latest bigint) RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} AS $$
 DECLARE
   c jsonb; o jsonb; ref jsonb; s text; done jsonb; results jsonb[]; answers jsonb[] := '{}'; plain jsonb; place int; i int; last int;
@@ -47,7 +47,7 @@ BEGIN
   END IF;
   IF cardinality(slow) < jsonb_array_length(calls) THEN
     BEGIN
-      plain := run_plain(puts, replaces, deletes, counts, admits, records,
+      plain := commit_plain(puts, replaces, deletes, counts, admits, records,
         ARRAY(SELECT nextval('claim_number') FROM generate_series(1, tickets)), now_ms, moment);
       slow := ARRAY(SELECT x FROM unnest(slow || ARRAY(SELECT jsonb_array_elements(plain -> 'bad')::int)) AS x GROUP BY x ORDER BY x);
     EXCEPTION
@@ -73,7 +73,7 @@ BEGIN
           o := CASE ref ->> 0 WHEN 'put' THEN puts WHEN 'replace' THEN replaces WHEN 'delete' THEN deletes WHEN 'count' THEN counts WHEN 'admit' THEN admits
             ELSE records END -> (ref -> 1)::int;
         END IF;
-        done := apply_op(s, o, CASE WHEN o ->> 'op' = 'admit' THEN moment ELSE now_ms END);
+        done := commit_op(s, o, CASE WHEN o ->> 'op' = 'admit' THEN moment ELSE now_ms END);
         IF done ? 'refused' THEN RAISE SQLSTATE 'SB001'; END IF;
         results := results || coalesce(done, '{}');
       END LOOP;

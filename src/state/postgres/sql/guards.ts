@@ -58,7 +58,7 @@ BEGIN
   RETURN jsonb_build_object('n', others + 1);
 END $$;
 
-CREATE OR REPLACE FUNCTION keep_record(r jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION record_row(r jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO audit (scope, id, action_id, chain_id, kind, outcome, provider, requested_provider, action_type, rule, caller, group_id, json)
     VALUES (r ->> 'scope', r ->> 'id', r ->> 'actionId', r ->> 'chainId', r ->> 'kind', r ->> 'outcome', r ->> 'provider',

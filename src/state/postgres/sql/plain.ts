@@ -9,7 +9,7 @@ import { settings } from './settings.ts'
  * meanwhile undoes the whole.
  */
 export const plain = (schema: string): string => `
-CREATE OR REPLACE FUNCTION run_plain(puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint,
+CREATE OR REPLACE FUNCTION commit_plain(puts jsonb, replaces jsonb, deletes jsonb, counts jsonb, admits jsonb, records jsonb, numbers bigint[], now_ms bigint,
   moment bigint)
   RETURNS jsonb LANGUAGE plpgsql ${settings(schema)} SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
