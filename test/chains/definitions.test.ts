@@ -197,6 +197,21 @@ describe('definitions', () => {
     expect(results.find((r) => r.status === 'rejected')).toMatchObject({ reason: { code: 'version_mismatch' } })
   })
 
+  it('a version before, to which every document is a definition, can read what stands beside those that are made', async () => {
+    const w = await world([], { p: {} })
+    const chains = await w.node()
+    await chains.putDefinition('line', line(step('one')), 'me')
+    const documents = (await w.memory.state.control('chains')).all()
+    const read = documents.map((doc) => [doc.id, JSON.parse(doc.value) as JsonObject] as const)
+    expect(read.map(([id, { definition }]) => [id, (definition as JsonObject)['name']])).toEqual([
+      ['\u0001', '\u0001'],
+      ['line', 'line'],
+    ])
+    // It is never started there, and not shown here.
+    expect(read[0]![1]['definition']).toEqual({ name: '\u0001', enabled: false, steps: [] })
+    expect(chains.definitions().map((d) => d.name)).toEqual(['line'])
+  })
+
   it('a wrong body is refused whole, with pointers', async () => {
     const w = await world([...guide], {
       p: {},

@@ -13,7 +13,7 @@ import { changedRow } from './definition-record.ts'
 import { orphans } from './orphans.ts'
 import { type ParsedDefinitions, parseChainDefinitions } from './parse.ts'
 import { parseNamed } from './parse-named.ts'
-import { GUARD, type Stored, storedDefinitions } from './stored.ts'
+import { GUARD, GUARD_VALUE, type Stored, storedDefinitions } from './stored.ts'
 import { createSwitches } from './switches.ts'
 import { createVersions, type Version } from './versions.ts'
 
@@ -141,7 +141,7 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
       throw new Problem(412, 'version_mismatch', 'the chain has another version now')
   }
   /** Taken before the others are looked at, and put with the change: it fails if any of them has changed since. */
-  const guard = () => ({ id: GUARD, value: '', ifVersion: control.get(GUARD)?.version ?? null })
+  const guard = () => ({ id: GUARD, value: GUARD_VALUE, ifVersion: control.get(GUARD)?.version ?? null })
   /** The change was refused: it is looked at once more beside what there is now, unless it is this chain that was changed. */
   function again<T>(name: string, was: string | undefined, change: () => Promise<T>): Promise<T> {
     if (control.get(name)?.version !== was) throw raced()

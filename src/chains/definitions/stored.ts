@@ -9,6 +9,12 @@ export type Stored = Pick<Version, 'definition' | 'updated_at' | 'updated_by'>
  * was looked at beside is what it is put beside. No chain has its name, and it sorts before those of all.
  */
 export const GUARD = '\u0001'
+/** Versions that know of no such document take it for a definition, as they do every one of the topic: one that is never started. */
+export const GUARD_VALUE = JSON.stringify({
+  definition: { name: GUARD, enabled: false, steps: [] },
+  updated_at: '1970-01-01T00:00:00.000Z',
+  updated_by: 'gateway',
+} satisfies Stored)
 
 /** The definitions made through the API. */
 export const storedDefinitions = (control: Pick<Control, 'all'>): readonly Stored[] =>
