@@ -22,7 +22,8 @@ type Node = (variables: Variables, missing: string[] | undefined) => Json
 const REFERENCE = /\{\{([^{}]*)\}\}/g
 
 /** Text that is one reference gives whatever that leads to; other text gives text. */
-export const isReference = (source: Json): boolean => typeof source === 'string' && /^\{\{[^{}]*\}\}$/.test(source)
+export const isReference = (source: Json): boolean => typeof source === 'string' && ONLY_REFERENCE.test(source)
+const ONLY_REFERENCE = new RegExp(`^${REFERENCE.source}$`)
 
 export function compileTemplate(source: Json): Template {
   const references: Reference[] = []

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import type { Finding } from './errors.ts'
 
 /** Bytes that are no UTF-8. Read as if they were, they would become other characters without a word. */
 export class NotUtf8 extends Error {
@@ -11,6 +12,10 @@ export class NotUtf8 extends Error {
     const lines = before.split('\n')
     this.line = lines.length
     this.column = lines.at(-1)!.length + 1
+  }
+  /** `file`: as whoever wrote it knows it. */
+  finding(file: string): Finding {
+    return { file, line: this.line, column: this.column, severity: 'error', message: this.message }
   }
 }
 

@@ -31,12 +31,8 @@ function formatOf(zone: string): Intl.DateTimeFormat {
 
 /** What is wrong with a time zone name, with the nearest one that exists; undefined when it is fine. */
 export function zoneError(zone: string): string | undefined {
-  try {
-    formatOf(zone)
-    return undefined
-  } catch {
-    return `"${zone}" is no time zone, expected an IANA name such as Europe/Berlin${didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')])}`
-  }
+  if (zoneName(zone) !== undefined) return undefined
+  return `"${zone}" is no time zone, expected an IANA name such as Europe/Berlin${didYouMean(zone, ['UTC', ...Intl.supportedValuesOf('timeZone')])}`
 }
 
 /** The name a zone is known by, however it is written; undefined: there is none of this name. */

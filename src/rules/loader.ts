@@ -57,21 +57,13 @@ export async function readRules(files: readonly Listed[], findings: Finding[]): 
         findings.push({ file: label, line: 1, column: 1, severity: 'error', message: 'is no file' })
         return undefined
       } catch (e) {
-        findings.push(e instanceof NotUtf8 ? misread(label, e) : unreadable(label, e))
+        findings.push(e instanceof NotUtf8 ? e.finding(label) : unreadable(label, e))
         return undefined
       }
     }),
   )
   return read.filter((f) => f !== undefined)
 }
-
-const misread = (file: string, { line, column, message }: NotUtf8): Finding => ({
-  file,
-  line,
-  column,
-  severity: 'error',
-  message,
-})
 
 export const unreadable = (file: string, e: unknown): Finding => ({
   file,

@@ -62,10 +62,7 @@ export function loadConfig(request: ConfigRequest): LoadedConfig {
   try {
     source = readFile(path)
   } catch (e) {
-    if (e instanceof NotUtf8) {
-      const { line, column, message } = e
-      return failed([{ file: shown, line, column, severity: 'error', message }])
-    }
+    if (e instanceof NotUtf8) return failed([e.finding(shown)])
     const why = whyUnreadable(e)
     const absent = e instanceof Error && 'code' in e && e.code === 'ENOENT'
     if (request.file !== undefined || !absent) {

@@ -40,17 +40,13 @@ const seenAfter = (turn: Turn, step: ChainStep, result: StepResult) => ({
   origin: turn.from.beginning.origin,
   results: new Map(turn.results).set(step.name, result),
 })
-/** All is done; what is still under way is let finish for its own record. */
-export function isDone(turn: Turn): boolean {
-  const { run } = turn
-  const { graph, steps } = turn.from.chain
-  if (run.open.length === 0 || (graph && run.done.length < steps.size)) return false
-  return run.open.every((t) => isStraggler(run, t))
+/** What is still under way, if anything is, is let finish for its own record. */
+function nothingIsLeft({ run, from }: Turn): boolean {
+  const { graph, steps } = from.chain
+  return run.open.every((t) => isStraggler(run, t)) && !(graph && run.done.length < steps.size)
 }
+/** All is done, and something is still under way. */
+export const isDone = (turn: Turn): boolean => turn.run.open.length > 0 && nothingIsLeft(turn)
 /** The execution is not complete with this step. */
-export function goesOn(turn: Turn, w: Where): boolean {
-  const { run } = turn
-  const { graph, steps } = turn.from.chain
-  const open = run.open.some((t) => !isStraggler(run, t))
-  return w.fails === true || w.next !== undefined || open || (graph && run.done.length < steps.size)
-}
+export const goesOn = (turn: Turn, w: Where): boolean =>
+  w.fails === true || w.next !== undefined || !nothingIsLeft(turn)

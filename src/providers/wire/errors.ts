@@ -116,20 +116,11 @@ const FAMILIES: readonly (readonly [RegExp, ProviderErrorCode])[] = [
   [/^(HPE_|HTTPParserError$)/, 'bad_response'],
 ]
 
+type Named = { readonly [key in 'originalCode' | 'code' | 'name' | 'cause']?: unknown }
 /** The code of an error by its typed name, its causes included; undefined when no name is known. */
 export function codeOfError(e: unknown): ProviderErrorCode | undefined {
   for (let at = e, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth++) {
-    const {
-      code,
-      originalCode,
-      name: type,
-      cause,
-    } = at as {
-      code?: unknown
-      originalCode?: unknown
-      name?: unknown
-      cause?: unknown
-    }
+    const { originalCode, code, name: type, cause } = at as Named
     for (const name of [originalCode, code, type]) {
       if (typeof name !== 'string') continue
       if (Object.hasOwn(CODES, name)) return CODES[name]
