@@ -4,14 +4,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that mostly wait, for leases to run out and servers to come up; then those that last. */
-const waiting = [
-  '/test/e2e/cluster/',
-  '/test/e2e/',
-  '-faults.test.ts',
-  '-losses.test.ts',
-  '/test/state/',
-  '/test/chains/matrix',
-]
+const waiting = ['/test/e2e/', '-faults.test.ts', '-losses.test.ts', '/test/state/', '/test/chains/matrix']
 const place = (file: TestSpecification): number => {
   const at = waiting.findIndex((w) => file.moduleId.includes(w))
   return at < 0 ? waiting.length : at
@@ -24,11 +17,16 @@ class WaitingFirst extends BaseSequencer {
   }
 }
 
-export default defineConfig({
+/** Loads with faults that go on for a while, in a run of their own: `npm run prove`. All else is the suite. */
+const PROOFS = 'test/e2e/cluster/*.test.ts'
+const report = (mode: string): string => (mode === 'proof' ? 'test-report-proof.json' : 'test-report.json')
+
+export default defineConfig(({ mode }) => ({
   test: {
     // Threads and processes that tests start find their sources compiled, as those of the gateway do: else each brings a compiler along.
     env: { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(tmpdir(), 'node-compile-cache') },
-    include: ['test/**/*.test.ts'],
+    include: [mode === 'proof' ? PROOFS : 'test/**/*.test.ts'],
+    exclude: mode === 'proof' ? [] : [PROOFS],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'threads',
@@ -37,6 +35,6 @@ export default defineConfig({
     // Real processes and servers are waited for more than computed with. A number, as vitest cuts a share at the number of cores.
     maxWorkers: availableParallelism() * 2,
     sequence: { sequencer: WaitingFirst },
-    reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'test-report.json' }]] : ['default'],
+    reporters: process.env['CI'] ? ['default', ['json', { outputFile: report(mode) }]] : ['default'],
   },
-})
+}))
