@@ -19,8 +19,10 @@ const tooLarge = (limit: number): Problem =>
 
 /** The raw body. The limit, in bytes, is kept while reading: a body that does not say its length stops there too. Throws Problem 413. */
 export async function readBody(c: Ctx, limit: number): Promise<Buffer> {
-  const encoding = header(c, 'content-encoding')
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+  const encoding = header(c, 'content-encoding')?.toLowerCase()
+  const transfer = header(c, 'transfer-encoding')?.trim().toLowerCase()
+  // Node undoes "chunked" and nothing that stands before it.
+  if ((encoding ?? 'identity') !== 'identity' || (transfer ?? 'chunked') !== 'chunked')
     throw new Problem(415, 'unsupported_encoding', 'compressed bodies are not read; send it as it is')
   if (Number(header(c, 'content-length') ?? 0) > limit) throw tooLarge(limit)
   const { incoming } = c.env ?? {}

@@ -55,6 +55,17 @@ describe('over a socket', () => {
     expect(g.providers.out!.sent).toHaveLength(1)
     expect((await fetch(`${base}/v1/quotas/a%2Fb%25`)).status).toBe(404)
   })
+  test.each([
+    ['Chunked', 200],
+    ['gzip, chunked', 415],
+  ])('a body that comes as "%s" is read only where that is known: %i', async (coding, status) => {
+    const { g, server } = await listening()
+    const it = await raw(server.port, post(`Transfer-Encoding: ${coding}`, chunk(ACTION) + chunk('')))
+    const answer = await it.answer()
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    if (status === 415) expect(answer).toContain('unsupported_encoding')
+    expect(g.providers.out!.sent).toHaveLength(status === 200 ? 1 : 0)
+  })
   test('a body without a length is read, and stopped at the limit while it still comes', async () => {
     const { g, server } = await listening()
     const whole = await raw(
