@@ -41,6 +41,8 @@ export interface Intent {
   readonly unknownElsewhere: boolean
   /** An attempt under this token may have been acted on, without its end being known. */
   readonly unknown?: boolean
+  /** How many of its claims have ended with their end stored here. Of one more that came after them, nobody knows how far it got. */
+  readonly claimsEnded?: number
   /** The provider whose breaker refused, once a fallback has taken its place. */
   readonly fellBackFrom?: string
   /** Somebody was told that it will happen, so after a crash it is sent again. */

@@ -114,7 +114,7 @@ export function createSend(parts: Parts): Send {
     if (end.kind === 'lost') throw new StateUnknown('the claim on this delivery was lost while it was under way')
     const now = env.clock.now()
     if (end.kind === 'handed_back') {
-      const back = handedBackOps(parts, intent, end, lease.claim, now)
+      const back = handedBackOps(parts, intent, end, lease.claim, attempts, now)
       await finish(intent, back.ops, lease)
       return back.outcome
     }
@@ -188,8 +188,9 @@ export function createSend(parts: Parts): Send {
       const window = known ? deliver.dedupWindowMs(intent.provider, intent.request) : 0
       const harmless = known && !deliver.hasEffect(intent.provider)
       if (intent.accepted || harmless || (window > 0 && now < intent.firstAttemptAt + window)) {
-        // Its node may have died in the middle of an attempt.
-        await send({ ...intent, unknown: true }, entry.claim, entry.attempts)
+        // Where a claim before this one left no end, its node may have died in the middle of an attempt.
+        const died = entry.attempts - 1 > (intent.claimsEnded ?? 0)
+        await send(died ? { ...intent, unknown: true } : intent, entry.claim, entry.attempts)
         return
       }
       const outcome: Outcome = {

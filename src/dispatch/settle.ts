@@ -24,10 +24,11 @@ export function handedBackOps(
   intent: Intent,
   end: HandedBack,
   claim: ClaimRef,
+  attempts: number,
   now: number,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
   const { unknown, unknownElsewhere } = end
-  const gone = { ...intent, unknown, unknownElsewhere }
+  const gone = { ...intent, unknown, unknownElsewhere, claimsEnded: attempts }
   if (intent.accepted) return { ops: [putUnclaimed(parts, gone, claim, end.dueAt)], outcome: undefined }
   const outcome: Outcome = { ...common(intent), outcome: 'accepted', reason: 'shutting_down' }
   const keysVersion = parts.env.newId()
@@ -68,9 +69,8 @@ export function putBackOps(
   if (!intent.putBack || !isRetryable(end)) return undefined
   if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
   const dueAt = putBackAt(parts, intent.firstDueAt, end.retryAfterMs ?? 0, attempts, now)
-  if (!end.unknown || intent.unknown)
-    return [{ op: 'touch', kind: kinds.intent, id: intent.runId, ifClaim: claim, dueAt }]
-  return [putUnclaimed(parts, { ...intent, unknown: true }, claim, dueAt)]
+  const gone = { ...intent, claimsEnded: attempts, ...(end.unknown && { unknown: true }) }
+  return [putUnclaimed(parts, gone, claim, dueAt)]
 }
 
 const isRetryable = (end: DeliveryEnd): end is Refused =>

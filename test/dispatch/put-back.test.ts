@@ -38,6 +38,22 @@ describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
     expect((await ends(house)).at(-1)).toEqual(['release', 'one', 'executed'])
   })
 
+  it('what was refused each time, and put back in order, has not arrived: its letter and its dedup key say so', async () => {
+    const { house, hook, send, pass } = await world(
+      [later, rule('once', 3, '{ type: deduplicate, ttl_seconds: 86400, key: [action.tenant] }')],
+      [unavailable(), unavailable(), OK],
+      { toml: '[background]\nhold_max_attempts = 2\n' },
+    )
+    await send('one')
+    await pass(120_000)
+    expect(hook.sent).toHaveLength(2)
+    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'http_503', unknown: false }])
+    await send('two')
+    await pass(12_000)
+    expect((await ends(house)).at(-1)).toEqual(['release', 'two', 'executed'])
+    expect(hook.sent[2]?.token).not.toBe(hook.sent[0]?.token)
+  })
+
   it('a quota at release of an occurrence', async () => {
     const { house, hook, pass } = await world([])
     await house.quotas.put(SCOPE, 'q', { max_actions: 1, window: 240, overage_behavior: 'block' }, { caller: 'me' })
