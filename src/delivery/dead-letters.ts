@@ -201,7 +201,8 @@ export function deadLetterView(letter: DeadLetter, redact: Redact): JsonObject {
     resumes: _resumes,
     ...shown
   } = letter
-  return redact(JSON.parse(JSON.stringify(shown)) as JsonObject)
+  // Where nothing named one it is kept as no text.
+  return redact(JSON.parse(JSON.stringify({ ...shown, provider: shown.provider || undefined })) as JsonObject)
 }
 
 export const letterScope = (letter: DeadLetter): Scope => scopeOf(letter.action)

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { deadLetterView, listDeadLetters } from '../../src/delivery/dead-letters.ts'
+import { SCOPE } from '../fakes/house.ts'
 import { held, OK } from '../fakes/provider.ts'
 import { rule, type } from './build.ts'
 import { ends, world } from './hold-world.ts'
@@ -24,7 +26,9 @@ describe('groups', () => {
     await house.dispatch({ action_type: 'a', id: 'one', payload: { k: 1 } })
     await pass(8_000)
     expect([hook.sent.length, other.sent.length]).toEqual([0, 0])
-    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'provider_required', origin: { kind: 'flush' } }])
+    const { letters } = await listDeadLetters(house.state, SCOPE, { limit: 9 })
+    expect(letters).toMatchObject([{ code: 'provider_required', origin: { kind: 'flush' } }])
+    expect(deadLetterView(letters[0]!, (v) => v)).not.toHaveProperty('provider')
   })
 
   it('a flush that is throttled comes back with the same bytes and token', async () => {

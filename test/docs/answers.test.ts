@@ -177,10 +177,10 @@ describe('docs/api.md says every field of', () => {
         .filter((p) => p !== 'occurrence')
         .toSorted(), // it leaves at the moment it is made
     )
-    // The first only while a node releases it, the second only of an action that itself came of another.
+    // Only while a node releases it, only of a delivery, only of an action that itself came of another.
     expect(
       inTable('A scheduled action', 'Field of a scheduled action').filter((f) => !hold.fields.includes(f)),
-    ).toEqual(['claimed_until', 'parent_id'])
+    ).toEqual(['claimed_until', 'provider', 'parent_id'])
     expect(
       hold.fields.filter((f) => !inTable('A scheduled action', 'Field of a scheduled action').includes(f)),
     ).toEqual([])

@@ -24,7 +24,7 @@ export const groupRoutes: readonly Route[] = [
   {
     method: 'GET',
     path: '/v1/groups/{id}',
-    doc: 'One group, and the flushes of it that are on their way out',
+    doc: 'One group, and what of it is sealed and not being sent yet',
     async handle(c, { groups }) {
       const found = await groups.get(scopeOf(readQuery(c, SCOPE)), param(c, 'id'))
       if (!found) throw noGroup()
