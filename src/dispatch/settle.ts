@@ -204,10 +204,13 @@ function letterOf(
     })),
     ...(intent.idempotency[0] && { idempotency: intent.idempotency[0].id }),
     // The rest of the intent, so that whoever takes the run over later continues it as it was.
-    context: JSON.parse(JSON.stringify({ ...intent, action: null, request: null, lineage: undefined })) as JsonObject,
+    context: JSON.parse(JSON.stringify({ ...intent, ...SPENT })) as JsonObject,
     redrives: intent.redriven?.times ?? 0,
   }
 }
+
+/** What a letter has in fields of its own, and what is of the entry that is gone. */
+const SPENT = { action: null, request: null, lineage: undefined, claimsEnded: undefined } as const
 
 /** The intent a dead letter was, to be sent again under a claim of its own. */
 export function intentOfLetter(letter: DeadLetter): Intent {

@@ -63,6 +63,27 @@ describe('an intent found after a crash', () => {
     expect(await two.stored('dead_letter')).toMatchObject([{ unknown: true, told_caller: false }])
   })
 
+  it('a redrive begins anew: its node dies in its only attempt, however often it had gone back in order before', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [unavailable(), unavailable(), taken.accept(), unavailable()])
+    const toml = '[background]\nhold_max_attempts = 2\n'
+    const one = await testHouse({ providers: [hook], toml })
+    await one.dispatch(A, { async: true })
+    await one.env.clock.advance(35_000)
+    expect(await one.stored('dead_letter')).toMatchObject([{ unknown: false }])
+    await one.stop()
+    const options = { providers: [hook], toml, env: one.env }
+    const dies = async (house: House) => {
+      const [letter] = (await house.state.list('dead_letter', ['default', 'default'], { limit: 1 })).entries
+      await house.redrive.one(['default', 'default'], letter!.key.id, { caller: 'me' })
+    }
+    const memory = await one.memory.restart()
+    const { two, env } = await crashedAfter(2, { ...options, memory }, dies, options)
+    await env.clock.advance(35_000)
+    expect([taken.taken, hook.sent.length]).toEqual([1, 4])
+    expect(await two.stored('dead_letter')).toMatchObject([{ unknown: true, redrives: 1 }])
+  })
+
   it('PITFALLS 67: a node without its provider hands it back, uncounted, for as long as it was promised', async () => {
     const hook = scriptedProvider('hook', [OK])
     const { two, env } = await crashedAfter(2, { providers: [hook] }, (one) => one.dispatch(A, { async: true }), {})
