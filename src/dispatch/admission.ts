@@ -36,10 +36,11 @@ export interface Admission {
   readonly after: After
 }
 
-/** State ids of the schedule keys a plan touches: to be read before the admission is built. */
-export function keysOf(plan: Plan): readonly string[] {
-  const ids = plan.effects.flatMap((e) => (e.kind === 'cancel_scheduled' ? [e.id] : []))
-  if (plan.end.kind === 'schedule' && plan.end.keyId !== undefined) ids.push(plan.end.keyId)
+/** State ids of the schedule keys a plan touches, each once: to be read before the admission is built. */
+export function keysOf({ effects, end }: Plan): readonly string[] {
+  const ids: string[] = []
+  for (const e of effects) if (e.kind === 'cancel_scheduled' && !ids.includes(e.id)) ids.push(e.id)
+  if (end.kind === 'schedule' && end.keyId !== undefined && !ids.includes(end.keyId)) ids.push(end.keyId)
   return ids
 }
 

@@ -159,6 +159,19 @@ describe('schedule keys', () => {
     expect((await ends(house)).filter(([, , o]) => o === 'cancelled')).toHaveLength(2)
   })
 
+  it('one plan may cancel a key, cancel it again, and schedule under it: the old ends, the new is held', async () => {
+    for (const onRepeat of ['restart', 'keep', 'add']) {
+      const again = ['gone', 'gone-too'].map((name) =>
+        rule(name, 1, '{ type: cancel_scheduled, key: "{{payload.k}}" }'),
+      )
+      const { house, send } = await world([...again, key(onRepeat)[1]!])
+      await send('one')
+      expect(await send('two')).toMatchObject({ outcome: 'scheduled', hold_id: expect.any(String) })
+      expect(await house.stored('scheduled')).toMatchObject([{ action: { id: 'two' } }])
+      expect((await ends(house))[1]).toEqual(['hold', 'one', 'cancelled'])
+    }
+  })
+
   it('cancel_scheduled comes too late for a hold that is being released: told, not undone', async () => {
     const { house, hook, send, pass } = await world(key('restart'), [OK], { loops: false })
     await send('one')
