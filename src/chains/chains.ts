@@ -84,6 +84,8 @@ export interface Chains {
   definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined>
   /** The executions an action started, sub-chains included. */
   byAction(scope: Scope, actionId: string): Promise<readonly JsonObject[]>
+  /** Those that notifications of a group have started (the last hundred), where `isIt` says so of the notification. */
+  byGroup(scope: Scope, groupId: string, isIt: (notification: Action) => boolean): Promise<readonly JsonObject[]>
   /** Leaves a message; the execution's owner ends it. Problem 404, or 409 `chain_ended`. */
   cancel(scope: Scope, id: string, by: string): Promise<JsonObject>
   /** Nothing more is begun until `resume`; what is under way is let finish, and its time stands still. Problem 404, 409. */

@@ -1,3 +1,4 @@
+import type { Chains } from '../chains/chains.ts'
 import type { Action, Scope } from '../core/action.ts'
 import type { AuditRecord } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
@@ -19,15 +20,21 @@ export interface GroupPlaces {
   readonly intents: readonly Entry[]
   readonly holds: readonly Entry[]
   readonly letters: readonly DeadLetter[]
+  /** That its notification has started, ended or not. */
+  readonly executions: readonly JsonObject[]
+}
+export interface GroupPlacesDeps {
+  readonly state: StateStore
+  readonly chains: Pick<Chains, 'byGroup'>
 }
 
 const MOST = 100
 
-export const NO_GROUP: GroupPlaces = { waiting: [], intents: [], holds: [], letters: [] }
+export const NO_GROUP: GroupPlaces = { waiting: [], intents: [], holds: [], letters: [], executions: [] }
 
 /** By the groups its records name. */
 export async function groupPlaces(
-  state: StateStore,
+  deps: GroupPlacesDeps,
   scope: Scope,
   actionId: string,
   records: readonly AuditRecord[],
@@ -36,18 +43,19 @@ export async function groupPlaces(
   const ids = new Set(grouped.map((r) => (r.details as { group_id?: string } | undefined)?.group_id))
   const runs = new Set(grouped.map((r) => r.run_id))
   const found = await Promise.all(
-    [...ids].filter((id) => id !== undefined).map((id) => inGroup(state, scope, id, actionId, runs)),
+    [...ids].filter((id) => id !== undefined).map((id) => inGroup(deps, scope, id, actionId, runs)),
   )
   return {
     waiting: found.flatMap((f) => f.waiting),
     intents: found.flatMap((f) => f.intents),
     holds: found.flatMap((f) => f.holds),
     letters: found.flatMap((f) => f.letters),
+    executions: found.flatMap((f) => f.executions),
   }
 }
 
 async function inGroup(
-  state: StateStore,
+  { state, chains }: GroupPlacesDeps,
   scope: Scope,
   groupId: string,
   actionId: string,
@@ -55,12 +63,13 @@ async function inGroup(
 ): Promise<GroupPlaces> {
   const tagged = (kind: string) =>
     firstEntries(state, kind, scope, { tag: groupTag(groupId), limit: MOST, descending: true })
-  const [[buffer], flushes, intents, holds, letters] = await Promise.all([
+  const [[buffer], flushes, intents, holds, letters, executions] = await Promise.all([
     state.peek('buffer', scope, [groupId]),
     tagged(kinds.flush),
     tagged(kinds.intent),
     tagged(kinds.scheduled),
     tagged(kinds.deadLetter),
+    chains.byGroup(scope, groupId, (notification) => tellsOf(notification, actionId)),
   ])
   const isOpen = buffer?.items?.some((item) => runs.has(item.itemId))
   return {
@@ -71,6 +80,7 @@ async function inGroup(
     intents: intents.filter((e) => tellsOf(readIntent(e.value).action, actionId)),
     holds: holds.filter((e) => tellsOf(readHold(e).action, actionId)),
     letters: letters.map(readDeadLetter).filter((l) => tellsOf(l.action, actionId)),
+    executions,
   }
 }
 

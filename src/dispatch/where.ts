@@ -26,7 +26,7 @@ export interface Whereabouts {
 export interface WhereDeps {
   readonly state: StateStore
   readonly audit: AuditStore
-  readonly chains: Pick<Chains, 'byAction'>
+  readonly chains: Pick<Chains, 'byAction' | 'byGroup'>
   readonly redact: () => Redact
 }
 
@@ -37,7 +37,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
   const { state, audit, chains } = deps
   const redact = deps.redact()
   const tagged = (kind: string) => firstEntries(state, kind, scope, { tag: actionTag(actionId), limit: MOST })
-  const [ownIntents, scheduled, copies, occurrences, executions, ownLetters, page] = await Promise.all([
+  const [ownIntents, scheduled, copies, occurrences, ownExecutions, ownLetters, page] = await Promise.all([
     tagged(kinds.intent),
     tagged(kinds.scheduled),
     tagged(kinds.copy),
@@ -47,14 +47,13 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
     audit.query(scope, { actionId }, { limit: MOST }),
   ])
   const ownHolds = [...scheduled, ...copies, ...occurrences]
-  const known = [ownIntents, ownHolds, executions, ownLetters, page.records].some((found) => found.length > 0)
+  const known = [ownIntents, ownHolds, ownExecutions, ownLetters, page.records].some((found) => found.length > 0)
   // An event has no entry of its own in the state: its record says which group to look at.
-  const group = known
-    ? await groupPlaces(state, scope, actionId, page.records)
-    : await seekGroup(state, scope, actionId)
+  const group = known ? await groupPlaces(deps, scope, actionId, page.records) : await seekGroup(state, scope, actionId)
   const intents = [...ownIntents, ...group.intents]
   const holds = [...ownHolds, ...group.holds]
   const letters = [...ownLetters, ...group.letters]
+  const executions = [...ownExecutions, ...group.executions]
   const running = executions.filter((e) => openStatuses.some((s) => s === e['status']))
   const places: JsonObject[] = [
     ...intents.map((e) => intentPlace(e, actionId)),

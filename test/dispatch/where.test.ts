@@ -102,6 +102,28 @@ describe('where an action is', () => {
     })
   })
 
+  it('an event is in the execution that the notification of its group has started', async () => {
+    const step = held()
+    const other = scriptedProvider('other', [step.answer])
+    const tell = rule('tell', 3, '{ type: chain, chain: c }', type('group_notification'))
+    const house = await testHouse({ providers: [scriptedProvider('hook'), other], rules: RULES + tell, chains: CHAINS })
+    for (const [id, k] of [
+      ['one', 1],
+      ['two', 2],
+    ] as const)
+      await house.dispatch({ id, action_type: 'grouped', provider: 'hook', payload: { k } })
+    await house.env.clock.advance(6_000)
+    const { status, places } = await where(house, 'one')
+    expect([status, places]).toMatchObject(['in_chain', [{ place: 'chain', status: 'running', chain_name: 'c' }]])
+    expect((await where(house, 'two')).places[0]?.['chain_id']).not.toBe(places[0]?.['chain_id'])
+    step.finish(OK)
+    await house.env.clock.settle()
+    expect(await where(house, 'one')).toMatchObject({
+      status: 'ended',
+      places: [{ place: 'chain', status: 'completed' }],
+    })
+  })
+
   it('an event is where the notification of its group is: on its way, put back, a dead letter; also where the audit has forgotten it', async () => {
     const slow = held()
     const hook = scriptedProvider('hook', [slow.answer, badRequest()])

@@ -1,5 +1,5 @@
 import type { Action } from '../../core/action.ts'
-import { actionTag } from '../../core/hold.ts'
+import { actionTag, groupTag } from '../../core/hold.ts'
 import { joinParts } from '../../core/ids.ts'
 import type { Json } from '../../core/json.ts'
 import type { Lineage } from '../../core/lineage.ts'
@@ -30,6 +30,8 @@ export interface Run {
   readonly version: string
   readonly totalSteps: number
   readonly actionId: string
+  /** The group whose notification that is: by it the events find the execution. */
+  readonly notifies?: string
   /** Of the admission that started the root. */
   readonly runId: string
   readonly rule?: string
@@ -269,6 +271,7 @@ export const runTags = (r: Run): readonly string[] => [
   statusTag(r.status),
   chainStatusTag(r.chain, r.status),
   ...(r.entity !== undefined ? [entityTag(r.entity)] : []),
+  ...(r.notifies !== undefined ? [groupTag(r.notifies)] : []),
   ...Object.entries(r.attributes ?? {}).map(([k, v]) => attributeTag(k, v)),
 ]
 

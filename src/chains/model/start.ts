@@ -1,5 +1,5 @@
 import type { Action, Scope } from '../../core/action.ts'
-import { kinds } from '../../core/hold.ts'
+import { groupNotified, kinds } from '../../core/hold.ts'
 import { joinParts, uuidv7Of, uuidv7Time } from '../../core/ids.ts'
 import type { Lineage } from '../../core/lineage.ts'
 import type { Op } from '../../core/state.ts'
@@ -115,6 +115,7 @@ function begun(s: Start, newId: () => string): Run {
   const entity = d.lock_by === undefined || s.parent ? undefined : entityOf(d.lock_by, origin)
   const limits = d.max_concurrent !== undefined && [{ id: joinParts(['chain', chain.name]), max: d.max_concurrent }]
   const attributes = d.attributes && attributesOf(d.attributes, origin)
+  const notifies = groupNotified(origin)
   return {
     v: 2,
     id: s.id,
@@ -122,6 +123,7 @@ function begun(s: Start, newId: () => string): Run {
     version: chain.version,
     totalSteps: chain.steps.size,
     actionId: origin.id,
+    ...(notifies !== undefined && { notifies }),
     runId: s.runId,
     ...(s.rule !== undefined && { rule: s.rule }),
     ...(s.parent && { parent: s.parent }),

@@ -1,5 +1,5 @@
 import type { Scope } from '../../core/action.ts'
-import { actionTag, kinds } from '../../core/hold.ts'
+import { actionTag, groupTag, kinds } from '../../core/hold.ts'
 import { uuidv7Floor, uuidv7Time } from '../../core/ids.ts'
 import { isObject, type JsonObject, own } from '../../core/json.ts'
 import { firstEntries } from '../../core/pages.ts'
@@ -38,6 +38,7 @@ export interface ViewsDeps {
 
 /** Entries read at once, and looked at for one page of a search before it says where to go on. */
 const PAGE = 200
+const FEW = 10
 const MOST_LOOKED_AT = 2000
 
 /** Reading executions. Everything shown is redacted. */
@@ -46,7 +47,7 @@ export function createViews({
   tests,
   audit,
   deliver,
-}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'history' | 'definitionOf'> {
+}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'byGroup' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
   /** What a step sends is the payload of an action, and hidden as one. */
   const hideInput = ({ input, ...view }: JsonObject): JsonObject =>
@@ -154,6 +155,19 @@ export function createViews({
     async byAction(scope, actionId) {
       const runs = await firstEntries(state, kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
       return shown(scope, runs)
+    },
+    async byGroup(scope, groupId, isIt) {
+      const tag = groupTag(groupId)
+      const runs = await firstEntries(state, kinds.run, scope, { tag, limit: 100, descending: true })
+      const found: Entry[] = []
+      // What they began with may be large, so few at once.
+      for (let i = 0; i < runs.length; i += FEW) {
+        const some = runs.slice(i, i + FEW)
+        const keys = some.map((e) => ({ kind: kinds.step, scope, id: beginningId(e.key.id) }))
+        for (const [n, begin] of (await state.get(keys)).entries())
+          if (begin && isIt(readBeginning(begin.value).origin)) found.push(some[n]!)
+      }
+      return shown(scope, found)
     },
   }
 }
