@@ -10,7 +10,7 @@ import { readIdempotency, settleIdempotency } from './idempotency.ts'
 import { common, type Intent, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
-import { endedVersion } from './settle.ts'
+import { doneFor, endedVersion } from './settle.ts'
 
 /** Deliveries that somebody was told will happen: under way, put back, or handed back by a process that stopped. */
 export interface Deliveries {
@@ -33,15 +33,15 @@ export function createDeliveries(parts: Parts): Deliveries {
   }
   /** Requests that wait for the run's end, as those that took it over do, hear of it; one that was told of its acceptance was answered. */
   async function requestsOf(scope: Scope, intent: Intent, attempts: number, now: number): Promise<readonly Op[]> {
-    const { idempotency, keysVersion, runId, provider, unknown } = intent
+    const { idempotency, keysVersion, provider, unknown } = intent
     if (idempotency.length === 0) return []
     const found = await state.get(idempotency.map(({ id }) => ({ kind: kinds.idempotency, scope, id })))
     const message = 'it was cancelled while it waited to be sent again; an attempt before may have arrived'
     const end = { outcome: 'failed', provider, code: 'cancelled', message, retryable: false, unknown: true } as const
     const answer: Outcome = { ...common(intent), ...end, attempts }
-    const next = unknown ? ({ state: 'done', runId, answer } as const) : undefined
     return idempotency.flatMap((request, i) => {
       const key = found[i]
+      const next = unknown ? doneFor(request, intent, answer) : undefined
       const waits = key?.version === keysVersion && readIdempotency(key).state === 'pending'
       return waits ? [settleIdempotency(request, keysVersion, next, endedVersion(keysVersion), now)] : []
     })

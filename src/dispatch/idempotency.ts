@@ -12,6 +12,8 @@ export interface IdempotencyRequest {
   readonly id: string
   /** SHA-256 of the raw body: the same key with another body is a mistake of the caller's. */
   readonly hash: string
+  /** The action it was sent with, once a run was taken over and may answer several keys. */
+  readonly actionId?: string
 }
 export interface IdempotencyValue {
   readonly hash: string
@@ -88,4 +90,13 @@ export function storedAnswer(o: Outcome, redact: Redact): Outcome {
   if ((rest.outcome === 'executed' || rest.outcome === 'rerouted' || rest.outcome === 'failed') && rest.response)
     return { ...rest, ...redact({ response: rest.response }) }
   return rest
+}
+
+/** The same for one of several keys that a run answers: about the action that came with that key. `first`: the one whose bytes were sent. */
+export function answerTo({ actionId }: IdempotencyRequest, o: Outcome, first: string): Outcome {
+  if (actionId === undefined || actionId === o.action_id) return o
+  if (o.outcome !== 'executed' && o.outcome !== 'rerouted' && o.outcome !== 'failed')
+    return { ...o, action_id: actionId }
+  const { first_action_id: _first, ...rest } = o
+  return { ...rest, action_id: actionId, ...(actionId !== first && { first_action_id: first }) }
 }

@@ -9,7 +9,14 @@ import { type DeadLetter, putDeadLetter } from '../delivery/dead-letters.ts'
 import type { DeliveryEnd } from '../delivery/delivery.ts'
 import { type DedupValue, pendingDedup, pendingExpiry, settleDedup } from './dedup.ts'
 import { forwardOps } from './forward.ts'
-import { type IdempotencyValue, isFinal, settleIdempotency, storedAnswer } from './idempotency.ts'
+import {
+  answerTo,
+  type IdempotencyRequest,
+  type IdempotencyValue,
+  isFinal,
+  settleIdempotency,
+  storedAnswer,
+} from './idempotency.ts'
 import { common, type Intent, intentOf, intentTags } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
@@ -40,9 +47,7 @@ export function handedBackOps(
   }
   const answer = storedAnswer(outcome, parts.settings().redact)
   for (const key of intent.idempotency)
-    ops.push(
-      settleIdempotency(key, intent.keysVersion, { state: 'done', runId: intent.runId, answer }, keysVersion, now),
-    )
+    ops.push(settleIdempotency(key, intent.keysVersion, doneFor(key, intent, answer), keysVersion, now))
   return { ops, outcome }
 }
 
@@ -127,10 +132,13 @@ export function endedOps(
     ops.push(settleDedup(key, intent.keysVersion, next, endedVersion(intent.keysVersion), now))
   }
   const { runId } = intent
-  let next: Omit<IdempotencyValue, 'hash'> | undefined
-  if (unknown && letter) next = { state: 'unknown', runId, letterId: letter.id }
-  else if (isFinal(told)) next = { state: 'done', runId, answer: storedAnswer(told, parts.settings().redact) }
-  ops.push(...settleKeys(intent, next, now))
+  const answer = isFinal(told) ? storedAnswer(told, parts.settings().redact) : undefined
+  for (const key of intent.idempotency) {
+    let next: Omit<IdempotencyValue, 'hash'> | undefined
+    if (unknown && letter) next = { state: 'unknown', runId, letterId: letter.id }
+    else if (answer) next = doneFor(key, intent, answer)
+    ops.push(settleIdempotency(key, intent.keysVersion, next, endedVersion(intent.keysVersion), now))
+  }
   if (letter) ops.push(...putDeadLetter(letter, parts.settings().deadLetterTtlMs), ...forwardOps(parts, letter, now))
   ops.push(
     ...recordOps(parts.audit(), {
@@ -161,10 +169,8 @@ export function endedOps(
 /** The version a run leaves its keys under when it ends. */
 export const endedVersion = (keysVersion: string): string => `${keysVersion}.end`
 
-const settleKeys = (intent: Intent, next: Omit<IdempotencyValue, 'hash'> | undefined, now: number): readonly Op[] =>
-  intent.idempotency.map((request) =>
-    settleIdempotency(request, intent.keysVersion, next, endedVersion(intent.keysVersion), now),
-  )
+export const doneFor = (key: IdempotencyRequest, { runId, action }: Intent, answer: Outcome) =>
+  ({ state: 'done', runId, answer: answerTo(key, answer, action.id) }) as const
 
 const originKind = (kind: Intent['kind']): DeadLetter['origin']['kind'] =>
   kind === 'release' || kind === 'flush' || kind === 'copy' || kind === 'occurrence' ? kind : 'dispatch'

@@ -33,7 +33,7 @@ export function takeOver(parts: Parts, from: Abandoned, run: Run): TakeOver {
   const { redriven: _, ...before } = 'entry' in from ? readIntent(from.entry.value) : intentOfLetter(from.letter)
   const same = before.answers.actionId === run.action.id
   const keysVersion = parts.env.newId()
-  const keys = mergeKeys(before.idempotency, run.idempotency)
+  const keys = mergeKeys(before, run.idempotency)
   const intent: Intent = {
     ...before,
     answers: { actionId: run.action.id, runId: before.runId },
@@ -109,7 +109,11 @@ const interrupted = (parts: Parts, before: Intent, now: number): readonly Op[] =
     },
   })
 
-const mergeKeys = (
-  had: readonly IdempotencyRequest[],
+/** Each key remembers the action it came with: one run will answer all of them. */
+function mergeKeys(
+  { idempotency, answers: { actionId } }: Pick<Intent, 'idempotency' | 'answers'>,
   more: IdempotencyRequest | undefined,
-): readonly IdempotencyRequest[] => (more === undefined || had.some((k) => k.id === more.id) ? had : [...had, more])
+): readonly IdempotencyRequest[] {
+  const had = idempotency.map((k) => (k.actionId === undefined ? { ...k, actionId } : k))
+  return more === undefined || had.some((k) => k.id === more.id) ? had : [...had, more]
+}

@@ -117,6 +117,17 @@ describe('PITFALLS 13: a definite failure frees the key', () => {
 })
 
 describe('dedup: the first ended unknown', () => {
+  it('each Idempotency-Key is answered about the action it came with, whoever took the run over', async () => {
+    const { send } = await world([serverError(), serverError(), OK])
+    const keyed = (id: string) => send(id, { key: id })
+    for (const id of ['one', 'two']) expect(await keyed(id)).toMatchObject({ outcome: 'failed', action_id: id })
+    expect(await keyed('three')).toMatchObject({ outcome: 'executed', action_id: 'three', first_action_id: 'one' })
+    expect(await keyed('two')).toMatchObject({ outcome: 'executed', action_id: 'two', first_action_id: 'one' })
+    const first = await keyed('one')
+    expect(first).toMatchObject({ outcome: 'executed', action_id: 'one' })
+    expect(first).not.toHaveProperty('first_action_id')
+  })
+
   it('the next one takes it over: its bytes, its token; its dead letter closes', async () => {
     const taken = receiver()
     const { house, hook, send } = await world([taken.accept(serverError()), taken.accept()])
