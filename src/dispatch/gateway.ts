@@ -16,6 +16,7 @@ import { dryOutcome } from './dry-run.ts'
 import { type TripTools, trip } from './hot.ts'
 import { type IdempotencyRequest, storedAnswer, takeIdempotency } from './idempotency.ts'
 import { common } from './intent.ts'
+import { createKeyTurns } from './key-turns.ts'
 import { cameBack, withoutLoop } from './loop.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
@@ -78,6 +79,7 @@ const ROUNDS = 8
 
 export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): Gateway {
   const { env, state } = parts
+  const turns = createKeyTurns(env.clock)
   const background = new Set<Promise<unknown>>()
   const inBackground = (work: Promise<unknown>): void => {
     const done = work
@@ -117,10 +119,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
   }
 
   interface Started {
-    /**
-     * Where the plan reads before it commits, so that its place in the order is not yet taken: resolves with the first commit, or the
-     * end; the next action of a batch may be admitted after it.
-     */
+    /** Where the plan reads before it commits: resolves with its place in the order, or its end; the next of a batch comes after it. */
     readonly admitted: Promise<unknown> | undefined
     readonly answer: Promise<Answer>
   }
@@ -133,11 +132,13 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     tools.rules.hit(plan.matched, now)
     namedProvider(plan)
     const run = newRun(action, request, now, version)
-    const reads = keysOf(plan).length > 0
-    const first = reads ? undefined : admit(parts, tools, run, plan)
+    const keys = keysOf(plan)
+    const place = keys.length > 0 ? Promise.withResolvers<unknown>() : undefined
+    const first = place ? undefined : admit(parts, tools, run, plan)
     const committed = first && state.commit(run.scope, first.ops)
-    const place = reads ? Promise.withResolvers<unknown>() : undefined
-    const answer = walk(run, plan, first, committed, place?.resolve, request.deadline)
+    const turn = place && turns.take(run.scope, keys, place.promise)
+    const go = () => walk(run, plan, first, committed, place?.resolve, request.deadline)
+    const answer = turn ? turn.then(go) : go()
     if (place) answer.then(place.resolve, place.resolve)
     const told = trace
       ? answer.then((a) => ({ ...a, outcome: { ...a.outcome, trace: trace as unknown as Json } }))

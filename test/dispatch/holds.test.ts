@@ -172,6 +172,15 @@ describe('schedule keys', () => {
     }
   })
 
+  it.each(['restart', 'keep', 'add'])('many at once under one key: each has its turn, %s', async (onRepeat) => {
+    const { house, send } = await world(key(onRepeat))
+    const names = Array.from({ length: 40 }, (_, i) => `a${i}`)
+    const told = await Promise.all(names.map((name) => send(name)))
+    expect(new Set(told.map((o) => o.outcome))).toEqual(new Set(['scheduled']))
+    const held = (await house.stored('scheduled')) as { action: { id: string } }[]
+    expect(held.map((h) => h.action.id)).toEqual({ restart: ['a39'], keep: ['a0'], add: names }[onRepeat])
+  })
+
   it('cancel_scheduled comes too late for a hold that is being released: told, not undone', async () => {
     const { house, hook, send, pass } = await world(key('restart'), [OK], { loops: false })
     await send('one')
