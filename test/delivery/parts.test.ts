@@ -97,6 +97,19 @@ describe('rate limit', () => {
     r.block(Number.MAX_SAFE_INTEGER)
     expect(r.blockedUntil).toBe(3000 + RETRY_AFTER_MAX_MS)
   })
+  test('a limit that comes anew begins full, once; a changed one keeps what is there', async () => {
+    const clock = fakeClock(0)
+    const r = createRateLimiter(clock, undefined)
+    await clock.advance(60_000)
+    const take = (n: number) => Array.from({ length: n }, () => r.take()).filter(Boolean).length
+    r.configure({ perSecond: 1, burst: 3 })
+    expect([take(9), take(9)]).toEqual([3, 0])
+    r.configure({ perSecond: 1, burst: 5 })
+    expect(take(9)).toBe(0)
+    await clock.advance(2000)
+    r.configure({ perSecond: 100, burst: 5 })
+    expect(take(9)).toBe(2)
+  })
   test('who gives up takes no token, and leaves no timer behind', async () => {
     const clock = fakeClock(0)
     const r = createRateLimiter(clock, { perSecond: 1, burst: 1 })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { ProviderError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
 import { type DeadLetter, reapDeadLetters } from '../../src/delivery/dead-letters.ts'
@@ -239,6 +240,40 @@ describe('redrive', () => {
     expect(hook.sent).toHaveLength(3)
     expect(hook.sent[2]).toMatchObject({ token: hook.sent[1]?.token, request: hook.sent[1]?.request })
     expect((await three.records()).at(-1)).toMatchObject({ kind: 'redrive', outcome: 'executed' })
+  })
+
+  it('what cannot be sent as it is, is told as such and stays a letter', async () => {
+    let is = 'fine'
+    const picky = scriptedProvider('hook', [badRequest()], {
+      render: () => {
+        if (is !== 'fine') throw new ProviderError('invalid_payload', 'a text is expected')
+        return {}
+      },
+    })
+    const { house, send } = await world([], { providers: [picky] })
+    const letter = letterOf(await send('one'))
+    is = 'strict'
+    await expect(house.redrive.one(SCOPE, letter, by)).rejects.toMatchObject({
+      status: 409,
+      code: 'invalid_payload',
+      message: 'it cannot be sent as it is: a text is expected',
+    })
+    const skipped = [{ id: letter, code: 'invalid_payload' }]
+    expect(await house.redrive.many(SCOPE, { limit: 9, includeTold: true }, by)).toEqual({ redriven: [], skipped })
+    expect(await house.stored('dead_letter')).toMatchObject([{ id: letter, redrives: 0 }])
+  })
+
+  it('of a redrive and a delete at once, one is refused', async () => {
+    const { house, hook, send } = await world([badRequest(), OK])
+    const letter = letterOf(await send('one'))
+    const two = await Promise.allSettled([
+      house.redrive.one(SCOPE, letter, by),
+      house.redrive.remove(SCOPE, letter, 'me'),
+    ])
+    expect(two.map((r) => r.status)).toContain('rejected')
+    const sent = two[0]?.status === 'fulfilled'
+    expect(hook.sent).toHaveLength(sent ? 2 : 1)
+    expect((await house.records()).map((r) => r.outcome)).toEqual(['failed', sent ? 'executed' : 'discarded'])
   })
 
   it('an unknown letter is 404, one of another tenant too', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/core/json.ts'
 import { type House, SCOPE, testHouse } from '../fakes/house.ts'
 import {
   badRequest,
@@ -110,8 +111,10 @@ describe('PITFALLS 13: a definite failure frees the key', () => {
         return { id: a.id }
       },
     })
-    const { send } = await world([], { providers: [picky] })
-    expect(await send('one')).toMatchObject({ outcome: 'failed', code: 'invalid_payload', retryable: false })
+    const { house, send } = await world([], { providers: [picky] })
+    const told = { outcome: 'failed', provider: 'hook', code: 'invalid_payload', retryable: false, attempts: 0 }
+    expect(await send('one')).toMatchObject(told)
+    expect(await house.records()).toMatchObject([{ outcome: 'failed', provider: 'hook' }])
     expect(await send('two')).toMatchObject({ outcome: 'executed' })
   })
 })
@@ -162,6 +165,27 @@ describe('dedup: the first ended unknown', () => {
     expect(taken.effects.size).toBe(1)
     expect(await house.stored('dead_letter')).toEqual([])
     expect((await house.records()).at(-1)).toMatchObject({ action_id: 'two', outcome: 'executed' })
+  })
+
+  it('each has an Idempotency-Key: both have the one end, also when the next is unknown again', async () => {
+    const taken = receiver()
+    const { house, hook, send } = await world([
+      taken.accept(serverError()),
+      taken.accept(serverError()),
+      taken.accept(),
+    ])
+    await send('one', { key: 'first' })
+    expect(await send('two', { key: 'second' })).toMatchObject({ outcome: 'failed', unknown: true })
+    const [letter] = await house.stored('dead_letter')
+    // Either of them goes on with it.
+    expect(await send('two', { key: 'second' })).toMatchObject({ outcome: 'executed', first_action_id: 'one' })
+    expect(await house.stored('dead_letter')).toEqual([])
+    for (const [id, key] of [
+      ['one', 'first'],
+      ['two', 'second'],
+    ] as const)
+      expect(await send(id, { key })).toMatchObject({ outcome: 'executed', run_id: (letter as JsonObject)['run_id'] })
+    expect([hook.sent.length, taken.effects.size]).toEqual([3, 1])
   })
 
   it('… of a release: the record is of the dispatch that took it over', async () => {

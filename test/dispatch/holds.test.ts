@@ -193,6 +193,28 @@ describe('schedule keys', () => {
     expect(await house.stored('schedule_key')).toEqual([])
   })
 
+  it('restart comes too late for a hold that is being released: told, and both are done', async () => {
+    const { house, hook, send, pass } = await world(key('restart'), [OK], { loops: false })
+    const first = await send('one')
+    await pass(11_000)
+    const [entry] = await house.state.claim('scheduled', { owner: house.node, leaseMs: 30_000, limit: 1 })
+    expect(await send('two')).toMatchObject({
+      outcome: 'scheduled',
+      warnings: [`too_late: hold ${String('hold_id' in first && first.hold_id)} is already being released`],
+    })
+    await house.handlers.release(entry!, new AbortController().signal)
+    expect(hook.sent).toMatchObject([{ request: { action_id: 'one' } }])
+    // Its end has left the key to the one that stands there now.
+    expect(await send('three')).toMatchObject({ outcome: 'scheduled' })
+    expect(await ends(house)).toEqual([
+      ['dispatch', 'one', 'scheduled'],
+      ['release', 'one', 'executed'],
+      ['dispatch', 'two', 'scheduled'],
+      ['hold', 'two', 'replaced'],
+      ['dispatch', 'three', 'scheduled'],
+    ])
+  })
+
   it('on_repeat add: so many under one key, and no more', async () => {
     const add = '{ type: schedule, delay_seconds: 10, key: k, on_repeat: add }'
     const { house, send, pass } = await world([rule('add', 2, add)], [OK])

@@ -204,6 +204,50 @@ describe('PITFALLS 28: what always throws', () => {
       ['release', 'good', 'executed'],
     ])
   })
+
+  it('a delivery that was accepted, too: a dead letter that may have arrived, and its keys stay with it', async () => {
+    const hook = scriptedProvider('hook', [refused(), OK])
+    let broken = true
+    const poison: typeof hook = {
+      ...hook,
+      dedupWindowMs() {
+        if (broken) throw new TypeError('a fault of ours')
+        return 0
+      },
+    }
+    const { house, send, pass } = await world([rule('once', 1, '{ type: deduplicate, ttl_seconds: 600 }')], [OK], {
+      providers: [poison, scriptedProvider('other')],
+      toml: '[background]\nhold_max_attempts = 4\n',
+    })
+    const parts = { dedup_key: 'k', payload: { k: 7 } }
+    await house.dispatch({ action_type: 'a', provider: 'hook', id: 'bad', ...parts }, { async: true, key: 'mine' })
+    await pass(120_000)
+    expect(await house.stored('intent')).toEqual([])
+    expect(await house.stored('dead_letter')).toMatchObject([
+      {
+        code: 'gateway_fault',
+        unknown: true,
+        told_caller: false,
+        provider: 'hook',
+        action: { id: 'bad', payload: { k: 7 } },
+      },
+    ])
+    const [letter] = await house.stored('dead_letter')
+    expect(await house.records()).toMatchObject([
+      {
+        kind: 'dispatch',
+        action_id: 'bad',
+        outcome: 'failed',
+        details: { code: 'gateway_fault', unknown: true, dead_letter_id: (letter as JsonObject)['id'] },
+      },
+    ])
+    // Whoever comes next under its key goes on with it.
+    broken = false
+    expect(await send('next', { dedup_key: 'k' })).toMatchObject({ outcome: 'executed', first_action_id: 'bad' })
+    expect(new Set(hook.sent.map((s) => s.token)).size).toBe(1)
+    expect(hook.sent.at(-1)?.request).toMatchObject({ action_id: 'bad', payload: { k: 7 } })
+    expect(await house.stored('dead_letter')).toEqual([])
+  })
 })
 
 describe('a claim that was lost', () => {

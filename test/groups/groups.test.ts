@@ -256,6 +256,20 @@ describe('the API', () => {
     ])
     expect(await open.discard(SCOPE, 'g1', 'alice')).toBe('not_found')
   })
+  test('a rule’s are ended, audited cancelled: open ones and sealed ones, and none that is on its way out', async () => {
+    for (const id of ['a', 'b', 'c']) await add(id)
+    expect(await state.claim(kinds.flush, { owner: 'a worker', leaseMs: 30_000, limit: 1 })).toHaveLength(1)
+    for (const id of ['d', 'e', 'f', 'g']) await add(id)
+    await add('h', { groupId: 'g2', rule: 'another' })
+    expect(await open.cancelOf(SCOPE, 'humidity', 'alice')).toEqual({ cancelled: 4, beingReleased: 3, all: true })
+    // The first of them is that of a commit that was refused.
+    expect(records.map((r) => [r.outcome, r.caller, (r.details as JsonObject)['action_ids']]).slice(1)).toEqual([
+      ['cancelled', 'alice', ['d', 'e', 'f']],
+      ['cancelled', 'alice', ['g']],
+    ])
+    expect((await flushes()).map((f) => eventsOf(flushAction(f.value).action))).toEqual([['a', 'b', 'c']])
+    expect((await open.list(SCOPE, { limit: 10 })).groups).toMatchObject([{ group_id: 'g2', size: 1 }])
+  })
   test('what is sealed is on its way and cannot be discarded', async () => {
     for (const id of ['a', 'b', 'c']) await add(id)
     expect(await open.discard(SCOPE, 'g1', 'alice')).toBe('being_released')

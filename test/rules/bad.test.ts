@@ -25,6 +25,17 @@ describe('bad rule files, PITFALLS 3: nothing is dropped silently', () => {
   })
 })
 
+describe('a file that is nested without end', () => {
+  it.each([
+    ['lists', `rules: ${'['.repeat(200)}${']'.repeat(200)}\n`],
+    ['mappings', `rules: ${'{ a: '.repeat(200)}1${' }'.repeat(200)}\n`],
+  ])('is refused: %s', (_, text) => {
+    expect(findings(text).map((f) => f.message)).toContainEqual(
+      expect.stringMatching(/levels once aliases are expanded/),
+    )
+  })
+})
+
 describe('warnings', () => {
   it('a rule whose loop is off is a warning, and still a rule', () => {
     const text = `rules:

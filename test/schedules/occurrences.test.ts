@@ -77,6 +77,7 @@ describe('an occurrence', () => {
     await define({
       payload: { at: '{{execution_time}}', n: '{{execution_count}}' },
       dedup_key: 'hb-{{execution_count}}',
+      metadata: { nth: '{{execution_count}}', run: 'no. {{execution_count}}', zone: 'b' },
     })
     await env.clock.advance(5 * MINUTE)
     expect(await node('a').tick()).toEqual(['fired'])
@@ -86,11 +87,28 @@ describe('an occurrence', () => {
       action_type: 'ping',
       payload: { at: '2026-01-05T12:05:00.000Z', n: 1 },
       dedup_key: 'hb-1',
+      metadata: { nth: '1', run: 'no. 1', zone: 'b' },
     })
     expect(hold?.counted).toBe(false)
     expect(hold?.resume).toBeUndefined()
     const now = await defs.get(SCOPE, 'heartbeat')
     expect(now?.view).toMatchObject({ execution_count: 1, next_execution_at: '2026-01-05T12:10:00.000Z' })
+  })
+  test('PITFALLS 27: one claimed before its time, as by a node whose clock is ahead, is made when it is time', async () => {
+    await define()
+    const [entry] = (await state.list(kinds.recurring, SCOPE, { limit: 1 })).entries
+    const claim = { owner: 'early', number: 1, until: env.clock.now() + 30_000 }
+    const { key, value } = entry!
+    const early = { owner: claim.owner, until: claim.until }
+    const put = { op: 'put', kind: key.kind, id: key.id, value, version: 'early', claim: early } as const
+    const done = await state.commit(SCOPE, [put])
+    const number = done.ok ? done.results[0]!.claimNumber! : 0
+    expect(await node('early').make({ ...entry!, attempts: 1, claim: { ...claim, number } })).toBe('waiting')
+    expect(await holds()).toEqual([])
+    expect(await node('a').tick()).toEqual([])
+    await env.clock.advance(5 * MINUTE)
+    expect(await node('a').tick()).toEqual(['fired'])
+    expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
   })
   test('PITFALLS 27: two nodes on one store make one each time, every time', async () => {
     await define()

@@ -128,6 +128,10 @@ describe('bad bodies', () => {
     )
     expect(await faults({ action_type: 'a' })).toEqual({ '/cron_expression': 'is required' })
   })
+  test('a name of the body’s own is that of the path', async () => {
+    expect(await faults({ ...BODY, name: 'y' })).toEqual({ '/name': 'is not the name in the path, "x"' })
+    expect((await defs.put(SCOPE, 'x', { ...BODY, name: 'x' }, BY)).created).toBe(true)
+  })
   test('a wrong zone is named, with the nearest', async () => {
     expect((await faults({ ...BODY, timezone: 'Europe/Berln' }))['/timezone']).toContain('Europe/Berlin')
   })
