@@ -145,6 +145,17 @@ describe('dedup: the first ended unknown', () => {
     ])
   })
 
+  it('of several that come at once one takes it over, and the others are told of it', async () => {
+    const taken = receiver()
+    const { house, hook, send } = await world([taken.accept(serverError()), taken.accept()])
+    await send('one')
+    const told = await Promise.all(['two', 'three', 'four'].map((id) => send(id)))
+    expect(told.map((o) => o.outcome).sort()).toEqual(['deduplicated', 'deduplicated', 'executed'])
+    expect([hook.sent.length, taken.effects.size]).toEqual([2, 1])
+    expect(await house.stored('dead_letter')).toEqual([])
+    expect(await house.records()).toHaveLength(4)
+  })
+
   it('a taken-over run that is then refused for certain stays unknown: nobody may start another', async () => {
     const taken = receiver()
     const { house, send } = await world([taken.accept(serverError()), unavailable(), taken.accept()])

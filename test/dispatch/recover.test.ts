@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import type { StateStore } from '../../src/core/state.ts'
 import { type House, type HouseOptions, testHouse } from '../fakes/house.ts'
 import { OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
@@ -106,5 +108,65 @@ describe('an intent found after a crash', () => {
     await env.clock.advance(80_000)
     expect(await two.stored('intent')).toEqual([])
     expect(await two.records()).toMatchObject([{ outcome: 'failed', details: { code: 'interrupted' } }])
+  })
+})
+
+describe('the store is away when a delivery has ended', () => {
+  /** From the first commit that ends a delivery on, every commit is refused for so long; `lost`: that one was made, and its answer is lost. */
+  const away = (forMs: number, lost = false) => {
+    const seen = { tries: 0 }
+    let clock: House['env']['clock'] | undefined
+    let until: number | undefined
+    const wrap = (base: StateStore): StateStore => ({
+      ...base,
+      async commit(scope, ops, opts) {
+        const ends = ops.some((o) => o.op === 'delete' && o.kind === 'intent')
+        if (ends) seen.tries++
+        if (ends && until === undefined) {
+          until = clock!.now() + forMs
+          if (lost) await base.commit(scope, ops, opts)
+        }
+        if (until !== undefined && clock!.now() < until)
+          throw lost ? new StateUnknown('no answer') : new StateUnavailable('away')
+        return base.commit(scope, ops, opts)
+      },
+    })
+    const at = (house: House) => {
+      clock = house.env.clock
+    }
+    return { seen, wrap, at }
+  }
+
+  it.each([
+    ['it does not answer', false],
+    ['it has stored the end, and its answer is lost', true],
+  ])('for a moment: the end is stored when it is back, and nothing is sent again: %s', async (_, lost) => {
+    const hook = scriptedProvider('hook')
+    const store = away(150, lost)
+    const house = await testHouse({ providers: [hook], wrap: store.wrap })
+    store.at(house)
+    const told = house.dispatch(A, { key: 'k' })
+    await house.env.clock.advance(5_000)
+    expect(await told).toMatchObject({ outcome: 'executed' })
+    expect(store.seen.tries).toBeGreaterThan(1)
+    await house.env.clock.advance(120_000)
+    expect(hook.sent).toHaveLength(1)
+    expect(await house.records()).toMatchObject([{ outcome: 'executed' }])
+    expect([await house.stored('intent'), await house.stored('dead_letter')]).toEqual([[], []])
+    expect(await house.dispatch(A, { key: 'k' })).toEqual(await told)
+  })
+
+  it('for longer: the caller is told that it may be done, and it is never sent a second time', async () => {
+    const hook = scriptedProvider('hook')
+    const store = away(20_000)
+    const house = await testHouse({ providers: [hook], wrap: store.wrap })
+    store.at(house)
+    const told = house.dispatch(A).catch((e: unknown) => e)
+    await house.env.clock.advance(5_000)
+    expect(await told).toBeInstanceOf(StateUnknown)
+    await house.env.clock.advance(120_000)
+    expect(hook.sent).toHaveLength(1)
+    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'interrupted', unknown: true }])
+    expect(await house.records()).toMatchObject([{ outcome: 'failed', details: { code: 'interrupted' } }])
   })
 })

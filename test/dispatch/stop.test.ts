@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { actionTag } from '../../src/core/hold.ts'
 import { SCOPE, testHouse } from '../fakes/house.ts'
 import { badRequest, held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { rule, rules } from './build.ts'
@@ -102,6 +103,27 @@ describe('graceful stop', () => {
     await house.stop()
     slow.finish(OK)
     expect(await answer).toMatchObject({ outcome: 'executed' })
+  })
+
+  it('a redrive that waits in back-off is accepted, too, and goes on under its token', async () => {
+    const hook = scriptedProvider('hook', [badRequest(), unavailable(5_000), OK])
+    const one = await testHouse({ providers: [hook], loops: false, route: { maxRetries: 1 } })
+    const failed = await one.dispatch({ action_type: 'a', provider: 'hook', id: 'one' })
+    const id = 'dead_letter_id' in failed ? failed.dead_letter_id! : ''
+    const again = one.redrive.one(SCOPE, id, { caller: 'me' })
+    await one.env.clock.advance(0)
+    await one.stop()
+    const { run_id } = failed
+    const where = { tag: actionTag('one'), limit: 9 }
+    expect((await one.memory.state.list('intent', SCOPE, where)).entries).toMatchObject([{ key: { id: run_id } }])
+    expect(await again).toEqual({ id, outcome: { action_id: 'one', run_id, outcome: 'accepted' } })
+    const two = await testHouse({ providers: [hook], env: one.env, memory: await one.memory.restart() })
+    await one.env.clock.advance(10_000)
+    expect(hook.sent.map((s) => s.token)[2]).toBe(hook.sent[1]?.token)
+    expect((await two.records()).map((r) => [r.kind, r.outcome])).toEqual([
+      ['dispatch', 'failed'],
+      ['redrive', 'executed'],
+    ])
   })
 
   it('PITFALLS 32: what waits in back-off and may have been acted on stays unknown over the stop', async () => {

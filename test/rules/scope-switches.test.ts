@@ -98,6 +98,16 @@ describe('a rule that the gateway switched off in a scope', () => {
     expect(state(rules, HERE)).toBe('closed')
   })
 
+  it('off in its file and switched on in one scope, it is asked there, and there alone, on every node', async () => {
+    write(', enabled: false')
+    const [rules, other] = [await w.open(), await w.open()]
+    await rules.setEnabled('a', true, { by: 'ann', scope: HERE })
+    for (const node of [rules, other, await w.open()])
+      expect([state(node, HERE), state(node, THERE)]).toEqual(['on', 'off'])
+    await rules.setEnabled('a', false, { by: 'ann', scope: HERE })
+    for (const node of [rules, other]) expect([state(node, HERE), state(node, THERE)]).toEqual(['off', 'off'])
+  })
+
   it('is switched on by hand, there or everywhere, and counts anew', async () => {
     write()
     const rules = await w.open()
