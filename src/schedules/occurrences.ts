@@ -89,13 +89,14 @@ export async function occur(deps: OccurrencesDeps, claimed: Claimed): Promise<Oc
   return (await state.commit(scope, [{ ...passed, ifClaim: claimed.claim }])).ok ? 'skipped' : 'lost'
 }
 
-/** The one before is still held or on its way out. */
+/** The one before is still held, by a schedule rule perhaps, or on its way out: under its own id, wherever it is. */
 async function overlaps(state: StateStore, def: Recurring): Promise<boolean> {
   if (def.overlap !== 'skip' || def.lastRunId === undefined) return false
   const scope = [def.namespace, def.tenant] as const
   const id = def.lastRunId
   const seen = await state.get([
     { kind: kinds.occurrence, scope, id },
+    { kind: kinds.scheduled, scope, id },
     { kind: kinds.intent, scope, id },
   ])
   return seen.some((e) => e !== undefined)

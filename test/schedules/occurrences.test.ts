@@ -4,6 +4,7 @@ import { type Hold, kinds } from '../../src/core/hold.ts'
 import type { Claimed, StateStore } from '../../src/core/state.ts'
 import { type Occurred, occur, type SkippedRecord } from '../../src/schedules/occurrences.ts'
 import { type Recurrings, recurrings } from '../../src/schedules/recurrings.ts'
+import { putHold } from '../../src/schedules/schedule.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { crashing, type MemoryState, memoryState, replyLost } from '../fakes/store.ts'
 
@@ -248,6 +249,19 @@ describe('limits of a definition', () => {
     await env.clock.advance(5 * MINUTE)
     expect(await node('a').tick()).toEqual(['fired'])
     expect(skipped.map((r) => r.details)).toMatchObject([{ reason: 'overlap' }, { reason: 'overlap' }])
+  })
+  test('overlap_policy skip: one that a schedule rule holds is under way, too', async () => {
+    await define({ overlap_policy: 'skip' })
+    await env.clock.advance(5 * MINUTE)
+    await node('a').tick()
+    const [first] = await holds()
+    await release()
+    await state.commit(SCOPE, [putHold({ ...first!, kind: 'scheduled', firstDueAt: env.clock.now() + HOUR }, '1')])
+    await env.clock.advance(5 * MINUTE)
+    expect(await node('a').tick()).toEqual(['skipped'])
+    await state.commit(SCOPE, [{ op: 'delete', kind: kinds.scheduled, id: first!.runId }])
+    await env.clock.advance(5 * MINUTE)
+    expect(await node('a').tick()).toEqual(['fired'])
   })
   test('allow_all makes it all the same', async () => {
     await define()

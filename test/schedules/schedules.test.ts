@@ -21,8 +21,11 @@ beforeEach(async () => {
   env = testEnv()
   state = (await memoryState(env)).state
   records = []
-  held = schedules({
-    state,
+  held = open(state)
+})
+const open = (on: StateStore): Schedules =>
+  schedules({
+    state: on,
     now: env.clock.now,
     newId: env.newId,
     redact: compileRedact({ enabled: true, fields: ['card'], placeholder: '***' }),
@@ -31,7 +34,6 @@ beforeEach(async () => {
       return []
     },
   })
-})
 
 function hold(id: string, keyed = true, inMs = 60_000): Hold {
   const now = env.clock.now()
@@ -286,6 +288,21 @@ describe('the API', () => {
     await claimAll()
     expect(await held.cancel(SCOPE, 'b', 'alice')).toBe('being_released')
     expect(await held.cancel(SCOPE, 'a', 'alice')).toBe('not_found')
+  })
+  test('cancel: one that is claimed between the look and the commit is not said to be cancelled', async () => {
+    await schedule(hold('a', true, 1_000), 'restart')
+    await env.clock.advance(1_000)
+    let looks = 0
+    const overtaken = open({
+      ...state,
+      async get(keys) {
+        const found = await state.get(keys)
+        if (keys[0]?.kind === kinds.scheduled && ++looks === 1) await claimAll()
+        return found
+      },
+    })
+    expect(await overtaken.cancel(SCOPE, 'a', 'alice')).toBe('being_released')
+    expect((await state.list(kinds.scheduled, SCOPE, { limit: 9 })).entries).toHaveLength(1)
   })
   test('PITFALLS 77: a hold has a due time and no expiry', async () => {
     await schedule(hold('a'), 'restart')
