@@ -1,3 +1,5 @@
+import type { Action } from '../core/action.ts'
+import type { AuditKind } from '../core/audit.ts'
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
@@ -29,7 +31,8 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
       now,
       true,
     )
-    await parts.state.commit(entry.key.scope, ended.ops)
+    const done = await parts.state.commit(entry.key.scope, ended.ops)
+    if (done.ok) observe(intent.kind, intent.action, intent.receivedAt, ended.outcome)
     return
   }
   const { action, runId, auditId, heldAt, kind, rule, lineage, resume } =
@@ -67,11 +70,18 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     ...(action.provider !== undefined && { provider: action.provider }),
   }
   const letter = letterOps(parts, run, plan, outcome, now)
-  await parts.state.commit(entry.key.scope, [
+  const told = { ...outcome, dead_letter_id: letter.letterId }
+  const done = await parts.state.commit(entry.key.scope, [
     { op: 'delete', kind: entry.key.kind, id: entry.key.id, ifClaim: entry.claim },
     ...letter.ops,
-    ...refusalRecord(parts, run, plan, { ...outcome, dead_letter_id: letter.letterId }, now),
+    ...refusalRecord(parts, run, plan, told, now),
   ])
+  if (done.ok) observe(kind, action, heldAt, told)
+
+  function observe(kind: AuditKind, action: Action, receivedAt: number, o: Outcome): void {
+    const provider = 'provider' in o ? o.provider : undefined
+    parts.observe.outcome(o, { kind, action, receivedAt, completedAt: now, provider })
+  }
 }
 
 const ofFlush = (entry: Claimed) => {

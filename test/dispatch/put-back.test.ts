@@ -211,6 +211,10 @@ describe('PITFALLS 28: what always throws', () => {
       ['release', 'bad', 'failed'],
       ['release', 'good', 'executed'],
     ])
+    expect(house.observed.map((o) => [o.about.kind, o.outcome.action_id, o.outcome.outcome]).slice(2)).toEqual([
+      ['release', 'good', 'executed'],
+      ['release', 'bad', 'failed'],
+    ])
   })
 
   it('a delivery that was accepted, too: a dead letter that may have arrived, and its keys stay with it', async () => {
@@ -248,6 +252,9 @@ describe('PITFALLS 28: what always throws', () => {
         outcome: 'failed',
         details: { code: 'gateway_fault', unknown: true, dead_letter_id: (letter as JsonObject)['id'] },
       },
+    ])
+    expect(house.observed.map((o) => [o.about.kind, o.about.provider, o.outcome.outcome])).toEqual([
+      ['dispatch', 'hook', 'failed'],
     ])
     // Whoever comes next under its key goes on with it.
     broken = false
