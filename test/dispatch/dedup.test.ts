@@ -12,6 +12,7 @@ import {
   serverError,
   unavailable,
 } from '../fakes/provider.ts'
+import { crashing } from '../fakes/store.ts'
 import { rule, rules, type } from './build.ts'
 
 const once = (ttl = 60): string => rule('once', 1, `{ type: deduplicate, ttl_seconds: ${ttl} }`)
@@ -142,6 +143,38 @@ describe('dedup: the first ended unknown', () => {
     expect((await house.records()).map((r) => [r.action_id, r.outcome])).toEqual([
       ['one', 'failed'],
       ['two', 'executed'],
+    ])
+  })
+
+  it('as its node died: once its lease is over the next one goes on with its bytes and token', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [taken.accept()])
+    const one = await testHouse({
+      providers: [hook],
+      rules: rules(once()),
+      loops: false,
+      wrap: (s) => crashing(s, 2, 'before'),
+    })
+    const send = (house: House, id: string) =>
+      house.dispatch({ action_type: 'a', provider: 'hook', id, dedup_key: 'k', payload: { from: id } })
+    const died = expect(send(one, 'one')).rejects.toMatchObject({ name: 'StateUnknown' })
+    await one.env.clock.advance(5000)
+    await died
+    const two = await testHouse({
+      providers: [hook],
+      rules: rules(once()),
+      loops: false,
+      env: one.env,
+      memory: one.memory,
+    })
+    expect(await send(two, 'two')).toMatchObject({ outcome: 'deduplicated', first_outcome: 'pending' })
+    await one.env.clock.advance(31_000)
+    expect(await send(two, 'three')).toMatchObject({ outcome: 'executed', first_action_id: 'one' })
+    expect([taken.taken, taken.effects.size]).toEqual([2, 1])
+    expect((await two.records()).map((r) => [r.action_id, r.outcome])).toEqual([
+      ['one', 'failed'],
+      ['two', 'deduplicated'],
+      ['three', 'executed'],
     ])
   })
 

@@ -82,6 +82,26 @@ describe('each outcome with its fields, and its audit record', () => {
     ])
   })
 
+  it('rerouted 200: by the fallback of a fallback, and from the first of them', async () => {
+    const third = scriptedProvider('third')
+    const { house, send } = await world([refused()], {
+      providers: [scriptedProvider('hook', [refused()]), scriptedProvider('other', [refused()]), third],
+      toml: '[circuit_breaker]\nfailure_threshold = 1\n[circuit_breaker.providers.hook]\nfallback_provider = "other"\n[circuit_breaker.providers.other]\nfallback_provider = "third"\n',
+    })
+    const told = {
+      outcome: 'rerouted',
+      provider: 'third',
+      original_provider: 'hook',
+      reason: 'circuit_open',
+      attempts: 3,
+    }
+    expect(await send('a')).toMatchObject(told)
+    expect(third.sent).toHaveLength(1)
+    expect(await house.records()).toMatchObject([
+      { provider: 'third', requested_provider: 'hook', details: { original_provider: 'hook' } },
+    ])
+  })
+
   it('rerouted 200: by a fallback, when the breaker refuses', async () => {
     const { house, send, hook } = await world([refused()], {
       toml: '[circuit_breaker]\nfailure_threshold = 1\n[circuit_breaker.providers.hook]\nfallback_provider = "other"\n',

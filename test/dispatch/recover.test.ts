@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { type House, type HouseOptions, testHouse } from '../fakes/house.ts'
-import { OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
 
 /** A house whose process died after its nth write, and a second one on the same data. */
@@ -84,6 +84,31 @@ describe('an intent found after a crash', () => {
     await env.clock.advance(35_000)
     expect([taken.taken, hook.sent.length]).toEqual([1, 4])
     expect(await two.stored('dead_letter')).toMatchObject([{ unknown: true, redrives: 1 }])
+  })
+
+  it('accepted, and taken over by one that waits, whose node dies too: what was promised to the first is kept', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [taken.accept(serverError()), taken.accept()])
+    const options = {
+      providers: [hook],
+      rules: 'rules: [{ name: once, action: { type: deduplicate, ttl_seconds: 600, key: [payload.x] } }]\n',
+      toml: '[background]\nhold_max_attempts = 1\n',
+    }
+    const first = await testHouse(options)
+    await first.dispatch(A, { async: true })
+    await first.gateway.idle()
+    expect(await first.stored('dead_letter')).toMatchObject([{ unknown: true, told_caller: false }])
+    await first.stop()
+    const next = { ...options, env: first.env, memory: await first.memory.restart() }
+    const { two, env } = await crashedAfter(3, next, (one) => one.dispatch({ ...A, id: 'two' }), {
+      ...options,
+      toml: '[background]\nhold_max_attempts = 9\n',
+    })
+    expect(hook.sent).toHaveLength(2)
+    await env.clock.advance(35_000)
+    expect([hook.sent.length, taken.effects.size]).toEqual([3, 1])
+    expect((await two.records()).at(-1)).toMatchObject({ action_id: 'two', outcome: 'executed' })
+    expect(await two.stored('dead_letter')).toEqual([])
   })
 
   it('PITFALLS 67: a node without its provider hands it back, uncounted, for as long as it was promised', async () => {

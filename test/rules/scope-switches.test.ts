@@ -169,6 +169,20 @@ describe('a rule that the gateway switched off in a scope', () => {
     expect(await trip(rules, HERE)).toEqual({ is: 'stored' })
   })
 
+  it('… also by a hand: it has not heard that all is done before it is', async () => {
+    write()
+    const rules = await w.open()
+    await trip(rules, HERE)
+    const { put, delete: remove } = w.scopeControl
+    const down = new StateUnavailable('down')
+    w.scopeControl.put = w.scopeControl.delete = () => Promise.reject(down)
+    await expect(rules.setEnabled('a', true, ann)).rejects.toBe(down)
+    expect(state(rules, HERE)).toBe('closed')
+    Object.assign(w.scopeControl, { put, delete: remove })
+    await rules.setEnabled('a', true, ann)
+    expect(state(rules, HERE)).toBe('on')
+  })
+
   it('one that turns away is never off', async () => {
     write()
     const rules = await w.open()
