@@ -170,6 +170,18 @@ describe('Idempotency-Key: whose, and for what', () => {
     expect(hook.sent).toHaveLength(3)
   })
 
+  it('PITFALLS 16: callers and keys with separators in them share nothing', async () => {
+    const { house, hook } = await world([OK])
+    for (const [caller, key] of [
+      ['a', 'b:c'],
+      ['a:b', 'c'],
+      ['a', 'b/c'],
+      ['a/b', 'c'],
+    ] as const)
+      expect(await house.dispatch(A, { key, caller })).toMatchObject({ outcome: 'executed' })
+    expect(hook.sent).toHaveLength(4)
+  })
+
   it('PITFALLS 68: the caller’s id is no key: the same id twice is two runs, two tokens', async () => {
     const { house, hook } = await world([OK])
     await house.dispatch(A)

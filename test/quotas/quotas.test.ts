@@ -87,6 +87,23 @@ describe('counting', () => {
     ])
     expect((await refused(quotas.create(SCOPE, { ...HOURLY, provider: 'pagr' }, BY))).code).toBe('invalid_quota')
   })
+  test('a quota moved to another provider begins anew there, and goes on where it was when it comes back', async () => {
+    for (const [provider, n] of [
+      ['mail', 1],
+      ['sms', 1],
+      ['mail', 2],
+    ] as const) {
+      await quotas.put(SCOPE, 'q', { ...HOURLY, provider }, BY)
+      expect(await count(provider)).toEqual({ n: [n], warnings: [] })
+    }
+  })
+  test('PITFALLS 16: quotas whose names and providers hold separators count by themselves', async () => {
+    await quotas.put(SCOPE, 'q', { ...HOURLY, provider: 'p:' }, BY)
+    await quotas.put(SCOPE, 'q:p', HOURLY, BY)
+    expect(await count('p:')).toEqual({ n: [1, 1], warnings: [] })
+    expect(await count('other')).toEqual({ n: [2], warnings: [] })
+    expect(await quotas.usage(SCOPE, 'q')).toMatchObject({ used: 1 })
+  })
   test('a quota of a provider counts only what goes there', async () => {
     await quotas.put(SCOPE, 'q', { ...HOURLY, provider: 'mail' }, BY)
     expect(await count('sms')).toEqual({ n: [], warnings: [] })

@@ -243,6 +243,22 @@ describe('policies', () => {
     expect(await policies.delete(HQ, { ...BY, ifMatch: second.etag })).toBe(true)
     expect(await policies.delete(HQ, BY)).toBe(false)
   })
+  test('PITFALLS 16: scopes with separators in them have a policy each', async () => {
+    const scopes = [
+      ['a', 'b:c'],
+      ['a:b', 'c'],
+      ['a', 'b/c'],
+      ['a/b', 'c'],
+      ['%', '_'],
+    ] as const
+    for (const [i, scope] of scopes.entries()) {
+      expect(policies.get(scope)).toBeUndefined()
+      await policies.create(scope, { audit_ttl_seconds: 60 + i }, BY)
+    }
+    expect(scopes.map((scope) => policies.inForce(scope)?.auditTtlSeconds)).toEqual([60, 61, 62, 63, 64])
+    expect(await policies.delete(scopes[0], BY)).toBe(true)
+    expect(policies.list()).toHaveLength(4)
+  })
   test('compliance_hold is refused by name', async () => {
     const { errors, code } = await refused(policies.put(HQ, { compliance_hold: true, audit_ttl_seconds: -1 }, BY))
     expect(code).toBe('invalid_retention')
