@@ -87,7 +87,7 @@ describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
       expect(hook.sent).toHaveLength(1)
       expect(await house.stored('scheduled')).toEqual([])
       const letters = await house.stored('dead_letter')
-      expect(letters).toMatchObject([{ code: 'throttled', told_caller: false }])
+      expect(letters).toMatchObject([{ code: 'throttled', told_caller: false, unknown: false, attempts: 0 }])
       expect((await house.records()).at(-1)).toMatchObject({
         kind: 'release',
         action_id: 'two',
@@ -202,11 +202,16 @@ describe('PITFALLS 28: what always throws', () => {
       toml: '[background]\nhold_max_attempts = 3\n',
     })
     expect(hook.sent).toEqual([])
-    await send('bad', { provider: 'poison' })
+    const lineage = { origin: 'first', passed: ['rule:before'], hops: 1 } as const
+    await house.dispatch({ action_type: 'a', provider: 'poison', id: 'bad', payload: { k: 1 } }, { lineage })
     await send('good', { provider: 'other' })
     await pass(60_000)
     expect(await house.stored('scheduled')).toEqual([])
-    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'gateway_fault', action: { id: 'bad' } }])
+    const passed = ['rule:before', 'rule:later']
+    expect(await house.stored('dead_letter')).toMatchObject([
+      // PITFALLS 60: redriven, it has not forgotten where it has been.
+      { code: 'gateway_fault', action: { id: 'bad' }, lineage: { ...lineage, passed } },
+    ])
     expect((await ends(house)).filter(([k]) => k === 'release')).toEqual([
       ['release', 'bad', 'failed'],
       ['release', 'good', 'executed'],

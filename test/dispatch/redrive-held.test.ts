@@ -140,6 +140,9 @@ describe('the redrive of held work whose handling failed again and again', () =>
     expect(letter).toMatchObject({ code: 'gateway_fault', provider: direct === 1 ? 'poison' : 'hook' })
     broken = false
     await house.redrive.one(SCOPE, letter!.id, by)
+    expect((await house.records()).filter((r) => r.kind === 'redrive')).toMatchObject([
+      { caller: by.caller, run_id: letter!.run_id, outcome: direct === 1 ? 'executed' : 'scheduled' },
+    ])
     await pass(10_000)
     expect([poison.sent.length, hook.sent.length]).toEqual([1, direct])
     expect(await letters(house)).toEqual([])

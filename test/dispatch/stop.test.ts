@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { actionTag } from '../../src/core/hold.ts'
-import { SCOPE, testHouse } from '../fakes/house.ts'
+import { type House, SCOPE, testHouse } from '../fakes/house.ts'
 import { badRequest, held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { rule, rules } from './build.ts'
 
@@ -103,6 +103,29 @@ describe('graceful stop', () => {
     await house.stop()
     slow.finish(OK)
     expect(await answer).toMatchObject({ outcome: 'executed' })
+  })
+
+  it('what waits in back-off keeps its dedup key, however short its term, until it has been delivered', async () => {
+    const hook = scriptedProvider('hook', [unavailable(20_000), OK])
+    const options = {
+      providers: [hook],
+      rules: 'rules: [{ name: once, action: { type: deduplicate, ttl_seconds: 1, key: [payload.x] } }]\n',
+      route: { maxRetries: 1 },
+    }
+    const one = await testHouse({ ...options, loops: false })
+    const send = (house: House, id: string) =>
+      house.dispatch({ action_type: 'a', provider: 'hook', id, payload: { x: 1 } })
+    const answer = send(one, 'one')
+    await one.env.clock.advance(0)
+    await one.stop()
+    expect(await answer).toMatchObject({ outcome: 'accepted' })
+    const two = await testHouse({ ...options, env: one.env, memory: await one.memory.restart() })
+    await one.env.clock.advance(10_000)
+    expect(await send(two, 'two')).toMatchObject({ outcome: 'deduplicated', first_outcome: 'pending' })
+    await one.env.clock.advance(20_000)
+    expect(hook.sent).toHaveLength(2)
+    // It is delivered, and its term is over.
+    expect(await send(two, 'three')).toMatchObject({ outcome: 'executed', action_id: 'three' })
   })
 
   it('a redrive that waits in back-off is accepted, too, and goes on under its token', async () => {

@@ -122,6 +122,14 @@ describe('a flush', () => {
     expect(new Set(ids.map((f) => f.auditId)).size).toBe(2)
     expect(ids.map((f) => f.action.payload['group_id'])).toEqual(['g1', 'g1'])
   })
+  test('PITFALLS 36: so have two that a buffer was sealed to for the first time, the one long after the other', async () => {
+    for (const id of ['a', 'b', 'c']) await add(id)
+    const [entry] = await flushes()
+    const sealed = JSON.parse(entry!.value) as JsonObject
+    const later = flushAction(JSON.stringify({ ...sealed, sealed_at: Number(sealed['sealed_at']) + 86_400_000 }))
+    const first = flushAction(entry!.value)
+    expect([later.runId === first.runId, later.action.id === first.action.id]).toEqual([false, false])
+  })
   test('PITFALLS 22: goes to the rule’s target where it names one, else to the first event’s provider, else to none', async () => {
     await add('a', { groupId: 'x', targetProvider: 'alerts', maxSize: 1 })
     await add('b', { groupId: 'y', maxSize: 1 })
@@ -245,6 +253,10 @@ describe('the API', () => {
       pending_flushes: [{ flush_id: 'g1.1', event_count: 2 }],
     })
     expect(await open.get(SCOPE, 'g2')).toBeUndefined()
+    // Its flush has left: nothing of the group is there.
+    await state.commit(SCOPE, [{ op: 'delete', kind: kinds.flush, id: 'g1.1' }])
+    expect(await open.get(SCOPE, 'g1')).toBeUndefined()
+    expect((await open.list(SCOPE, { limit: 10 })).groups).toEqual([])
   })
   test('discard drops the open events and names each of them in one record', async () => {
     await add('a')

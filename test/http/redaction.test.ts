@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ProviderError } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { testGateway } from '../fakes/gateway.ts'
-import { held, OK } from '../fakes/provider.ts'
+import { held, OK, unavailable } from '../fakes/provider.ts'
 import { items } from './read.ts'
 
 const SECRET = 'hunter2'
@@ -162,6 +162,30 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
   const sent = [...g.providers.out!.sent, ...g.providers.slow!.sent].map((s) => JSON.stringify(s.request))
   expect(sent.length).toBeGreaterThanOrEqual(4)
   expect(sent.every((s) => s.includes(SECRET) && !s.includes('REDACTED'))).toBe(true)
+})
+
+test('PITFALLS 52: copies and deliveries that wait are shown redacted, and sent whole', async () => {
+  const g = await testGateway({
+    rules: '\nrules: [{ name: c, action: { type: copy, target_provider: other } }]\n',
+    providers: { out: [unavailable(), OK], other: [OK] },
+    toml: '[executor]\nmax_retries = 0\n[audit.redact]\nfields = ["password", "nested.key"]\n',
+  })
+  const action = { id: 'a', action_type: 'x', provider: 'out', payload, metadata: { password: SECRET } }
+  expect((await g.dispatch(action, { prefer: 'respond-async' })).status).toBe(202)
+  await g.advance(100)
+  for (const kind of ['copy', 'delivery']) {
+    const list = await g.ask('GET', `/v1/scheduled?kind=${kind}`)
+    const [one] = items(list, 'scheduled')
+    const shown = { password: '[REDACTED]', nested: { key: '[REDACTED]', other: 'plain' } }
+    expect(one).toMatchObject({ action: { payload: shown, metadata: { password: '[REDACTED]' } } })
+    const got = await g.ask('GET', `/v1/scheduled/${String(one?.['hold_id'])}?kind=${kind}`)
+    expect(list.text + got.text).not.toContain(SECRET)
+  }
+  const where = await g.ask('GET', '/v1/actions/a')
+  expect(where.body['places']).toHaveLength(2)
+  expect(where.text).not.toContain(SECRET)
+  expect(g.providers['out']!.sent).toMatchObject([{ request: { payload } }])
+  await g.close()
 })
 
 test('what was read redacted is not written back over the secret', async () => {

@@ -16,6 +16,10 @@ test.each([
   '::ffff:169.254.169.254',
   '::ffff:a9fe:a9fe',
   '64:ff9b::a9fe:a9fe',
+  '169.254.0.1',
+  '::ffff:100.100.100.200',
+  '64:ff9b::168.63.129.16',
+  '::ffff:192.0.0.192',
 ])('PITFALLS 59: metadata %s is never a target', (address) => {
   expect(isRefused(address, false)).toBe(true)
 })
@@ -30,12 +34,30 @@ test.each([
   '100.64.0.1',
   '0.0.0.0',
   '::ffff:10.0.0.1',
+  '64:ff9b::a01:203',
+  '::ffff:127.255.0.1',
+  '172.16.0.0',
+  '198.19.255.255',
+  '224.0.0.1',
+  '255.255.255.255',
+  '100.127.255.255',
 ])('%s is private: refused only where those are blocked', (address) => {
   expect(isRefused(address, false)).toBe(false)
   expect(isRefused(address, true)).toBe(true)
 })
 
-test.each(['8.8.8.8', '172.32.0.1', '192.0.2.1', '2606:4700::1111', '::ffff:8.8.8.8'])('%s is public', (address) => {
+test.each([
+  '8.8.8.8',
+  '172.32.0.1',
+  '192.0.2.1',
+  '2606:4700::1111',
+  '::ffff:8.8.8.8',
+  '::ffff:172.32.0.1',
+  '64:ff9b::a00:0:1',
+  '100.128.0.1',
+  '198.20.0.1',
+  '11.0.0.1',
+])('%s is public', (address) => {
   expect(isRefused(address, true)).toBe(false)
 })
 
