@@ -329,6 +329,16 @@ describe('dead letters', () => {
     ).toEqual(['a', 'a', 'dead_letter'])
   })
 
+  it('forward_to: what is forwarded counts against no quota', async () => {
+    const toml = '[dead_letters]\nforward_to = "other"\n'
+    const { house, other, send } = await world([badRequest()], { loops: true, toml })
+    await house.quotas.put(SCOPE, 'q', { max_actions: 1, window: 'daily', overage_behavior: 'block' }, by)
+    await send('one')
+    await house.env.clock.advance(10_000)
+    expect(other.sent).toHaveLength(1)
+    expect(await house.quotas.usage(SCOPE, 'q')).toMatchObject({ used: 1 })
+  })
+
   it('forward_to: a forwarded letter that always throws is given up once, not forwarded anew', async () => {
     const broken = scriptedProvider('other', [OK], {
       render: () => {

@@ -26,6 +26,22 @@ describe('the redrive of held work that a limit has met too often', () => {
     expect(await letters(house)).toEqual([])
   })
 
+  it('counts against no quota a second time, wherever it goes', async () => {
+    const some = '{ type: group, group_by: [payload.k], group_wait_seconds: 1 }'
+    const { house, hook, send, pass } = await world([later, slow, rule('some', 4, some)], [OK], { toml })
+    await house.quotas.put(SCOPE, 'q', { max_actions: 2, window: 'daily', overage_behavior: 'block' }, by)
+    await send('one')
+    await send('two')
+    await pass(80_000)
+    expect(hook.sent).toHaveLength(1)
+    const [letter] = await letters(house)
+    await pass(300_000)
+    await house.redrive.one(SCOPE, letter!.id, by)
+    await pass(10_000)
+    expect(hook.sent).toHaveLength(2)
+    expect(await house.quotas.usage(SCOPE, 'q')).toMatchObject({ used: 2 })
+  })
+
   it('after a quota too, along the reroute it had come to', async () => {
     const { house, hook, other, send, pass } = await world(
       [rule('there', 3, '{ type: reroute, target_provider: other }')],
