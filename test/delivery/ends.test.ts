@@ -130,6 +130,35 @@ describe('PITFALLS 65: the claim is lost', () => {
       expect(s.p.sent).toHaveLength(sent)
     }
   })
+  test('while a probe’s slot is being taken: nothing is sent, and PITFALLS 34: the slot is free again', async () => {
+    const s = setUp({ p: {} }, { p: 1 })
+    await s.breakers.trip('p', { by: 'test' })
+    await s.clock.advance(60_000)
+    const { admit } = s.breakers
+    s.breakers.admit = async (...of) => {
+      const got = await admit(...of)
+      expect(s.breakers.look('p').admitted).toBe(false)
+      s.lost.abort()
+      return got
+    }
+    expect(await s.start()).toEqual({ kind: 'lost' })
+    expect([s.p.sent, s.breakers.look('p').admitted]).toEqual([[], true])
+  })
+  test('… and it lasted longer than the delivery may', async () => {
+    const s = setUp({ p: {} }, { p: 1 })
+    await s.breakers.trip('p', { by: 'test' })
+    await s.clock.advance(60_000)
+    const { admit } = s.breakers
+    s.breakers.admit = async (...of) => {
+      const got = await admit(...of)
+      await s.clock.sleep(5_000)
+      return got
+    }
+    const end = s.start({ deadline: s.clock.now() + 4_000 })
+    await s.clock.advance(6_000)
+    expect(await end).toMatchObject({ kind: 'failed', code: 'deadline_exceeded', retryable: true, unknown: false })
+    expect([s.p.sent, s.breakers.look('p').admitted]).toEqual([[], true])
+  })
   test('while its fallback is being stored', async () => {
     const s = setUp({ p: { fallback: 'q' }, q: {} }, { p: 1 })
     await s.breakers.trip('p', { by: 'test' })

@@ -136,4 +136,38 @@ describe('breaker and fallback', () => {
     expect(await one).toMatchObject({ provider: 'q', attempts: 2 })
     expect(s.p.sent).toHaveLength(1)
   })
+
+  test('what ended unknown at the first of three stays so over a second that refused for certain', async () => {
+    for (const last of [OK, badRequest()]) {
+      const third = scriptedProvider('r', [last], { dedupWindowMs: 300_000 })
+      const s = setUp(
+        {
+          p: { script: [serverError()], fallback: 'q' },
+          q: { script: [refused()], fallback: 'r' },
+          r: { provider: third },
+        },
+        { p: 1, q: 1 },
+      )
+      const end = await s.run()
+      if (last === OK) expect(end).toMatchObject({ kind: 'executed', provider: 'r', guarantee: 'at_least_once' })
+      else expect(end).toMatchObject({ kind: 'failed', provider: 'r', code: 'http_400', unknown: true })
+      expect(s.stored.map((to) => [to.provider, to.unknownElsewhere])).toEqual([
+        ['q', true],
+        ['r', true],
+      ])
+    }
+  })
+
+  test('a probe has as long as any attempt: a provider that is slow, and well again, is not kept out', async () => {
+    let clock: ReturnType<typeof setUp>['clock'] | undefined
+    const slow = async () => {
+      await clock!.sleep(15_000)
+      return OK
+    }
+    const s = setUp({ p: { script: [refused(), slow], timeoutMs: 20_000, maxRetries: 0 } }, { p: 1 })
+    clock = s.clock
+    expect(await s.run()).toMatchObject({ kind: 'failed' })
+    expect(await s.run()).toMatchObject({ kind: 'executed' })
+    expect(s.breakers.get('p')!.state).toBe('closed')
+  })
 })

@@ -96,6 +96,20 @@ describe('a lease', () => {
     await s.clock.advance(1)
     expect(s.lease.lost.aborted).toBe(true)
   })
+  test('PITFALLS 65: renewed before, it is lost when what was last confirmed has run out', async () => {
+    const never = () => new Promise<never>(() => {})
+    for (const meets of [never, () => Promise.reject(new StateUnavailable('down'))]) {
+      const s = await claimed()
+      await s.clock.advance(25_000)
+      expect(s.renewals).toHaveLength(2)
+      s.meet(meets)
+      await s.clock.advance(LEASE_MS - 5_001)
+      expect(s.lease.lost.aborted).toBe(false)
+      await s.clock.advance(1)
+      expect(s.lease.lost.aborted).toBe(true)
+      expect(s.clock.pending).toBe(0)
+    }
+  })
   test('outlives an outage shorter than what is left of it', async () => {
     const s = await claimed()
     s.meet(() => Promise.reject(new StateUnavailable('down')))

@@ -30,6 +30,7 @@ describe('dispatch', () => {
     expect(await house.dispatch({ action_type: 'a', provider: 'log' })).toMatchObject({
       outcome: 'executed',
       provider: 'log',
+      response: OK,
     })
     expect(await house.records()).toHaveLength(1)
   })

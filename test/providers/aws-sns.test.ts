@@ -102,6 +102,8 @@ test.each([
     { message_attributes: { x: { data_type: 'Binary', binary_value: '*' } } },
     '/payload/message_attributes/x/binary_value',
   ],
+  ['type', { message_attributes: { x: { binary_value: 'AAE=' } } }, '/payload/message_attributes/x/data_type'],
+  ['value', { message_attributes: { x: { data_type: 'Binary' } } }, '/payload/message_attributes/x'],
 ])('a wrong %s is named', async (_name, payload, pointer) => {
   const { render } = await open()
   expect(() => render({ action_type: 'publish', payload })).toThrow(

@@ -19,6 +19,29 @@ describe('bad rule files, PITFALLS 3: nothing is dropped silently', () => {
     expect(found.map(showFinding)).toEqual(['b.yaml:1:17: error: the name "a" is taken: a.yaml:1'])
   })
 
+  it.each([
+    [
+      '- { name: a, action: { type: deny } }',
+      'rules.yaml:1:1: error: a rule file must be a mapping with "rules", not a list',
+    ],
+    ['deny', 'rules.yaml:1:1: error: a rule file must be a mapping with "rules", not the text "deny"'],
+    ['rules: [deny]', 'rules.yaml:1:9: error: a rule must be a mapping, not the text "deny"'],
+    [
+      'rules: [{ name: a, action: { type: allow } }, null]',
+      'rules.yaml:1:47: error: a rule must be a mapping, not null',
+    ],
+    [
+      'rules: [{ name: a, condition: { field: action.payload.x, between: [b, a] }, action: { type: allow } }]',
+      'error: "between" expects the smaller end first, not ["b", "a"]',
+    ],
+    [
+      'rules: [{ name: a, action: { type: schedule, delay_seconds: 5, timezone: UTC } }]',
+      'error: "timezone" has no meaning beside "delay_seconds"',
+    ],
+  ])('PITFALLS 1: %s', (text, message) => {
+    expect(findings(text).map(showFinding).join('\n')).toContain(message)
+  })
+
   it('an alias of itself ends', () => {
     const [first] = findings('rules:\n  - name: a\n    action: &a { type: modify, changes: { again: *a } }\n')
     expect(first?.message).toContain('aliases')

@@ -91,6 +91,9 @@ describe('an occurrence', () => {
       metadata: { nth: '1', run: 'no. 1', zone: 'b' },
     })
     expect(hold?.counted).toBe(false)
+    // Remembered for longer than a node may pause that believes it has the claim.
+    const [mark] = await state.get([{ kind: kinds.occurred, scope: SCOPE, id: hold!.runId }])
+    expect(mark?.expiresAt).toBe(env.clock.now() + 24 * HOUR)
     expect(hold?.resume).toBeUndefined()
     const now = await defs.get(SCOPE, 'heartbeat')
     expect(now?.view).toMatchObject({ execution_count: 1, next_execution_at: '2026-01-05T12:10:00.000Z' })
