@@ -281,3 +281,29 @@ describe('Idempotency-Key: the first request has no answer yet', () => {
     expect(taken.effects.size).toBe(1)
   })
 })
+
+describe('keys that are not the run’s any more when it ends', () => {
+  it.each([
+    ['an effect', OK, 'executed'],
+    ['a definite failure', unavailable(), 'failed'],
+    ['an unknown end', serverError(), 'failed'],
+  ] as const)('are left alone, and its end is stored all the same: %s', async (_, end, outcome) => {
+    const slow = held()
+    const hook = scriptedProvider('hook', [slow.answer])
+    const once = '{ type: deduplicate, ttl_seconds: 60 }'
+    const house = await testHouse({ providers: [hook], rules: rules(rule('once', 1, once)) })
+    const told = house.dispatch(A, { key: 'k' })
+    await house.env.clock.settle()
+    const { state } = house.memory
+    const keys = ['idempotency', 'dedup']
+    for (const kind of keys)
+      for (const { key } of (await state.list(kind, SCOPE, { limit: 9 })).entries)
+        await state.commit(SCOPE, [{ op: 'put', kind, id: key.id, value: '"another’s"', version: 'another’s' }])
+    slow.finish(end)
+    expect(await told).toMatchObject({ outcome })
+    for (const kind of keys) expect(await house.stored(kind)).toEqual(['another’s'])
+    await house.env.clock.advance(60_000)
+    expect([hook.sent.length, await house.stored('intent')]).toEqual([1, []])
+    expect(await house.records()).toMatchObject([{ outcome }])
+  })
+})

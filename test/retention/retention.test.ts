@@ -93,6 +93,16 @@ describe('the reaper', () => {
     auditTtl = 3_600
     await reap.reap(never)
     expect([await records(HQ), await records(LAB)]).toEqual([1, 0])
+    // The policy's word counts, be it longer than the general one or shorter.
+    await record(LAB)
+    await policies.put(LAB, { audit_ttl_seconds: 60 }, BY)
+    await env.clock.advance(7_200_000)
+    auditTtl = 5_000
+    await reap.reap(never)
+    expect(await records(HQ)).toBe(1)
+    auditTtl = 30 * 86_400
+    await reap.reap(never)
+    expect([await records(HQ), await records(LAB)]).toEqual([1, 0])
   })
   test('decides by the policy in force when it runs: a longer one saves what is there, a disabled one is none', async () => {
     await record(HQ)
