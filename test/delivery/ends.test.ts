@@ -99,6 +99,29 @@ describe('stopping', () => {
   })
 })
 
+test('a delivery that has waited leaves no listener behind: the signal of the process’s stop lasts as long as it', async () => {
+  const s = setUp({ p: { script: [refused(), OK], maxConcurrent: 1, rateLimit: { perSecond: 1, burst: 1 } } })
+  const listening = [s.stopping.signal, s.lost.signal].map((signal) => {
+    const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
+    const those = new Set<unknown>()
+    signal.addEventListener = (type: string, listener: () => void, options?: { once?: boolean }) => {
+      those.add(listener)
+      add(type, listener, options)
+    }
+    signal.removeEventListener = (type: string, listener: () => void) => {
+      those.delete(listener)
+      remove(type, listener)
+    }
+    return those
+  })
+  const ends = [s.start(), s.start(), s.start()]
+  await s.clock.settle()
+  expect(listening[0]?.size).toBeGreaterThan(0)
+  await s.clock.advance(120_000)
+  expect((await Promise.all(ends)).map((e) => e.kind)).toEqual(['executed', 'executed', 'executed'])
+  expect(listening.map((those) => those.size)).toEqual([0, 0])
+})
+
 describe('PITFALLS 65: the claim is lost', () => {
   test('during an attempt: lost at once, the attempt cut, nothing more sent', async () => {
     const s = setUp({ p: { script: [deaf] } })

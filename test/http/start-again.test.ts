@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { carrying, left } from '../dispatch/loop-world.ts'
 import { testGateway } from '../fakes/gateway.ts'
 
 const RULES = `
@@ -9,7 +10,7 @@ const STEPS = { steps: [{ name: 'one', provider: 'out', action_type: 'x' }] }
 const PATH = '/v1/chains/definitions/refund'
 
 test('a dead letter of a chain that was switched off starts it, once', async () => {
-  const g = await testGateway({ rules: RULES })
+  const g = await testGateway({ rules: RULES, providers: { out: carrying('out') } })
   await g.ask('PUT', PATH, STEPS)
   await g.ask('PUT', `${PATH}/enabled`, { enabled: false })
   const failed = await g.dispatch({ id: 'a', action_type: 'refund', payload: { n: 1 } })
@@ -32,6 +33,9 @@ test('a dead letter of a chain that was switched off starts it, once', async () 
 
   await g.advance(1000)
   expect(g.providers.out!.sent).toMatchObject([{ request: { payload: { n: 1 } } }])
+  // PITFALLS 60: what comes back of it is known by what it has passed.
+  const { lineage } = left(g.providers.out!.sent[0])
+  expect(g.signer.read(lineage)).toEqual({ origin: run_id, passed: ['rule:refunds', 'chain:refund'], hops: 0 })
   expect((await g.ask('GET', '/v1/chains')).body).toMatchObject({
     chains: [{ chain_id: done.body.chain_id, status: 'completed', action_id: 'a', rule: 'refunds' }],
   })
