@@ -128,6 +128,25 @@ describe('graceful stop', () => {
     expect(await send(two, 'three')).toMatchObject({ outcome: 'executed', action_id: 'three' })
   })
 
+  it('PITFALLS 65: what another has claimed meanwhile is not handed back over its claim', async () => {
+    const hook = scriptedProvider('hook', [unavailable(20_000), OK])
+    const house = await testHouse({ providers: [hook], loops: false, route: { maxRetries: 1 } })
+    const answer = house.dispatch({ action_type: 'a', provider: 'hook', id: 'one' })
+    const told = expect(answer).rejects.toMatchObject({ name: 'StateUnknown' })
+    await house.env.clock.advance(0)
+    const { state } = house.memory
+    const [entry] = (await state.list('intent', SCOPE, { limit: 1 })).entries
+    const { key, value } = entry!
+    const claim = { owner: 'other', until: house.env.clock.now() + 30_000 }
+    await state.commit(SCOPE, [{ op: 'put', kind: key.kind, id: key.id, value, version: 'other', claim }])
+    await house.stop()
+    await told
+    expect((await state.list('intent', SCOPE, { limit: 9 })).entries).toMatchObject([
+      { version: 'other', claim: { owner: 'other' } },
+    ])
+    expect(hook.sent).toHaveLength(1)
+  })
+
   it('a redrive that waits in back-off is accepted, too, and goes on under its token', async () => {
     const hook = scriptedProvider('hook', [badRequest(), unavailable(5_000), OK])
     const one = await testHouse({ providers: [hook], loops: false, route: { maxRetries: 1 } })
