@@ -7,10 +7,10 @@ import { memoryState } from '../fakes/store.ts'
 
 const key: Key = { kind: 'intent', scope: ['n', 't'], id: 'run-1' }
 /** A stored, claimed intent; `commits` counts renewals, `fail` makes them meet what it returns. */
-async function claimed() {
+async function claimed(leftMs = LEASE_MS) {
   const env = testEnv()
   const { state } = await memoryState(env)
-  const until = env.clock.now() + LEASE_MS
+  const until = env.clock.now() + leftMs
   const born = await state.commit(key.scope, [
     {
       op: 'put',
@@ -37,7 +37,7 @@ async function claimed() {
   const held = async () => (await state.get([key]))[0]?.claim
   return {
     ...env,
-    start: until - LEASE_MS,
+    start: until - leftMs,
     state,
     claim,
     lease,
@@ -55,6 +55,13 @@ describe('a lease', () => {
     expect(s.renewals).toHaveLength(30)
     expect(s.lease.lost.aborted).toBe(false)
     expect(await s.held()).toMatchObject(s.claim)
+    s.lease.stop()
+  })
+  test('one of which little is left is renewed before it runs out', async () => {
+    const s = await claimed(4_000)
+    await s.clock.advance(3 * LEASE_MS)
+    expect(s.renewals.slice(0, 2).map((t) => t - s.start)).toEqual([2_000, 12_000])
+    expect(s.lease.lost.aborted).toBe(false)
     s.lease.stop()
   })
   test('stop ends the renewals and leaves the claim, and no timer stays', async () => {

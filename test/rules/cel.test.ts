@@ -119,6 +119,11 @@ describe('cel', () => {
       'action.payload.items.all(x, timestamp(x).getHours("Europe/Berlin") >= 0)',
       'cel.bind(t, action.payload.text, action.payload.items.all(x, t.size() > x))',
       'action.payload.text.lastIndexOf(action.payload.late) == -1',
+      // A search for a long text looks at it again at each place.
+      'action.payload.text.contains(action.payload.late)',
+      'action.payload.text.indexOf(action.payload.late) == 0',
+      // A part is dearer than the character it is made of.
+      'action.payload.text.split("").size() == 1',
       'action.payload.words.join(action.payload.late) == ""',
       'action.payload.csv.split(",").all(x, x == "a" || x == "")',
       'action.payload.items.all(x, !action.payload.text.matches("(a|b)+c"))',
