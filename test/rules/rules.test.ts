@@ -19,12 +19,14 @@ describe('loading a directory', () => {
     mkdirSync(join(w.dir, '..data'))
     write('z.yaml', rule('z'))
     write('b/1.yml', rule('b1'))
+    write('b.yaml', rule('b'))
+    write('b-c.yaml', rule('bc'))
     write('a.yaml', rule('a'))
     write('..data/a.yaml', rule('a'))
     write('.draft.yaml', 'nonsense: [')
     writeFileSync(join(w.dir, 'README.md'), 'no rules')
     const rules = await w.open()
-    expect(names(rules)).toEqual(['a', 'b1', 'z'])
+    expect(names(rules)).toEqual(['a', 'bc', 'b', 'b1', 'z'])
     expect(rules.get('b1')).toEqual({
       name: 'b1',
       priority: 0,
