@@ -4,7 +4,7 @@ import { joinParts } from '../../src/core/ids.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Plan } from '../../src/core/plan.ts'
 import { reservedActions, ruleActions } from '../../src/rules/actions/index.ts'
-import { action, evaluate, NOON } from './build.ts'
+import { action, evaluate, NOON, ruleset } from './build.ts'
 
 /** What one rule with this action makes of an action. */
 const does = (params: string, a: Action = action()): Plan => evaluate(`rules: [{ name: r, action: { ${params} } }]`, a)
@@ -165,11 +165,38 @@ describe('throttle', () => {
     expect(id('max_count: 5, window_seconds: 60, key: [payload.device]')).not.toBe(
       id('max_count: 5, window_seconds: 60'),
     )
+    // PITFALLS 16: values with separators in them stay apart.
+    const ids = (['p', 'p:sq', 'p/sq'] as const).map(
+      (a, i) =>
+        does(
+          'type: throttle, max_count: 5, window_seconds: 60, key: [payload.a, payload.b]',
+          of({ a, b: i === 0 ? 'q:sr' : 'r' }),
+        ).guards[0]?.id,
+    )
+    expect(new Set(ids).size).toBe(3)
     expect(does('type: throttle, max_count: 5, window_seconds: 60, message: slow down').guards[0]).toMatchObject({
       maxCount: 5,
       windowMs: 60_000,
       message: 'slow down',
     })
+  })
+})
+
+describe('schedule by cron', () => {
+  it('is due at the next moment behind now, however often it is asked, and at the very moment it is due too', () => {
+    const set = ruleset('rules: [{ name: r, action: { type: schedule, cron: "0 * * * *" } }]')
+    const due = (minute: number, ms = 0) => {
+      const { end } = set.evaluate({ action: action(), now: Date.UTC(2026, 0, 5, 12, minute, 0, ms) })
+      return end.kind === 'schedule' ? new Date(end.dueAt).toISOString().slice(11, 16) : end.kind
+    }
+    expect([due(1), due(59), due(60, -1), due(60), due(60, 1), due(1)]).toEqual([
+      '13:00',
+      '13:00',
+      '13:00',
+      '14:00',
+      '14:00',
+      '13:00',
+    ])
   })
 })
 

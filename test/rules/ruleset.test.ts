@@ -67,6 +67,20 @@ describe('a released action, PITFALLS 17 and 24: it never meets its holder again
     expect(p.guards.map((g) => g.rule)).toEqual(['beside'])
     expect(p.end).toMatchObject({ kind: 'deliver', rule: 'late' })
   })
+  it('what stood before it and did not match then is not asked, though it would match now', () => {
+    const at = (second: number) => Date.UTC(2026, 0, 5, 12, 0, second)
+    const timed = file([
+      rule('not-yet', { priority: 5, condition: { field: 'time.second', gte: 30 }, action: { type: 'deny' } }),
+      rule('holder', { priority: 5, action: { type: 'schedule', delay_seconds: 30 } }),
+      rule('behind', { priority: 5, condition: { field: 'time.second', gte: 30 }, action: { type: 'allow' } }),
+    ])
+    const { end, matched } = evaluate(timed, held, { now: at(0) })
+    if (end.kind !== 'schedule') throw new Error('it was not held')
+    const { rule: name, priority, before } = end
+    const p = evaluate(timed, held, { now: at(30), resume: { rule: name, priority, before, matched } })
+    expect(p.end).toMatchObject({ kind: 'deliver', rule: 'behind' })
+    expect(evaluate(timed, held, { now: at(30) }).end).toMatchObject({ kind: 'deny' })
+  })
   it('moving, renaming or deleting the holder changes nothing', () => {
     const moved = rules.replace('"holder","priority":5', '"holder","priority":8')
     const renamed = rules.replace('"holder"', '"renamed"')
