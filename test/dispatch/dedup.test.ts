@@ -178,6 +178,35 @@ describe('dedup: the first ended unknown', () => {
     ])
   })
 
+  it('… and not if somebody has claimed it between the look and the commit', async () => {
+    const taken = receiver()
+    const hook = scriptedProvider('hook', [taken.accept()])
+    const options = { providers: [hook], rules: rules(once()), loops: false }
+    const A = { action_type: 'a', provider: 'hook', id: 'one', dedup_key: 'k' }
+    const one = await testHouse({ ...options, wrap: (s) => crashing(s, 2, 'before') })
+    const died = expect(one.dispatch(A)).rejects.toMatchObject({ name: 'StateUnknown' })
+    await one.env.clock.advance(35_000)
+    await died
+    const two = await testHouse({
+      ...options,
+      env: one.env,
+      memory: one.memory,
+      wrap: (s) => ({
+        ...s,
+        async get(keys) {
+          const found = await s.get(keys)
+          if (keys[0]?.kind === 'intent') await s.claim('intent', { owner: 'another', leaseMs: 30_000, limit: 1 })
+          return found
+        },
+      }),
+    })
+    expect(await two.dispatch({ ...A, id: 'two' })).toMatchObject({ outcome: 'deduplicated', first_outcome: 'pending' })
+    expect(taken.taken).toBe(1)
+    expect((await two.memory.state.list('intent', SCOPE, { limit: 9 })).entries).toMatchObject([
+      { claim: { owner: 'another' } },
+    ])
+  })
+
   it('of several that come at once one takes it over, and the others are told of it', async () => {
     const taken = receiver()
     const { house, hook, send } = await world([taken.accept(serverError()), taken.accept()])

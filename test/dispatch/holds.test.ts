@@ -224,6 +224,34 @@ describe('schedule keys', () => {
     expect(await send('after')).toMatchObject({ outcome: 'scheduled' })
     expect((await house.records()).filter((r) => r.outcome === 'executed')).toHaveLength(MOST_UNDER_KEY)
   })
+  it('in a batch: one that is refused before it has its place under a key holds up none of those behind it', async () => {
+    const { house } = await world([
+      rule('once', 1, '{ type: deduplicate, ttl_seconds: 60 }'),
+      rule('later', 2, '{ type: schedule, delay_seconds: 10, key: k, on_repeat: add }'),
+    ])
+    const item = (id: string, dedup_key: string) => ({
+      action: {
+        id,
+        namespace: 'default',
+        tenant: 'default',
+        action_type: 'a',
+        payload: {},
+        metadata: {},
+        dedup_key,
+        created_at: '2026-01-05T12:00:00.000Z',
+      },
+      request: { caller: 'me' },
+    })
+    const told = house.gateway.dispatchAll([item('one', 'x'), item('two', 'x'), item('three', 'y'), item('four', 'x')])
+    const all = Promise.all(told)
+    await house.env.clock.advance(0)
+    expect((await all).map((t) => t.outcome.outcome)).toEqual([
+      'scheduled',
+      'deduplicated',
+      'scheduled',
+      'deduplicated',
+    ])
+  })
   it('a released hold that meets its own key again is held again, once', async () => {
     const { house, hook, send, pass } = await world([
       rule('later', 2, '{ type: schedule, delay_seconds: 10, key: "{{payload.k}}" }'),

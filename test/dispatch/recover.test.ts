@@ -181,6 +181,29 @@ describe('the store is away when a delivery has ended', () => {
     expect(await house.dispatch(A, { key: 'k' })).toEqual(await told)
   })
 
+  it('and another has claimed it meanwhile: nobody says that its end is stored', async () => {
+    const hook = scriptedProvider('hook')
+    let closings = 0
+    const wrap = (base: StateStore): StateStore => ({
+      ...base,
+      async commit(scope, ops, opts) {
+        const ends = ops.some((o) => o.op === 'delete' && o.kind === 'intent')
+        if (!ends || ++closings > 1) return base.commit(scope, ops, opts)
+        const [entry] = (await base.list('intent', scope, { limit: 1 })).entries
+        const { key, value } = entry!
+        const claim = { owner: 'other', until: Number.MAX_SAFE_INTEGER }
+        await base.commit(scope, [{ op: 'put', kind: key.kind, id: key.id, value, version: 'other', claim }])
+        throw new StateUnknown('no answer')
+      },
+    })
+    const house = await testHouse({ providers: [hook], loops: false, wrap })
+    const told = expect(house.dispatch(A)).rejects.toBeInstanceOf(StateUnknown)
+    await house.env.clock.advance(5_000)
+    await told
+    expect(closings).toBeGreaterThan(1)
+    expect([await house.records(), (await house.stored('intent')).length]).toEqual([[], 1])
+  })
+
   it('for longer: the caller is told that it may be done, and it is never sent a second time', async () => {
     const hook = scriptedProvider('hook')
     const store = away(20_000)
