@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { StateStore } from '../../src/core/state.ts'
 import { type House, type HouseOptions, testHouse } from '../fakes/house.ts'
-import { OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
+import { badRequest, held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { crashing } from '../fakes/store.ts'
 
 /** A house whose process died after its nth write, and a second one on the same data. */
@@ -109,6 +109,22 @@ describe('an intent found after a crash', () => {
     expect([hook.sent.length, taken.effects.size]).toEqual([3, 1])
     expect((await two.records()).at(-1)).toMatchObject({ action_id: 'two', outcome: 'executed' })
     expect(await two.stored('dead_letter')).toEqual([])
+  })
+
+  it('at a fallback: what is stored before its first byte says where it comes from and what may have been done there', async () => {
+    const slow = held()
+    const hook = scriptedProvider('hook', [serverError()])
+    const other = scriptedProvider('other', [slow.answer], { dedupWindowMs: 300_000 })
+    const toml =
+      '[circuit_breaker]\nfailure_threshold = 1\n[circuit_breaker.providers.hook]\nfallback_provider = "other"\n'
+    const house = await testHouse({ providers: [hook, other], toml, loops: false })
+    const told = house.dispatch(A)
+    await house.env.clock.settle()
+    expect(await house.stored('intent')).toMatchObject([
+      { provider: 'other', fellBackFrom: 'hook', unknownElsewhere: true, request: other.sent[0]!.request },
+    ])
+    slow.finish(badRequest())
+    expect(await told).toMatchObject({ outcome: 'failed', provider: 'other', unknown: true })
   })
 
   it('PITFALLS 67: a node without its provider hands it back, uncounted, for as long as it was promised', async () => {

@@ -169,6 +169,7 @@ describe('definitions', () => {
     const page = quotas.list(SCOPE, { limit: 1 })
     expect(page.quotas.map((q) => q['name'])).toEqual(['a'])
     expect(quotas.list(SCOPE, { limit: 1, after: page.next! })).toMatchObject({ quotas: [{ name: 'q' }] })
+    expect(quotas.list(SCOPE, { limit: 2 }).next).toBeUndefined()
   })
   test('If-Match guards edits and deletes', async () => {
     const { etag } = await quotas.put(SCOPE, 'q', HOURLY, BY)

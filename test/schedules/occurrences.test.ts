@@ -49,6 +49,7 @@ const times = async (): Promise<string[]> => (await holds()).map((h) => h.action
 const release = async (): Promise<void> => {
   for (const h of await holds()) await state.commit(SCOPE, [{ op: 'delete', kind: kinds.occurrence, id: h.runId }])
 }
+const BODY = { action_type: 'ping', cron_expression: '*/5 * * * *', provider: 'log', description: 'new' }
 const define = (more: object = {}) =>
   defs.put(
     SCOPE,
@@ -62,8 +63,11 @@ beforeEach(async () => {
   store = await memoryState(env)
   state = store.state
   skipped = []
-  defs = recurrings({
-    state,
+  defs = open(state)
+})
+const open = (on: StateStore): Recurrings =>
+  recurrings({
+    state: on,
     now: env.clock.now,
     newId: env.newId,
     redact: (v) => v,
@@ -71,7 +75,6 @@ beforeEach(async () => {
     providerError: () => undefined,
     changed: () => undefined,
   })
-})
 
 describe('an occurrence', () => {
   test('is a hold with rendered templates, and the definition moves on in the same commit', async () => {
@@ -112,6 +115,38 @@ describe('an occurrence', () => {
     expect(await node('a').tick()).toEqual([])
     await env.clock.advance(5 * MINUTE)
     expect(await node('a').tick()).toEqual(['fired'])
+    expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
+  })
+  test('PITFALLS 27: one that is due while its definition is edited is made all the same, once', async () => {
+    await define()
+    await env.clock.advance(5 * MINUTE + 1_000)
+    await define({ description: 'edited' })
+    expect(await node('a').tick()).toEqual(['fired'])
+    await define({ description: 'edited again' })
+    expect(await node('a').tick()).toEqual([])
+    expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
+    // Another time of its own begins after now.
+    await env.clock.advance(5 * MINUTE)
+    await define({ cron_expression: '*/4 * * * *' })
+    expect(await node('a').tick()).toEqual([])
+    expect((await defs.get(SCOPE, 'heartbeat'))?.view['next_execution_at']).toBe('2026-01-05T12:12:00.000Z')
+  })
+  test('an edit that an occurrence overtakes is made again on what that has left', async () => {
+    await define()
+    await env.clock.advance(5 * MINUTE)
+    const get = state.get
+    let looks = 0
+    const overtaken = {
+      ...state,
+      async get(keys: Parameters<StateStore['get']>[0]) {
+        const found = await get(keys)
+        if (keys[0]?.kind === kinds.recurring && ++looks === 1) await node('a').tick()
+        return found
+      },
+    }
+    const edited = await open(overtaken).put(SCOPE, 'heartbeat', BODY, { caller: 'test' })
+    expect(edited.view).toMatchObject({ execution_count: 1, next_execution_at: '2026-01-05T12:10:00.000Z' })
+    expect(await node('a').tick()).toEqual([])
     expect(await times()).toEqual(['2026-01-05T12:05:00.000Z'])
   })
   test('PITFALLS 27: two nodes on one store make one each time, every time', async () => {
