@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type House, SCOPE, testHouse } from '../fakes/house.ts'
 import { OK, refused, scriptedProvider, unavailable } from '../fakes/provider.ts'
@@ -266,6 +267,33 @@ describe('PITFALLS 28: what always throws', () => {
     expect(await send('next', { dedup_key: 'k' })).toMatchObject({ outcome: 'executed', first_action_id: 'bad' })
     expect(new Set(hook.sent.map((s) => s.token)).size).toBe(1)
     expect(hook.sent.at(-1)?.request).toMatchObject({ action_id: 'bad', payload: { k: 7 } })
+    expect(await house.stored('dead_letter')).toEqual([])
+  })
+})
+
+describe('a store that is away while held work is released', () => {
+  it.each([
+    ['refuses', new StateUnavailable('away')],
+    ['does not answer', new StateUnknown('no answer')],
+  ])('is no fault of the hold’s: it comes again, however few attempts it has: %s', async (_, error) => {
+    let away = 1
+    const { house, hook, send, pass } = await world([later], [OK], {
+      toml: '[background]\nhold_max_attempts = 1\n',
+      wrap: (base) => ({
+        ...base,
+        async commit(scope, ops, opts) {
+          const releases = ops.some((o) => o.op === 'delete' && o.kind === 'scheduled')
+          if (releases && away-- > 0) throw error
+          return base.commit(scope, ops, opts)
+        },
+      }),
+    })
+    await send('one')
+    await pass(12_000)
+    expect([hook.sent.length, await house.stored('dead_letter')]).toEqual([0, []])
+    await pass(31_000)
+    expect(hook.sent).toHaveLength(1)
+    expect((await ends(house)).at(-1)).toEqual(['release', 'one', 'executed'])
     expect(await house.stored('dead_letter')).toEqual([])
   })
 })

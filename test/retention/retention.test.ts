@@ -157,6 +157,16 @@ describe('the reaper', () => {
     expect(await reap.reap(never)).toBe(1)
     expect([await left(HQ), await left(LAB)]).toEqual([1, 1])
     expect(executions).toEqual([{ scope: HQ, before: env.clock.now() - 3_600_000, limit: REAP_ROWS }])
+    // No more than it is asked for, however short the pages are.
+    for (let i = 0; i < 4; i++) await store.state.commit(LAB, putDeadLetter(letter(LAB)))
+    const { list } = store.state
+    const paged = {
+      ...store.state,
+      list: (...[kind, scope, page]: Parameters<typeof list>) => list(kind, scope, { ...page, limit: 1 }),
+    }
+    expect(await purgeDeadLetters(paged)(LAB, env.clock.now() + 1, 3)).toBe(3)
+    expect([await left(HQ), await left(LAB)]).toEqual([1, 2])
+    expect(await purgeDeadLetters(paged)(LAB, env.clock.now() - DAY, 3)).toBe(0)
   })
   test('cleanup removes finished executions by the configured time, but leaves scopes with a policy to it', async () => {
     await execution(HQ)
