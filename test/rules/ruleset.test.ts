@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Action } from '../../src/core/action.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Resume } from '../../src/core/plan.ts'
 import { action, compiled, evaluate, NOON, ruleset, setOf, traced } from './build.ts'
@@ -94,6 +95,17 @@ describe('a released action, PITFALLS 17 and 24: it never meets its holder again
     const moved = rules.replace('"early","priority":1', '"early","priority":7')
     expect(evaluate(moved, held, { resume }).guards.map((g) => g.rule)).toEqual(['beside'])
   })
+})
+
+it('rules by very many fields: one by metadata is found among those by the payload, whatever key that has', () => {
+  const eq = (field: string) => ({ condition: { field, eq: 'x' }, action: { type: 'deny' } })
+  const many = Array.from({ length: 200 }, (_, i) => rule(`p${i}`, eq(`action.payload.f${i}`)))
+  const set = ruleset(file([...many, rule('m', eq('action.metadata.f7')), rule('t', eq('action.status'))]))
+  const asked = (a: Partial<Action>) => set.evaluate({ action: action({}, a), now: NOON }).matched
+  expect(asked({ metadata: { f7: 'x' } })).toEqual(['m'])
+  expect(asked({ metadata: { f7: 'x' }, payload: { f9: 'x' } })).toEqual(['p9'])
+  expect(asked({ payload: { f7: 'x' } })).toEqual(['p7'])
+  expect(asked({ status: 'x' })).toEqual(['t'])
 })
 
 describe('trace', () => {
