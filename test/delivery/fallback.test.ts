@@ -170,4 +170,27 @@ describe('breaker and fallback', () => {
     expect(await s.run()).toMatchObject({ kind: 'executed' })
     expect(s.breakers.get('p')!.state).toBe('closed')
   })
+
+  test('nowhere to go: worth another try when the first of them may admit again, this delivery’s own included', async () => {
+    const given = { p: { script: [refused()], fallback: 'q' }, q: {} }
+    const s = setUp(given, { p: 1, q: 1 })
+    await s.breakers.trip('q', { by: 'test' })
+    await s.clock.advance(20_000)
+    expect(await s.start()).toMatchObject({
+      kind: 'circuit_open',
+      tried: ['p', 'q'],
+      attempts: 1,
+      retryAfterMs: 40_000,
+    })
+    const t = setUp(given, { p: 1, q: 1 })
+    const settings = (recoveryMs: number) => ({ failureThreshold: 1, successThreshold: 1, recoveryMs })
+    t.breakers.update(
+      new Map([
+        ['p', settings(60_000)],
+        ['q', settings(300_000)],
+      ]),
+    )
+    await t.breakers.trip('q', { by: 'test' })
+    expect(await t.start()).toMatchObject({ kind: 'circuit_open', retryAfterMs: 60_000 })
+  })
 })
