@@ -43,6 +43,13 @@ export function guardsContract(open: OpenState): void {
       expect(await s.ok(slot('c', 100))).toEqual([{ n: 2 }])
       expect(await s.ok(slot('nobody', 0))).toEqual([{ n: 2 }])
     })
+    it('a slot of which there are none is refused: at once where nobody holds one, until the last is free where somebody does', async () => {
+      const slot = (holder: string, max: number) =>
+        ({ op: 'slot', id: 's', holder, max, until: s.clock.now() + 100 }) as const
+      expect(await s.no(slot('a', 0))).toEqual({ ok: false, at: 0, n: 0 })
+      await s.ok(slot('a', 1))
+      expect(await s.no(slot('b', 0))).toEqual({ ok: false, at: 0, n: 1, retryAt: s.clock.now() + 100 })
+    })
     it('PITFALLS 71: a holder that died frees its slot when its time is over', async () => {
       const slot = (holder: string) => ({ op: 'slot', id: 's', holder, max: 1, until: s.clock.now() + 50 }) as const
       await s.ok(slot('dead'))

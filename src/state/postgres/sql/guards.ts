@@ -50,7 +50,7 @@ BEGIN
   END IF;
   IF others >= most THEN
     SELECT x.until INTO free_at FROM holder x WHERE x.scope = s AND x.id = i AND x.until > now_ms AND x.holder <> h
-      ORDER BY x.until OFFSET others - greatest(most, 1) LIMIT 1;
+      ORDER BY x.until OFFSET greatest(others - greatest(most, 1), 0) LIMIT 1;
     RETURN jsonb_strip_nulls(jsonb_build_object('refused', true, 'n', others, 'retryAt', free_at));
   END IF;
   INSERT INTO holder AS x (scope, id, holder, until) VALUES (s, i, h, ends)
