@@ -199,16 +199,23 @@ export type Op =
     }
   /**
    * The buffer becomes a frozen entry and is empty, in one step; a claim on it ends. An empty or absent buffer is skipped, and
-   * reported. `ifDue`: only if the buffer's own due time has come (a claim does not move that one).
+   * reported. `ifDue`: only if the buffer's own due time has come (a claim does not move that one). `dueAt`: when `claim` should return
+   * the entry; left out, at once.
    */
-  | { readonly op: 'seal'; readonly id: string; readonly into: SealInto; readonly ifDue?: boolean }
+  | {
+      readonly op: 'seal'
+      readonly id: string
+      readonly into: SealInto
+      readonly ifDue?: boolean
+      readonly dueAt?: number
+    }
   /** A semaphore whose holders expire; the same holder again renews. Refuses at max. `until` 0 frees. */
   | { readonly op: 'slot'; readonly id: string; readonly holder: string; readonly max: number; readonly until: number }
   /** An audit row: in this transaction where the audit lives in the same store. Writing the same id twice is once. */
   | { readonly op: 'record'; readonly row: AuditRow }
 
 /**
- * Where a sealed buffer goes: an entry of this kind, due at once, whose id is `<idPrefix>` + the store's seal number of that
+ * Where a sealed buffer goes: an entry of this kind, whose id is `<idPrefix>` + the store's seal number of that
  * buffer (1, 2, … never reused while the buffer is remembered) and whose value is JSON
  * `{"buffer": <buffer id>, "value": <the buffer's value, as text>, "seal": <number>, "sealed_at": <ms>, "items": [{"itemId","item","at"}]}`.
  */

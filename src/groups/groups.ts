@@ -12,6 +12,9 @@ import { flushAction, readItem, readValue, sealInto, shownItem } from './group.t
 /** The kind under which open buffers are listed and claimed. */
 export const BUFFER = 'buffer'
 
+/** By then what was sealed to be dropped has been. */
+const DROPPED_MS = 30_000
+
 export interface GroupsDeps {
   readonly state: StateStore
   readonly now: () => number
@@ -55,10 +58,17 @@ export function groups(deps: GroupsDeps): Groups {
   const flushesOf = (scope: Scope, id: string): Promise<readonly Entry[]> =>
     firstEntries(state, kinds.flush, scope, { tag: groupTag(id), limit: 100 })
 
-  async function seal(scope: Scope, id: string): Promise<readonly string[]> {
-    const done = await state.commit(scope, [{ op: 'seal', id, into: sealInto(id) }])
+  async function seal(scope: Scope, id: string, dueAt?: number): Promise<readonly string[]> {
+    const op: Op = { op: 'seal', id, into: sealInto(id), ...(dueAt !== undefined && { dueAt }) }
+    const done = await state.commit(scope, [op])
     return done.ok ? (done.results[0]?.sealed ?? []) : []
   }
+
+  /**
+   * What is to be dropped is sealed first, so that the record names exactly what goes. Whoever sends flushes takes it only when that must
+   * have been done: a crash in between leaves a flush, which is then sent.
+   */
+  const sealToDrop = (scope: Scope, id: string) => seal(scope, id, now() + DROPPED_MS)
 
   /** Drops a sealed flush, unless it is on its way out; answers how many events went with it. */
   async function drop(
@@ -121,9 +131,8 @@ export function groups(deps: GroupsDeps): Groups {
       const flushIds = await seal(scope, id)
       return flushIds.length === 0 ? undefined : { flushIds }
     },
-    // Sealed first, so that the record names exactly what goes; a crash in between leaves a flush, which is sent.
     async discard(scope, id, by) {
-      const [sealed] = await seal(scope, id)
+      const [sealed] = await sealToDrop(scope, id)
       if (sealed === undefined) return (await flushesOf(scope, id)).length > 0 ? 'being_released' : 'not_found'
       const [entry] = await state.get([{ kind: kinds.flush, scope, id: sealed }])
       const gone = entry && (await drop(entry, 'discarded', by))
@@ -133,7 +142,7 @@ export function groups(deps: GroupsDeps): Groups {
       let cancelled = 0
       let beingReleased = 0
       const open = await eachEntry(state, BUFFER, scope, (entries) =>
-        Promise.all(entries.filter((e) => readValue(e.value).rule === rule).map((e) => seal(scope, e.key.id))),
+        Promise.all(entries.filter((e) => readValue(e.value).rule === rule).map((e) => sealToDrop(scope, e.key.id))),
       )
       const sealed = await eachEntry(state, kinds.flush, scope, (entries) =>
         Promise.all(

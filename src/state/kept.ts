@@ -25,6 +25,8 @@ function isKept(op: Op): boolean {
       return kept(op.until) && compared(op.max)
     case 'append':
       return lasts(op.waitMs) && lasts(op.intervalMs) && compared(op.maxItems) && compared(op.maxBytes)
+    case 'seal':
+      return kept(op.dueAt)
     default:
       return true
   }

@@ -282,6 +282,29 @@ describe('the API', () => {
     expect((await flushes()).map((f) => eventsOf(flushAction(f.value).action))).toEqual([['a', 'b', 'c']])
     expect((await open.list(SCOPE, { limit: 10 })).groups).toMatchObject([{ group_id: 'g2', size: 1 }])
   })
+  test('nobody sends what is being dropped, however slow that is; what a crash leaves of it is sent', async () => {
+    const sender = { owner: 'sender', leaseMs: 1000, limit: 9 }
+    const claimed: string[] = []
+    const watched: StateStore = {
+      ...state,
+      async commit(...call) {
+        const done = await state.commit(...call)
+        claimed.push(...(await state.claim(kinds.flush, sender)).map((c) => c.key.id))
+        return done
+      },
+    }
+    const over = (store: StateStore) => groups({ state: store, now: env.clock.now, redact: (v) => v, record: () => [] })
+    await add('a')
+    expect(await over(watched).discard(SCOPE, 'g1', 'alice')).toBe('discarded')
+    await add('b')
+    expect(await over(watched).cancelOf(SCOPE, END.rule, 'alice')).toMatchObject({ cancelled: 1, beingReleased: 0 })
+    expect(claimed).toEqual([])
+
+    await add('c')
+    await expect(over(crashing(state, 1, 'after')).discard(SCOPE, 'g1', 'alice')).rejects.toThrow()
+    await env.clock.advance(30_000)
+    expect((await state.claim(kinds.flush, sender)).map((c) => eventsOf(flushAction(c.value).action))).toEqual([['c']])
+  })
   test('what is sealed is on its way and cannot be discarded', async () => {
     for (const id of ['a', 'b', 'c']) await add(id)
     expect(await open.discard(SCOPE, 'g1', 'alice')).toBe('being_released')

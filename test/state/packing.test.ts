@@ -49,7 +49,7 @@ const whole: { readonly [K in Op['op']]: Required<OpOf<K>> } = {
     intervalMs: 8,
     into: { kind: 'flush', idPrefix: 'p:', tags: ['t'] },
   },
-  seal: { op: 'seal', id: 'b', into: { kind: 'flush', idPrefix: '' }, ifDue: true },
+  seal: { op: 'seal', id: 'b', into: { kind: 'flush', idPrefix: '' }, ifDue: true, dueAt: 7 },
   slot: { op: 'slot', id: 's', holder: 'h', max: 1, until: 0 },
   record: {
     op: 'record',

@@ -77,7 +77,13 @@ function opOut(op: Op): object {
       }
     }
     case 'seal':
-      return { op: op.op, id: toPg(op.id), into: intoOut(op.into), ...(op.ifDue && { ifDue: true }) }
+      return {
+        op: op.op,
+        id: toPg(op.id),
+        into: intoOut(op.into),
+        ...(op.ifDue && { ifDue: true }),
+        ...(op.dueAt !== undefined && { dueAt: whole(op.dueAt) }),
+      }
     case 'record':
       return { op: op.op, row: rowOut(op.row) }
   }

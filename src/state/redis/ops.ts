@@ -81,8 +81,8 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
     to.push(number(op.waitMs), number(op.intervalMs))
     pushInto(to, op.into)
   },
-  seal(to, { id, ifDue, into }) {
-    to.push('z', toLine(id), quoted(id), ifDue ? '1' : '0')
+  seal(to, { id, ifDue, into, dueAt }) {
+    to.push('z', toLine(id), quoted(id), ifDue ? '1' : '0', number(dueAt))
     pushInto(to, into)
   },
   record: (to, { row }) => void to.push('r', toLine(row.id), toText(JSON.stringify(row))),

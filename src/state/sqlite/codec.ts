@@ -140,8 +140,15 @@ const ways: Ways = {
       to.text(op.id)
       packInto(to, op.into)
       to.maybeFlag(op.ifDue)
+      to.maybeNumber(op.dueAt)
     },
-    unpack: (from) => ({ op: 'seal', id: from.text(), into: unpackInto(from), ifDue: from.maybeFlag() }),
+    unpack: (from) => ({
+      op: 'seal',
+      id: from.text(),
+      into: unpackInto(from),
+      ifDue: from.maybeFlag(),
+      dueAt: from.maybeNumber(),
+    }),
   },
   slot: {
     pack(to, op) {

@@ -30,7 +30,8 @@ export function buffersContract(open: OpenState): void {
         into: into(),
         ...more,
       }) as const
-    const seal = (more: { ifDue?: boolean } = {}) => ({ op: 'seal', id: 'g', into: into(), ...more }) as const
+    const seal = (more: { ifDue?: boolean; dueAt?: number } = {}) =>
+      ({ op: 'seal', id: 'g', into: into(), ...more }) as const
     const peek = async () => (await s.state.peek('buffer', s.scope, ['g']))[0]
     const sealed = async (id: string): Promise<Sealed | undefined> => {
       const e = await s.get(id)
@@ -123,6 +124,17 @@ export function buffersContract(open: OpenState): void {
       // Opened again before the claim would have ended: its own time, unclaimed.
       await s.ok(append('c'))
       expect(await s.ok(seal({ ifDue: true }))).toEqual([{ skipped: true }])
+    })
+    it('what is sealed is due at once, or when it was asked to be', async () => {
+      const later = s.clock.now() + 50
+      await s.ok(append('a'))
+      await s.ok(seal({ dueAt: later }))
+      expect(await s.get('flush/1')).toMatchObject({ dueAt: later, attempts: 0, tags: ['group:g'] })
+      await s.ok(append('b'))
+      await s.ok(seal())
+      expect((await s.claim()).map((c) => c.key.id)).toEqual(['flush/2'])
+      await s.clock.advance(50)
+      expect((await s.claim()).map((c) => c.key.id)).toEqual(['flush/1'])
     })
     it('a refused commit leaves items and seals as they were', async () => {
       await s.ok(append('a'))

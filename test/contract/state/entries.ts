@@ -163,6 +163,7 @@ export function entriesContract(open: OpenState): void {
           { op: 'slot', id: 's', holder: 'me', max: 1, until: odd },
           { ...append, waitMs: odd, intervalMs: 1, into },
           { ...append, waitMs: 1, intervalMs: odd, into },
+          { op: 'seal', id: 'b', into, dueAt: odd },
         ]
         const done = await Promise.allSettled([
           ...wrong.map((op) => s.state.commit(s.scope, [s.put('beside'), op])),

@@ -45,11 +45,11 @@ export function append(tx: Tx, scope: string, op: OpOf<'append'>, now: number): 
 export function seal(tx: Tx, scope: string, op: OpOf<'seal'>, now: number): OpAnswer {
   const head = tx.buffers.get(scope, op.id)
   if (head === undefined || head.n === 0 || (op.ifDue && (head.dueAt ?? 0) > now)) return SKIPPED
-  return { n: head.n, sealed: [close(tx, scope, op.id, head, op.into, now)] }
+  return { n: head.n, sealed: [close(tx, scope, op.id, head, op.into, now, op.dueAt)] }
 }
 
 /** The items become one frozen entry and the buffer is empty: in one step, so an event is never in neither and never in both. */
-function close(tx: Tx, scope: string, id: string, head: BufferHead, into: SealInto, now: number): string {
+function close(tx: Tx, scope: string, id: string, head: BufferHead, into: SealInto, now: number, dueAt = now): string {
   let number = head.seal + 1
   // Only a buffer that was forgotten can begin again at 1; what it sealed before is never overwritten.
   while (tx.entries.live(into.kind, scope, into.idPrefix + number, now) !== undefined) number++
@@ -59,7 +59,7 @@ function close(tx: Tx, scope: string, id: string, head: BufferHead, into: SealIn
     version: `sealed:${id}:${number}@${now}`,
     value: JSON.stringify({ buffer: id, value, seal: number, sealed_at: now, items: tx.items.all(scope, id) }),
     tags: into.tags ?? NO_TAGS,
-    dueAt: now,
+    dueAt,
     expiresAt: undefined,
     claim: undefined,
     woken: false,

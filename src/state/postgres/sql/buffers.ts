@@ -68,10 +68,15 @@ END $$;
 
 CREATE OR REPLACE FUNCTION op_seal(s text, o jsonb, now_ms bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
-  b buffer;
+  b buffer; i text;
 BEGIN
   SELECT * INTO b FROM buffer x WHERE x.scope = s AND x.id = tight(o ->> 'id') FOR UPDATE;
   IF coalesce(b.n, 0) = 0 OR (o ? 'ifDue' AND coalesce(b.due_at, 0) > now_ms) THEN RETURN '{"skipped": true}'; END IF;
-  RETURN jsonb_build_object('n', b.n, 'sealed', jsonb_build_array(close_buffer(s, b, o ->> 'id', o -> 'into', now_ms)));
+  i := close_buffer(s, b, o ->> 'id', o -> 'into', now_ms);
+  IF o ? 'dueAt' THEN
+    UPDATE entry e SET due_at = (o ->> 'dueAt')::bigint
+      WHERE e.kind = o -> 'into' ->> 'kind' AND e.scope = s AND e.id = head(i) AND e.rest = tail(i);
+  END IF;
+  RETURN jsonb_build_object('n', b.n, 'sealed', jsonb_build_array(i));
 END $$;
 `

@@ -31,14 +31,14 @@ local function pieces(stored, added)
   return all
 end
 
-local function close(b, scope, id, jid, into)
+local function close(b, scope, id, jid, into, due)
   local head = b.head
   local n = head.seal + 1
   local s = slot(into.kind, scope, into.prefix .. text(n))
   -- Only a buffer that was forgotten can begin again at 1; what it sealed before is never overwritten.
   while live(s) do n = n + 1; s = slot(into.kind, scope, into.prefix .. text(n)) end
   local all = pieces(b.emptied and {} or call('HGETALL', b.items), b.added)
-  set(s, 'cur', {due = now, woken = false, att = 0, owner = '', version = 'sealed:' .. id .. ':' .. text(n) .. '@' .. text(now),
+  set(s, 'cur', {due = due or now, woken = false, att = 0, owner = '', version = 'sealed:' .. id .. ':' .. text(n) .. '@' .. text(now),
     tags = into.tags, value = '{"buffer":' .. jid .. ',"value":' .. head.json .. ',"seal":' .. text(n) .. ',"sealed_at":'
       .. text(now) .. ',"items":[' .. table.concat(all, ',') .. ']}'})
   set(b, 'head', {seal = n, at = now, n = 0, bytes = 0, interval = head.interval})
@@ -84,14 +84,14 @@ function ops.b(scope)
 end
 
 function ops.z(scope)
-  local id, jid, ifDue = A[at + 1], A[at + 2], A[at + 3] == '1'
-  at = at + 3
+  local id, jid, ifDue, due = A[at + 1], A[at + 2], A[at + 3] == '1', tonumber(A[at + 4])
+  at = at + 4
   local into = {kind = A[at + 1], prefix = A[at + 2], tags = A[at + 3]}
   at = at + 3
   local b = buffer(scope, id)
   local head = b.head
   if head.n == 0 or (ifDue and (head.due or 0) > now) then return done('s') end
-  local sealed = {close(b, scope, id, jid, into)}
+  local sealed = {close(b, scope, id, jid, into, due)}
   done('z' .. text(head.n))
   return nil, sealed
 end
