@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Json, JsonObject } from '../../src/core/json.ts'
 import { type TestGateway, testGateway } from '../fakes/gateway.ts'
+import { badRequest, OK } from '../fakes/provider.ts'
 
 const RULES = `
 rules:
@@ -172,4 +174,60 @@ test('documents: whatever is written is taken or refused with a problem, never a
     { numRuns: 600, seed: 13 },
   )
   expect(g.env.logged.filter((l) => l.level === 'error')).toEqual([])
+})
+
+const few = fc.constantFrom<Json[]>('x', 'y', '', 1, null, true, ['x'])
+const condition = fc
+  .tuple(
+    fc.constantFrom('payload.a', 'payload.b', 'metadata.m', 'status'),
+    fc.constantFrom('eq', 'ne'),
+    few,
+    fc.boolean(),
+  )
+  .map(([f, operator, value, not]) => {
+    const leaf = { field: `action.${f}`, [operator]: value }
+    return not ? { not: leaf } : leaf
+  })
+const does = fc.constantFrom<JsonObject[]>(
+  { type: 'allow' },
+  { type: 'suppress', reason: 'why' },
+  { type: 'deny' },
+  { type: 'reroute', target_provider: 'bad' },
+  { type: 'modify', changes: { a: '{{payload.b}}', b: null }, set: { 'action.metadata.m': 'x' } },
+  { type: 'throttle', max_count: 1, window_seconds: 60, key: ['payload.a'] },
+  { type: 'deduplicate', ttl_seconds: 60, key: ['payload.b', 'metadata.m'] },
+  { type: 'copy', target_provider: 'out' },
+  { type: 'schedule', delay_seconds: 60, key: '{{payload.a}}', on_repeat: 'keep' },
+  { type: 'cancel_scheduled', key: '{{payload.a}}' },
+  { type: 'group', group_by: ['payload.a'], max_group_size: 2 },
+)
+const somePayload = fc.record({ a: few, b: few }, { requiredKeys: [] })
+const someActions = fc.array(
+  fc.record({ payload: somePayload, status: fc.constantFrom('x', 'y'), metadata: fc.constantFrom({}, { m: 'x' }) }),
+  { minLength: 3, maxLength: 5 },
+)
+test('PITFALLS 8: what evaluate and a dry run say is one, writes nothing, and is what a dispatch then comes to', async () => {
+  const rule = fc.record({ priority: fc.nat(2), condition, action: does })
+  await fc.assert(
+    fc.asyncProperty(fc.array(rule, { minLength: 1, maxLength: 12 }), someActions, async (rules, actions) => {
+      const g = await testGateway({
+        rules: JSON.stringify({ rules: rules.map((r, i) => ({ name: `r${i}`, ...r })) }),
+        providers: { out: [OK], bad: [badRequest()] },
+      })
+      for (const a of actions) {
+        const body = { id: 'a', action_type: 'x', provider: 'out', created_at: '2026-01-05T12:00:00Z', ...a }
+        const before = await stored(g)
+        const said = (await g.ask('POST', '/v1/rules/evaluate', body)).body
+        const { run_id: _, ...dry } = (await g.dispatch(body, {}, '?dry_run=true')).body
+        expect(said).toMatchObject(dry)
+        expect(await stored(g)).toBe(before)
+        const { outcome, rule: by } = (await g.dispatch(body)).body
+        const sent = said['verdict'] === 'executed' || said['verdict'] === 'rerouted'
+        expect(outcome === 'failed' && sent ? said['verdict'] : outcome).toBe(said['verdict'])
+        expect(by).toBe(said['rule'])
+        await g.gateway.idle()
+      }
+    }),
+    { numRuns: 25, seed: 14 },
+  )
 })
