@@ -27,6 +27,7 @@ export default defineConfig(({ mode }) => ({
     env: { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(tmpdir(), 'node-compile-cache') },
     include: [mode === 'proof' ? PROOFS : 'test/**/*.test.ts'],
     exclude: mode === 'proof' ? [] : [PROOFS],
+    setupFiles: 'test/fakes/seed.ts',
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'threads',
