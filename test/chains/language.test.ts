@@ -572,6 +572,11 @@ describe('policies and single steps', () => {
       [/^steps\/0\/condition\/field: a field begins with one of origin, prev, steps; did you mean "origin"/],
     ],
     [
+      'a list of conditions without any',
+      issues(choose({ not: { all: [] } })),
+      ['steps/0/condition/not/all: "all" is a list of at least one condition'],
+    ],
+    [
       'a condition that is never true or false',
       issues(choose({ cel: '"a" + "b"' })),
       ['steps/0/condition/cel: "cel" must be true or false, not string'],

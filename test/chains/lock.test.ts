@@ -161,6 +161,23 @@ describe('lock_by', () => {
     expect(await left(w)).toEqual([])
   })
 
+  it('one that is cancelled in line ends at once, also where its steps say how they are undone', async () => {
+    const h = held()
+    const undo = { compensate: { provider: 'u', action_type: 'undo' } }
+    const w = await world([locked({ steps: [step('one', 'p', undo)] })], { p: { script: [h.answer] }, u: {} })
+    const chains = await w.node()
+    const a = await start(w, chains, w.memory.state, 'line', of('d1', 1))
+    const b = await start(w, chains, w.memory.state, 'line', of('d1', 2))
+    await w.env.clock.settle()
+    await chains.cancel(scope, b, 'ann')
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['running', 'cancelled'])
+    h.finish(OK)
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [a, b])).toEqual(['completed', 'cancelled'])
+    expect(await left(w)).toEqual([])
+  })
+
   it('one that is given the lock while it is cancelled gives it on', async () => {
     const h = held()
     const w = await world([locked()], { p: { script: [h.answer, OK] } })

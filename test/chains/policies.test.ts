@@ -5,7 +5,7 @@ import type { Scope } from '../../src/core/action.ts'
 import type { Json, JsonObject } from '../../src/core/json.ts'
 import { deleteDeadLetter } from '../../src/delivery/dead-letters.ts'
 import { testEnv } from '../fakes/env.ts'
-import { badRequest, OK, scriptedProvider } from '../fakes/provider.ts'
+import { badRequest, OK, scriptedProvider, serverError } from '../fakes/provider.ts'
 import {
   actionOf,
   both,
@@ -280,6 +280,25 @@ describe('cache_ttl_seconds', () => {
     expect(w.providers['undo']!.sent).toHaveLength(1)
     expect(await ran(w)).toMatchObject({ status: 'failed' })
     expect(w.providers['undo']!.sent).toHaveLength(1)
+  })
+
+  it('is looked at before the first attempt only: what may have been done here is made sure of, and is undone here', async () => {
+    const again = { retry: { max_attempts: 2, backoff: 'fixed', initial_ms: 30_000 } }
+    const compensate = { provider: 'undo', action_type: 'x' }
+    const w = await world([line(cachedStep({ ...again, compensate }), step('fails', 'bad'))], {
+      p: { script: [serverError(), OK] },
+      undo: {},
+      bad: { script: [badRequest()] },
+    })
+    const chains = await w.node()
+    const first = await start(w, chains, w.memory.state, 'line', actionOf())
+    await w.env.clock.settle()
+    expect(await ran(w)).toMatchObject({ status: 'compensated' })
+    await w.env.clock.advance(30_000)
+    const view = (await chains.get(scope, first))!
+    expect(view).toMatchObject({ status: 'compensated' })
+    expect(stepsOf(view)['look']).toMatchObject({ attempts: 2 })
+    expect(w.providers['undo']!.sent).toHaveLength(2)
   })
 
   it('a sub-chain and a group, by the key they must have', async () => {

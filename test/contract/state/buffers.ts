@@ -99,6 +99,13 @@ export function buffersContract(open: OpenState): void {
       ])
       expect((await peek())?.n).toBe(1)
     })
+    it('a limit that was lowered since is kept: what is there is sealed, and the item begins anew', async () => {
+      await s.ok(append('a'), append('b'), append('c'))
+      const dueAt = s.clock.now() + 100
+      expect(await s.ok(append('d', { maxItems: 2 }))).toEqual([{ n: 1, dueAt, sealed: ['flush/1'] }])
+      expect(ids(await sealed('flush/1'))).toEqual(['a', 'b', 'c'])
+      expect((await peek())?.items?.map((i) => i.itemId)).toEqual(['d'])
+    })
     it('an item that does not fit seals what is there first; one alone over the bytes is sealed alone', async () => {
       const item = (n: number) => 'é'.repeat(n / 2)
       await s.ok(append('a', { item: item(60), maxBytes: 100 }))
