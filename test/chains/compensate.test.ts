@@ -12,6 +12,7 @@ import {
   serverError,
   unavailable,
 } from '../fakes/provider.ts'
+import { crashing } from '../fakes/store.ts'
 import { everyDeath } from './deaths.ts'
 import {
   actionOf,
@@ -298,6 +299,40 @@ describe('compensation', () => {
     expect(await letters(w)).toMatchObject([{ code: 'timeout', unknown: true, provider: 'hangs' }])
   })
 
+  it('on a timeout, of what a node that died may have done', async () => {
+    const w = await world([line(step('one', 'p', undo('one')))], { p: { script: [OK] }, undo: {} })
+    const dying = crashing(w.memory.state, 2, 'before')
+    const id = await start(w, await w.node(dying), dying, 'line')
+    await w.env.clock.advance(101_000)
+    const chains = await w.node()
+    await chains.pull()
+    await quiet(w)
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated', error: { code: 'timed_out' } })
+    expect(undone(w)).toEqual(['one'])
+  })
+
+  it('an undo waits as long as it is asked to, and is given up where that is longer than it has time', async () => {
+    const retry = { retry: { max_attempts: 3, backoff: 'fixed', initial_ms: 1000 } }
+    const w = await world([line(step('a', 'p', undo('a', retry)), step('bad', 'bad'))], {
+      p: {},
+      bad: { script: [badRequest()] },
+      undo: { script: [unavailable(60_000), OK, unavailable(3_600_000)] },
+    })
+    const chains = await w.node()
+    const first = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.advance(59_000)
+    expect(await chains.get(scope, first)).toMatchObject({ status: 'compensating' })
+    expect(undone(w)).toEqual(['a'])
+    await w.env.clock.advance(1000)
+    expect(await chains.get(scope, first)).toMatchObject({ status: 'compensated' })
+    expect(undone(w)).toEqual(['a', 'a'])
+    const second = await start(w, chains, w.memory.state, 'line')
+    await quiet(w)
+    expect(await chains.get(scope, second)).toMatchObject({ status: 'failed', not_compensated: 1 })
+    expect((await letters(w)).filter((l) => l.provider === 'undo')).toMatchObject([{ code: 'http_503', attempts: 1 }])
+  })
+
   it('where nothing was done it simply ends as it would', async () => {
     const w = await world([line(step('bad', 'bad', undo('bad')), step('b', 'bad', undo('b')))], {
       bad: { script: [badRequest()] },
@@ -401,6 +436,25 @@ describe('compensation of parents and children', () => {
     await env.clock.advance(40_000)
     expect(undone(w)).toEqual(['i2', 'i1', 'a'])
     expect(await chains.get(scope, id)).toMatchObject({ status: 'compensated' })
+    expect(w.watch.commits).toBeLessThan(25)
+  })
+
+  it('nor does an execution whose time runs out while only what lost a race is undone', async () => {
+    const env = testEnv()
+    const members = [{ name: 'sub', sub_chain: 'inner' }, step('fast', 'fast')]
+    const w = await world(
+      [
+        { ...line(step('a', 'p', undo('a')), both('race', members, { join: 'any' })), timeout_seconds: 10 },
+        inner({ name: 'nap', wait: { seconds: 50 } }),
+      ],
+      { p: {}, fast: { script: [slow(env, 100)] }, undo: { script: [slow(env, 9000)] } },
+      { env },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await env.clock.advance(40_000)
+    expect(undone(w)).toEqual(['i2', 'i1'])
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', duration_ms: 18_100 })
     expect(w.watch.commits).toBeLessThan(25)
   })
 

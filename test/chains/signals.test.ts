@@ -272,19 +272,34 @@ describe('a signal and its time limit', () => {
     expect(await inbox(w)).toEqual([])
   })
 
-  it('said in time, while the commit that gives up waiting for it is on its way, is taken', async () => {
+  it('said in time, while one that gives up waiting for it reads its inbox or is on its way to commit, is taken', async () => {
     const limit = { timeout_seconds: 10 }
-    for (const steps of [
+    const chainsOfSteps = [
       [waits('ask', 'go', limit), step('last')],
       [{ name: 'g', parallel: { branches: [waits('in')] }, ...limit, on_failure: 'continue' }, step('last')],
       [waits('ask')],
-    ]) {
+    ]
+    // Or just when the inbox has been read for the last time before that commit.
+    const moments = chainsOfSteps.flatMap((steps) => [
+      { steps, read: 0 },
+      { steps, read: 2 },
+    ])
+    for (const { steps, read } of moments) {
       const w = await world([{ name: 'line', timeout_seconds: steps.length > 1 ? 1000 : 10, steps }], { p: {} })
       let between: (() => Promise<unknown>) | undefined
+      let reads = 0
       const chains = await w.node({
         ...w.memory.state,
+        async list(...a) {
+          const page = await w.memory.state.list(...a)
+          if (between && a[0] === 'inbox' && ++reads === read) {
+            await between()
+            between = undefined
+          }
+          return page
+        },
         async commit(...[s, ops, o]: Parameters<typeof w.memory.state.commit>) {
-          const act = ops.some((op) => op.op === 'put' && op.kind === 'run') ? between : undefined
+          const act = read === 0 && ops.some((op) => op.op === 'put' && op.kind === 'run') ? between : undefined
           if (act) between = undefined
           await act?.()
           return w.memory.state.commit(s, ops, o)
