@@ -373,6 +373,24 @@ describe('compensation', () => {
     expect((await letters(w)).map((l) => l.code).sort()).toEqual(['http_400', 'provider_unknown'])
     expect(w.watch.commits).toBeLessThan(15)
   })
+
+  it('what a node that died had sent to undo a step, and nobody can send again, is kept as not known', async () => {
+    const w = await world([line(step('a', 'p', undo('a')), step('bad', 'bad'))], {
+      p: {},
+      bad: { script: [badRequest()] },
+      undo: {},
+    })
+    const dying = crashing(w.memory.state, 5, 'before')
+    const id = await start(w, await w.node(dying), dying, 'line')
+    await quiet(w)
+    expect(undone(w)).toEqual(['a'])
+    const bare = await w.node(w.memory.state, { routes: new Map([...w.routes].filter(([name]) => name !== 'undo')) })
+    await pullFor(w, bare, 360)
+    expect(await bare.get(scope, id)).toMatchObject({ status: 'failed', not_compensated: 1 })
+    expect((await letters(w)).filter((l) => l.provider === 'undo')).toMatchObject([
+      { code: 'provider_unknown', unknown: true },
+    ])
+  })
 })
 
 describe('compensation of parents and children', () => {

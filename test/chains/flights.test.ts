@@ -5,7 +5,21 @@ import type { Op } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
 import { badRequest, held, OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
 import { crashing, gated } from '../fakes/store.ts'
-import { actionOf, both, line, payloads, pullFor, quiet, scope, slow, start, step, stepsOf, world } from './set-up.ts'
+import {
+  actionOf,
+  both,
+  letters,
+  line,
+  payloads,
+  pullFor,
+  quiet,
+  scope,
+  slow,
+  start,
+  step,
+  stepsOf,
+  world,
+} from './set-up.ts'
 
 const says = (ops: readonly Op[], event: string): boolean =>
   ops.some((o) => o.op === 'put' && o.kind === 'history' && o.value.includes(`"type":"${event}"`))
@@ -215,6 +229,31 @@ describe('a node that lacks what one branch needs', () => {
     expect(await second.get(scope, id)).toMatchObject({ status: 'completed' })
     expect(taken.taken).toBe(2)
     expect(taken.effects.size).toBe(1)
+  })
+
+  it('nor is that forgotten by the node that waits for it beside others', async () => {
+    const env = testEnv()
+    const w = await world(
+      [line(both('both', [step('a', 'a'), step('b', 'b')]))],
+      {
+        a: { script: [held().answer, slow(env, 20_000)], timeoutMs: 90_000 },
+        b: { script: [held().answer, badRequest()], timeoutMs: 90_000 },
+      },
+      { env },
+    )
+    const dying = crashing(w.memory.state, 3, 'before')
+    const id = await start(w, await w.node(dying), dying, 'line')
+    await env.clock.advance(40_000)
+    expect(w.providers['b']!.sent).toHaveLength(1)
+    const routes = new Map([...w.routes].filter(([name]) => name !== 'b'))
+    const second = await w.node(w.memory.state, { routes })
+    await second.pull()
+    await w.env.clock.advance(1000)
+    second.reload(w.routes)
+    await w.env.clock.advance(25_000)
+    expect(w.providers['b']!.sent).toHaveLength(2)
+    expect(await second.get(scope, id)).toMatchObject({ status: 'failed' })
+    expect(await letters(w)).toMatchObject([{ code: 'http_400', provider: 'b', unknown: true }])
   })
 
   it('where nobody has it again, a cancelled execution ends with its time, and says what is not known', async () => {

@@ -104,6 +104,27 @@ describe('purge', () => {
     expect(view!['steps']).toHaveLength(453)
   })
 
+  it('what began before and has only just ended keeps nothing behind it', async () => {
+    const w = await world(
+      [
+        { name: 'long', steps: [{ name: 'w', wait: { seconds: 100 } }] },
+        { name: 'short', steps: [step('one')] },
+      ],
+      { p: {} },
+    )
+    const chains = await w.node()
+    const long = await start(w, chains, w.memory.state, 'long')
+    await w.env.clock.advance(1000)
+    const short = await start(w, chains, w.memory.state, 'short')
+    await w.env.clock.advance(50_000)
+    const before = w.env.clock.now()
+    await w.env.clock.advance(60_000)
+    await settled(w)
+    expect(await chains.purge(scope, before, 1)).toBe(1)
+    expect(await chains.get(scope, short)).toBeUndefined()
+    expect(await chains.get(scope, long)).toMatchObject({ status: 'completed' })
+  })
+
   it('a sub-chain stays as long as what waits for it, or may be brought back to it', async () => {
     const w = await world(
       [

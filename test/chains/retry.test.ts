@@ -533,6 +533,27 @@ describe('retry and sub-chains', () => {
     expect(inners.sort()).toEqual(['compensated', 'completed'])
   })
 
+  it('so is one of which only some could be undone', async () => {
+    const undo = { compensate: { provider: 'stuck', action_type: 'undo' } }
+    const w = await world(
+      [
+        line({ name: 'sub', sub_chain: 'inner' }),
+        { name: 'inner', steps: [step('in', 'in', undo), step('bad', 'bad')] },
+      ],
+      { in: {}, bad: script(fails, OK), stuck: script(fails) },
+    )
+    const chains = await w.node()
+    const id = await ended(w, chains, 'line')
+    expect((await chains.list(scope, { name: 'inner', limit: 9 })).chains).toMatchObject([
+      { status: 'failed', error: { code: 'compensation_failed' } },
+    ])
+    await chains.retry(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+    expect((await chains.list(scope, { name: 'inner', limit: 9 })).chains).toHaveLength(2)
+    expect(tokens(w, 'in')).toHaveLength(2)
+  })
+
   it('below a locked root nothing runs before the root has its lock again', async () => {
     const root = {
       name: 'root',

@@ -202,6 +202,7 @@ describe('an execution', () => {
     const cursor = page.body['next_cursor'] as string
     problem(await g.ask('GET', `/v1/chains/${other}/history?cursor=${cursor}`), 400, 'invalid_cursor')
     problem(await g.ask('GET', '/v1/chains/nothing/history'), 404, 'not_found')
+    problem(await g.ask('GET', `/v1/chains/${id}/history?tenant=other`), 404, 'not_found')
     await g.close()
   })
 
