@@ -59,6 +59,18 @@ test.each<[string, string[], Json, Json]>([
     { labels: { 'payload.ssn': X, 'payload.zone': X, 'payload.floor': 3 } },
   ],
   [
+    'labels of a group under their short names',
+    ['payload.zone', 'metadata.floor', 'ssn'],
+    { group_key: 'k', labels: { zone: 1, floor: 2, ssn: 3, other: 4 } },
+    { group_key: 'k', labels: { zone: X, floor: X, ssn: X, other: 4 } },
+  ],
+  [
+    'labels that are no group\u2019s by their own path',
+    ['labels.token', 'payload.labels.key', 'payload.zone'],
+    { labels: { token: 1, key: 2, zone: 3 }, payload: { labels: { token: 1, key: 2, zone: 3 } } },
+    { labels: { token: X, key: 2, zone: 3 }, payload: { labels: { token: X, key: X, zone: 3 } } },
+  ],
+  [
     'the words of rules',
     ['action.payload.ssn', 'action.metadata.user'],
     { payload: { ssn: 1 }, metadata: { user: 'u' }, ssn: 2 },

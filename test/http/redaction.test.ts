@@ -11,6 +11,7 @@ rules:
   - { name: group, condition: { field: action.action_type, eq: humidity }, action: { type: group, group_by: [payload.password] } }
   - { name: later, condition: { field: action.action_type, eq: energy }, action: { type: schedule, delay_seconds: 60 } }
   - { name: steps, condition: { field: action.action_type, eq: reading }, action: { type: chain, chain: c } }
+  - { name: ends, condition: { field: action.action_type, eq: told }, action: { type: chain, chain: d } }
   - { name: careful, condition: { all: [{ field: action.action_type, eq: traced }, { field: action.payload.password, eq: other }] }, action: { type: deny } }
 `
 const TOML = `
@@ -21,6 +22,9 @@ fields = ["password", "nested.key"]
 [[chains.definitions]]
 name = "c"
 steps = [{ name = "one", provider = "slow", action_type = "x", payload_template = { copy = "{{origin.payload}}", password = "${SECRET}" } }]
+[[chains.definitions]]
+name = "d"
+steps = [{ name = "one", provider = "echo", action_type = "x" }, { name = "two", provider = "echo", action_type = "x" }]
 `
 const refusing = new ProviderError('http_400', 'it said no', {
   response: { status: 400, body: { password: SECRET, said: 'no' } },
@@ -88,6 +92,7 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
     providers: {
       out: [{ status: 200, body: { password: SECRET, said: 'yes' } }, refusing, OK],
       slow: [held().answer],
+      echo: [{ status: 200, body: { password: SECRET, said: 'yes' } }, refusing],
     },
   })
   const seen: string[] = []
@@ -112,6 +117,8 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
   const { body: hold } = await dispatch('hold', 'energy')
   const { body: group } = await dispatch('group', 'humidity')
   const { body: chain } = await dispatch('chain', 'reading')
+  const { body: done } = await dispatch('told', 'told')
+  await g.env.clock.settle()
   await dispatch('dry', 'traced', '?dry_run=true&trace=true')
   await dispatch('traced', 'traced', '?trace=true')
   await look('POST', '/v1/rules/evaluate', { action_type: 'traced', provider: 'out', payload })
@@ -129,6 +136,9 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
     `/v1/groups/${group.group_id}`,
     '/v1/chains',
     `/v1/chains/${chain.chain_id}`,
+    `/v1/chains/${done.chain_id}`,
+    `/v1/chains/${done.chain_id}/history`,
+    '/v1/audit/told',
     '/v1/chains/definitions',
     '/v1/chains/definitions/c',
     `/v1/chains/definitions/c/versions/${(await look('GET', '/v1/chains/definitions/c')).body.version}`,
@@ -158,6 +168,9 @@ test('PITFALLS 52: no answer, list, view, problem, log line or metric shows a re
   expect(again.body).toMatchObject({ outcome: 'executed' })
 
   expect(seen.filter((s) => s.includes(SECRET))).toEqual([])
+  const steps = (await g.records()).filter((r) => r.kind === 'chain_step')
+  expect(steps.map((r) => r.outcome).sort()).toEqual(['failed', 'step_completed'])
+  expect(steps.every((r) => (r.metadata as JsonObject)['password'] === '[REDACTED]')).toBe(true)
   expect(g.env.logged.filter((l) => JSON.stringify(l).includes(SECRET))).toEqual([])
   const sent = [...g.providers.out!.sent, ...g.providers.slow!.sent].map((s) => JSON.stringify(s.request))
   expect(sent.length).toBeGreaterThanOrEqual(4)
@@ -189,7 +202,7 @@ test('PITFALLS 52: copies and deliveries that wait are shown redacted, and sent 
 })
 
 test('what was read redacted is not written back over the secret', async () => {
-  const g = await testGateway({ toml: TOML, providers: { out: [OK], slow: [OK] } })
+  const g = await testGateway({ toml: TOML, providers: { out: [OK], slow: [OK], echo: [OK] } })
   const beat = { provider: 'out', action_type: 'beat', cron_expression: '0 * * * *', payload }
   await g.ask('PUT', '/v1/recurring/beat', beat)
   const { payload: shown } = (await g.ask('GET', '/v1/recurring/beat')).body
