@@ -114,6 +114,27 @@ describe('dueLoop', () => {
     expect(await left()).toEqual([])
     await loops.stop()
   })
+  test('PITFALLS 28: what is put back waits up to twice as long each time, and five minutes at most', async () => {
+    await put('bad')
+    const work = dueLoop(
+      {
+        env: { ...env, random: { ...env.random, float: () => 0.999 } },
+        state,
+        owner: 'me',
+        config: { holdMaxAttempts: 99 },
+      },
+      { name: 'work', kind: KIND, everyMs: 1_000, batch: 8, handle: () => Promise.reject(new Error('poison')) },
+    )
+    const waits: number[] = []
+    while (waits.length < 11) {
+      await work.tick(new AbortController().signal)
+      await work.idle()
+      const [entry] = await state.get([{ kind: KIND, scope: SCOPE, id: 'bad' }])
+      waits.push(Math.round((entry!.dueAt! - env.clock.now()) / 1_000))
+      await env.clock.advance(entry!.dueAt! - env.clock.now())
+    }
+    expect(waits).toEqual([2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300])
+  })
   test('PITFALLS 18, 28: a worker that dies in the middle leaves the entry, its attempt counted; another takes it over', async () => {
     await put('e')
     const dying = crashing(state, 2, 'before') // the claim is its first write, the end of the work its second

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import type { Op } from '../../src/core/state.ts'
 import { type Answer, batching, nextTurn } from '../../src/state/batching.ts'
 import { charsOf } from '../../src/state/chars.ts'
@@ -23,6 +23,31 @@ it('a batch ends by its size too, in the order of the calls; what is larger by i
   const calls = [6, 6, 6, 40, 1, 1, 15, 1]
   expect(await Promise.all(calls.map((c) => channel.call(c)))).toEqual(calls)
   expect(runs).toEqual([[6, 6], [6], [40], [1, 1], [15, 1]])
+  await channel.close()
+})
+
+it('each call is told its own end: done, nothing done, maybe done, never to be done; and maybe done where no answer came', async () => {
+  const ends: readonly Answer[] = [
+    [0, 'value'],
+    [1, 'away'],
+    [2, 'lost'],
+    [3, 'large'],
+  ]
+  const channel = batching<number>(
+    { run: async () => ends, close: async () => {} },
+    nextTurn(queueMicrotask),
+    StateUnknown,
+  )
+  const told = await Promise.all(
+    [0, 1, 2, 3, 4].map((n) => channel.call(n).catch((e: Error) => [e.constructor, e.message])),
+  )
+  expect(told).toEqual([
+    'value',
+    [StateUnavailable, 'away'],
+    [StateUnknown, 'lost'],
+    [StateTooLarge, 'large'],
+    [StateUnknown, 'no answer'],
+  ])
   await channel.close()
 })
 
