@@ -49,4 +49,18 @@ describe('alarm', () => {
     await w.env.clock.advance(100)
     expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out' })
   })
+
+  it('what another process put down is woken when it is due too, once this one has looked', async () => {
+    const w = await world([line({ name: 'rest', wait: { seconds: 50 } }, step('next'))], { p: {} })
+    const first = await w.node()
+    const id = await start(w, first, w.memory.state, 'line')
+    await w.env.clock.advance(1000)
+    await first.stop()
+    const second = await w.node()
+    await second.pull()
+    await w.env.clock.advance(48_900)
+    expect(w.providers['p']!.sent).toHaveLength(0)
+    await w.env.clock.advance(1200)
+    expect(await second.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
 })

@@ -60,6 +60,54 @@ describe('claims', () => {
     expect(taken.effects.size).toBe(2)
   })
 
+  it('PITFALLS 65: a node whose claim another has by now turns to no fallback', async () => {
+    const w = await world(
+      [line(step('one', 'p', { fallback_provider: 'q' }))],
+      {
+        p: {
+          provider: scriptedProvider('p', [
+            async () => {
+              await stolen()
+              throw unavailable()
+            },
+          ]),
+        },
+        q: {},
+      },
+      { thresholds: { p: 1 } },
+    )
+    let id = ''
+    async function stolen(): Promise<void> {
+      const [entry] = await w.memory.state.get([{ kind: 'run', scope, id }])
+      const claim = { owner: 'another', until: w.env.clock.now() + 60_000 }
+      await w.memory.state.commit(scope, [
+        { op: 'put', kind: 'run', id, value: entry!.value, version: 'another', tags: entry!.tags, claim },
+      ])
+    }
+    const chains = await w.node()
+    id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.advance(1000)
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    expect(w.providers['q']!.sent).toHaveLength(0)
+    expect((await w.memory.state.get([{ kind: 'run', scope, id }]))[0]).toMatchObject({ version: 'another' })
+  })
+
+  it('PITFALLS 65: what another node drives by now is not begun here', async () => {
+    const h = held()
+    const w = await world([line(step('one'))], { p: { script: [h.answer] } })
+    const first = await w.node()
+    const id = await start(w, first, w.memory.state, 'line')
+    await w.env.clock.settle()
+    const second = await w.node()
+    void second.begin(scope, id, { owner: 'before', until: 0, number: 0 })
+    await w.env.clock.settle()
+    expect(second.driven()).toBe(0)
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    h.finish(OK)
+    await w.env.clock.settle()
+    expect(await first.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
   it('PITFALLS 49: finished work whose claim ran out, but which nobody took over, still counts', async () => {
     const h = held()
     const w = await world([line(step('one'))], { p: { script: [h.answer], timeoutMs: 80_000 } })

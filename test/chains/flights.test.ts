@@ -3,7 +3,7 @@ import { StateUnavailable } from '../../src/core/errors.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Op } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
-import { badRequest, held, OK, receiver, scriptedProvider, unavailable } from '../fakes/provider.ts'
+import { badRequest, held, OK, receiver, scriptedProvider, serverError, unavailable } from '../fakes/provider.ts'
 import { crashing, gated } from '../fakes/store.ts'
 import {
   actionOf,
@@ -269,6 +269,27 @@ describe('a node that lacks what one branch needs', () => {
     expect(await bare.get(scope, id)).toMatchObject({ status: 'cancelled' })
     const step1 = stepsOf(await bare.get(scope, id))['one'] as JsonObject
     expect(step1).toMatchObject({ output: { error: { code: 'timed_out' } }, dead_letter_id: expect.any(String) })
+  })
+})
+
+describe('a process that stops in the middle of a step', () => {
+  it('what may have been done before it stopped is not forgotten: refused by the next, it is undone', async () => {
+    const compensate = { provider: 'undo', action_type: 'x' }
+    const w = await world([line(step('one', 'p', { compensate }))], {
+      p: { script: [serverError(), badRequest()], maxRetries: 3 },
+      undo: {},
+    })
+    const first = await w.node()
+    const id = await start(w, first, w.memory.state, 'line')
+    await w.env.clock.settle()
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    await first.stop()
+    const second = await w.node()
+    await pullFor(w, second, 60)
+    expect(w.providers['p']!.sent).toHaveLength(2)
+    expect(await second.get(scope, id)).toMatchObject({ status: 'compensated' })
+    expect(await letters(w)).toMatchObject([{ code: 'http_400', unknown: true }])
+    expect(w.providers['undo']!.sent).toHaveLength(1)
   })
 })
 

@@ -156,6 +156,27 @@ describe('max_concurrent', () => {
     expect(await chains.get(scope, d!)).toMatchObject({ status: 'timed_out' })
   })
 
+  it('the end of its time reaches one that has begun and waits for a place again, to the moment', async () => {
+    const h = held()
+    const rest = { name: 'rest', wait: { seconds: 1 } }
+    const w = await world(
+      [chain('long', 'p'), { name: 'short', timeout_seconds: 10, steps: [rest, step('one', 'q')] }],
+      { p: { script: [h.answer], timeoutMs: 60_000 }, q: {} },
+      { config: { maxConcurrentPerScope: 1 } },
+    )
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'short')
+    await settled(w)
+    await start(w, chains, w.memory.state, 'long')
+    await w.env.clock.advance(9_000)
+    expect(await chains.get(scope, id)).toMatchObject({ waiting_for: 'place', current_step: 'rest' })
+    await w.env.clock.advance(1_100)
+    expect(await chains.get(scope, id)).toMatchObject({ status: 'timed_out' })
+    h.finish(OK)
+    await settled(w)
+    expect(w.providers['q']!.sent).toHaveLength(0)
+  })
+
   it('a place is free again when the claim of a dead node runs out', async () => {
     const w = await world([chain('few', 'p', { max_concurrent: 1 })], { p: { script: [held().answer, OK] } })
     let dead = false
@@ -175,9 +196,9 @@ describe('max_concurrent', () => {
   })
 
   it('one that lost its place because its claim ran out goes on, and does not spin', async () => {
-    const h = held()
+    const [h, other] = [held(), held()]
     const w = await world([chain('few', 'p', { max_concurrent: 1, steps: [step('one'), step('two')] })], {
-      p: { script: [h.answer, OK], timeoutMs: 80_000 },
+      p: { script: [h.answer, other.answer, OK], timeoutMs: 80_000 },
     })
     let down = false
     let commits = 0
@@ -204,6 +225,10 @@ describe('max_concurrent', () => {
     h.finish(OK)
     await settled(w)
     expect(commits).toBeLessThan(20)
+    expect(await first.get(scope, a)).toMatchObject({ status: 'completed' })
+    expect(await first.get(scope, b)).toMatchObject({ status: 'running' })
+    other.finish(OK)
+    await settled(w)
     for (const id of [a, b]) expect(await first.get(scope, id)).toMatchObject({ status: 'completed' })
   })
 })

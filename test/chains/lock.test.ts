@@ -253,6 +253,25 @@ describe('lock_by', () => {
     expect(await left(w)).toEqual([])
   })
 
+  it('so it is when the holder goes while that one waits, though nobody wakes it', async () => {
+    const asks = { name: 'asks', steps: [{ name: 'ask', wait_for_signal: { signal: 'go' } }] }
+    const w = await world([locked(), asks], { p: {} })
+    const chains = await w.node()
+    const holder = await start(w, chains, w.memory.state, 'asks', actionOf({}))
+    const lock = '14:payload.device2:d1'
+    await w.memory.state.commit(scope, [{ op: 'put', kind: 'chain_lock', id: lock, value: holder, version: 'v' }])
+    const id = await start(w, chains, w.memory.state, 'line', of('d1', 1))
+    await w.env.clock.settle()
+    await chains.signal(scope, holder, { name: 'go', payload: null, by: 'ann' })
+    await w.env.clock.settle()
+    expect(await statuses(chains, [holder, id])).toEqual(['completed', 'pending'])
+    await w.env.clock.advance(600_000)
+    await chains.pull()
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await statuses(chains, [id])).toEqual(['completed'])
+    expect(await left(w)).toEqual([])
+  })
+
   it('one that failed takes its turn again when it is brought back', async () => {
     const h = held()
     const w = await world([locked()], { p: { script: [badRequest(), h.answer, OK] } })

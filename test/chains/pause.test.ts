@@ -33,6 +33,29 @@ describe('pause', () => {
     await expect(chains.pause(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_ended' })
   })
 
+  it('that comes beside a cancel, or twice, does nothing more', async () => {
+    const h = held()
+    const compensate = { provider: 'u', action_type: 'undo' }
+    const w = await world([line(step('a', 'p', { compensate }), step('b'))], { p: { script: [h.answer, OK] }, u: {} })
+    const chains = await w.node()
+    const cancelled = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    // Both wait for the node that acts on it, which looks by itself from time to time.
+    const other = await w.node()
+    await other.pause(scope, cancelled, 'ann')
+    await other.cancel(scope, cancelled, 'bob')
+    await w.env.clock.advance(5_000)
+    h.finish(OK)
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    expect(await chains.get(scope, cancelled)).toMatchObject({ status: 'compensated', cancelled_by: 'bob' })
+
+    const twice = await start(w, chains, w.memory.state, 'line', actionOf({}))
+    await Promise.all([chains.pause(scope, twice, 'ann'), chains.pause(scope, twice, 'bob')])
+    for (let i = 0; i < 4; i++) await w.env.clock.settle()
+    const events = (await chains.history(scope, twice, { limit: 100 }))?.entries
+    expect(JSON.stringify(events).match(/"type":"paused"/g)).toHaveLength(1)
+  })
+
   it('holds the time of waits, of limits on them, of back-off and of the execution; a moment of the calendar comes', async () => {
     const w = await world(
       [

@@ -253,22 +253,25 @@ describe('a signal and its time limit', () => {
   })
 
   it('said in time counts, though nobody looked until after; said too late does not', async () => {
-    const w = await world([chain(timed('continue'))], {})
+    const group = { name: 'g', parallel: { branches: [waits('in')] }, timeout_seconds: 60, on_failure: 'continue' }
+    const w = await world([chain(timed('continue')), { name: 'group', steps: [group] }], {})
     const chains = await w.node()
     const early = await start(w, chains, w.memory.state, 'line')
     const late = await start(w, chains, w.memory.state, 'line')
+    const grouped = await start(w, chains, w.memory.state, 'group')
     await w.env.clock.settle()
     await chains.stop()
     const asleep = await w.node({ ...w.memory.state, claim: () => Promise.resolve([]) })
     await w.env.clock.advance(59_000)
     await asleep.signal(scope, early, said('go', 'in time'))
     await w.env.clock.advance(2000)
-    await asleep.signal(scope, late, said('go', 'too late'))
+    for (const id of [late, grouped]) await asleep.signal(scope, id, said('go', 'too late'))
     const second = await w.node()
     await second.pull()
     await w.env.clock.settle()
     expect(stepsOf(await second.get(scope, early))['ask']).toMatchObject({ output: { body: { payload: 'in time' } } })
     expect(stepsOf(await second.get(scope, late))['ask']).toMatchObject({ output: { body: { timed_out: true } } })
+    expect(stepsOf(await second.get(scope, grouped))['g']).toMatchObject({ output: { error: { code: 'timed_out' } } })
     expect(await inbox(w)).toEqual([])
   })
 
