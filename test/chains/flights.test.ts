@@ -291,6 +291,30 @@ describe('a process that stops in the middle of a step', () => {
     expect(await letters(w)).toMatchObject([{ code: 'http_400', unknown: true }])
     expect(w.providers['undo']!.sent).toHaveLength(1)
   })
+
+  it('nor what a node that died may have done, by one that had just taken it up', async () => {
+    const w = await world([line(step('one', 'p', { compensate: { provider: 'undo', action_type: 'x' } }))], {
+      p: { script: [OK, badRequest()] },
+      undo: {},
+    })
+    const dying = crashing(w.memory.state, 2, 'before')
+    const id = await start(w, await w.node(dying), dying, 'line')
+    await w.env.clock.advance(31_000)
+    const store = gated(w.memory.state, { list: (kind) => kind === 'inbox' })
+    const second = await w.node(store)
+    await second.pull()
+    await w.env.clock.settle()
+    expect(store.waiting).toBe(1)
+    const stopped = second.stop()
+    store.open()
+    await stopped
+    expect(w.providers['p']!.sent).toHaveLength(1)
+    const third = await w.node()
+    await pullFor(w, third, 60)
+    expect(w.providers['p']!.sent).toHaveLength(2)
+    expect(await letters(w)).toMatchObject([{ code: 'http_400', unknown: true }])
+    expect(await third.get(scope, id)).toMatchObject({ status: 'compensated' })
+  })
 })
 
 describe('a process that stops in the middle of a group', () => {

@@ -195,6 +195,26 @@ describe('max_concurrent', () => {
     expect(await count(second, 'completed')).toBe(2)
   })
 
+  it('a place is kept as long as the step that holds it lasts', async () => {
+    const h = held()
+    const w = await world(
+      [chain('few', 'p', { max_concurrent: 1 })],
+      { p: { script: [h.answer, OK], timeoutMs: 200_000 } },
+      {
+        config: { stepDeadlineSeconds: 200 },
+      },
+    )
+    const chains = await w.node()
+    const a = await start(w, chains, w.memory.state, 'few', actionOf({ no: 1 }))
+    await pullFor(w, chains, 100)
+    const b = await start(w, chains, w.memory.state, 'few', actionOf({ no: 2 }))
+    await settled(w)
+    expect(await chains.get(scope, b)).toMatchObject({ status: 'pending', waiting_for: 'place' })
+    h.finish(OK)
+    await settled(w)
+    for (const id of [a, b]) expect(await chains.get(scope, id)).toMatchObject({ status: 'completed' })
+  })
+
   it('one that lost its place because its claim ran out goes on, and does not spin', async () => {
     const [h, other] = [held(), held()]
     const w = await world([chain('few', 'p', { max_concurrent: 1, steps: [step('one'), step('two')] })], {
