@@ -99,6 +99,17 @@ export function buffersContract(open: OpenState): void {
       ])
       expect((await peek())?.n).toBe(1)
     })
+    it('the same item is once also where both travel together, and comes again where the buffer it was in is sealed', async () => {
+      const [[first], [second]] = await Promise.all([s.ok(append('a')), s.ok(append('a'))])
+      expect([first!.n, second!.n]).toEqual([1, 1])
+      expect([first, second].filter((r) => r!.skipped)).toHaveLength(1)
+      expect((await peek())?.items?.map((i) => i.itemId)).toEqual(['a'])
+      await s.ok(append('b'))
+      const [, c, again] = await s.ok(seal(), append('c'), append('a'))
+      expect([c!.n, again!.n, again!.skipped]).toEqual([1, 2, undefined])
+      expect(ids(await sealed('flush/1'))).toEqual(['a', 'b'])
+      expect((await peek())?.items?.map((i) => i.itemId)).toEqual(['c', 'a'])
+    })
     it('a limit that was lowered since is kept: what is there is sealed, and the item begins anew', async () => {
       await s.ok(append('a'), append('b'), append('c'))
       const dueAt = s.clock.now() + 100
