@@ -183,6 +183,8 @@ describe('the outbox', () => {
       row('1', { payload: { x: 'x' }, metadata }),
       row('2', { payload: { x: 'é'.repeat(6000) }, metadata }),
       row('3', { payload: {}, metadata: { a: 'x'.repeat(20_000) }, matched: ['rule'] }),
+      // What is kept is counted in bytes, not in the most that its characters could be.
+      row('4', { payload: { x: 'x'.repeat(9000) }, metadata }),
     ])
     const records = arrived.map((r) => JSON.parse(r.json) as AuditRecord)
     const why = 'the audit keeps records of up to 9 KB'
@@ -191,5 +193,6 @@ describe('the outbox', () => {
     expect(records[1]).not.toHaveProperty('payload')
     expect(Object.keys(records[2]!)).not.toEqual(expect.arrayContaining(['metadata', 'matched', 'payload']))
     expect(records[2]).toMatchObject({ id: '3', outcome: 'executed' })
+    expect(records[3]).toMatchObject({ payload: { x: 'x'.repeat(9000) }, metadata })
   })
 })
