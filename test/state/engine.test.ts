@@ -103,6 +103,21 @@ describe('a batch', () => {
     expect(engine.run(0, [ops()])[0]).toMatchObject([0, { results: [{ n: 2 }, { n: 2 }] }])
     expect(engine.run(0, [['claim', { kind: 'k', owner: 'w', leaseMs: 9, limit: 9 }]])[0]).toEqual([0, []])
   })
+  it('what is remembered of an entry under a claim is not believed after a batch that became void', () => {
+    let fails = false
+    const db = memory()
+    const proxied = failing(db, 'COMMIT', 13, () => {
+      if (fails) db.exec('ROLLBACK')
+      return fails
+    })
+    const engine = new Engine(proxied, 0)
+    engine.run(0, [commit(put('a', { claim: { owner: 'me', until: 99 } }))])
+    fails = true
+    expect(engine.run(0, [commit(put('a', { version: 'lost', claim: { owner: 'me', until: 99 } }))])[0]![0]).toBe(2)
+    fails = false
+    expect(engine.run(0, [commit(put('a', { version: 'next', ifVersion: 'a' }))])[0]![1]).toMatchObject({ ok: true })
+    expect(count(db, 'entry')).toBe(1)
+  })
   it('a claim that became void gives its entry and no number a second time', () => {
     const db = memory()
     let fails = false
