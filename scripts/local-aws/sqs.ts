@@ -1,5 +1,6 @@
 /** SQS in both of its protocols. Queue URLs are `http://<host asked>/000000000000/<name>`, the region is the caller's. */
 import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { Fauxqs } from './fauxqs.ts'
 import { checkMessage } from './sqs-limits.ts'
 import { inputFromForm, resultToXml, type SqsInput, type SqsResult } from './sqs-query.ts'
@@ -35,6 +36,9 @@ const insideUrl = (url: string, region: string): string => {
 }
 const outsideUrl = (url: string, host: string): string => `http://${host}/${ACCOUNT}/${url.split('/').at(-1)}`
 
+/** Of the event loop, from a connection's last byte to the end of what is to be answered on it, and some more. */
+const TURNS = 5
+
 export const openSqs = (fauxqs: Fauxqs): Sqs => {
   const run = async (action: string, input: SqsInput, region: string, host: string): Promise<SqsResult> => {
     if (action === 'SendMessage') checkMessage(input)
@@ -60,7 +64,10 @@ export const openSqs = (fauxqs: Fauxqs): Sqs => {
 
   /** A poll whose caller has left gives its messages back instead of hiding them for the visibility timeout. */
   const handBack = async (call: Call, action: string, input: SqsInput, result: SqsResult): Promise<void> => {
-    if (action !== 'ReceiveMessage' || !call.response.destroyed) return
+    if (action !== 'ReceiveMessage' || !result.Messages?.length) return
+    // What has arrived of its leaving is read first: it may have come with the message.
+    for (let turn = 0; turn < TURNS && !call.response.destroyed; turn++) await setImmediate()
+    if (!call.response.destroyed) return
     for (const { ReceiptHandle } of result.Messages ?? [])
       await run(
         'ChangeMessageVisibility',
