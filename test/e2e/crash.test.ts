@@ -7,7 +7,7 @@ import { place } from './place.ts'
 import { receiver } from './receiver.ts'
 import { sleep, start } from './run.ts'
 
-const KILLS = 5
+const KILLS = 4
 const CLIENTS = 64
 /** Half a lease: what a killed process had claimed must not wait until the lease has run out. */
 const GRACE_MS = 15_000

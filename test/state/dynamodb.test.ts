@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { auditStore } from '../../src/audit/scan.ts'
 import { auditRow } from '../../src/core/audit.ts'
-import { auditContract } from '../contract/audit.contract.ts'
+import { auditContract, type OpenAudit } from '../contract/audit.contract.ts'
 import { stateContract } from '../contract/state.contract.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { dynamo } from './dynamodb-open.ts'
@@ -14,10 +14,11 @@ stateContract(
   'dynamodb',
   Object.assign(async ({ clock }: TestEnv) => (await db.stores(clock)).state, { share: 0.2 }),
 )
-auditContract('dynamodb', async ({ clock }) => {
+const trail: OpenAudit = async ({ clock }) => {
   const { state, audit } = await db.stores(clock)
   return { state, audit: auditStore(audit), close: () => state.close() }
-})
+}
+auditContract('dynamodb', Object.assign(trail, { share: 0.4 }))
 
 test('a position that names a node which is new here is followed all the same', async () => {
   const { clock } = testEnv()
