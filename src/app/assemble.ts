@@ -249,7 +249,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     async occur(entry) {
       // Two checks and a second: an occurrence found later than that was missed by all nodes.
       const lateMs = () => config().background.recurringCheckIntervalSeconds * 2000 + 1000
-      await occur({ state, now, newId, lateMs, record }, entry)
+      await occur({ state, now, newId, lateMs, record, isUnderWay: chains.isUnderWay }, entry)
       input.nudge('occurrences')
     },
     exhausted: (entry) => exhausted(parts, entry),

@@ -84,6 +84,8 @@ export interface Chains {
   definitionOf(scope: Scope, id: string): Promise<ChainDefinition | undefined>
   /** The executions an action started, sub-chains included. */
   byAction(scope: Scope, actionId: string): Promise<readonly JsonObject[]>
+  /** One of those has not ended. */
+  isUnderWay(scope: Scope, actionId: string): Promise<boolean>
   /** Those that notifications of a group have started (the last hundred), where `isIt` says so of the notification. */
   byGroup(scope: Scope, groupId: string, isIt: (notification: Action) => boolean): Promise<readonly JsonObject[]>
   /** Leaves a message; the execution's owner ends it. Problem 404, or 409 `chain_ended`. */

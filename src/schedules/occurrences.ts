@@ -1,4 +1,4 @@
-import type { Action } from '../core/action.ts'
+import type { Action, Scope } from '../core/action.ts'
 import { isoTime } from '../core/clock.ts'
 import { kinds } from '../core/hold.ts'
 import type { Json } from '../core/json.ts'
@@ -33,6 +33,8 @@ export interface OccurrencesDeps {
   readonly newId: () => string
   /** An occurrence found later than this, and than a minute, was missed. Milliseconds; more than the loop's own interval. */
   readonly lateMs: () => number
+  /** An execution which that action has started has not ended. */
+  readonly isUnderWay: (scope: Scope, actionId: string) => Promise<boolean>
   /** Redacted, and none where audit is off. */
   readonly record: (r: SkippedRecord) => readonly Op[]
 }
@@ -65,7 +67,7 @@ export async function occur(deps: OccurrencesDeps, claimed: Claimed): Promise<Oc
     return 'waiting'
   }
   const runId = occurrenceRunId(def, due.at)
-  const skip = due.kind === 'skip' ? 'missed' : (await overlaps(state, def)) ? 'overlap' : undefined
+  const skip = due.kind === 'skip' ? 'missed' : (await overlaps(deps, def)) ? 'overlap' : undefined
   const next = { ...putRecurring(advanced(def, due.at, skip === undefined), newId()), ifClaim: claimed.claim }
   const mark: Op = {
     op: 'put',
@@ -89,8 +91,11 @@ export async function occur(deps: OccurrencesDeps, claimed: Claimed): Promise<Oc
   return (await state.commit(scope, [{ ...passed, ifClaim: claimed.claim }])).ok ? 'skipped' : 'lost'
 }
 
-/** The one before is still held, by a schedule rule perhaps, or on its way out: under its own id, wherever it is. */
-async function overlaps(state: StateStore, def: Recurring): Promise<boolean> {
+/**
+ * The one before is still held, by a schedule rule perhaps, or on its way out, or a chain it has started goes on: under its own id,
+ * wherever it is. What a group has taken is the group's.
+ */
+async function overlaps({ state, isUnderWay }: OccurrencesDeps, def: Recurring): Promise<boolean> {
   if (def.overlap !== 'skip' || def.lastRunId === undefined) return false
   const scope = [def.namespace, def.tenant] as const
   const id = def.lastRunId
@@ -99,7 +104,8 @@ async function overlaps(state: StateStore, def: Recurring): Promise<boolean> {
     { kind: kinds.scheduled, scope, id },
     { kind: kinds.intent, scope, id },
   ])
-  return seen.some((e) => e !== undefined)
+  // In this order: the commit that starts the chain ends the hold.
+  return seen.some((e) => e !== undefined) || (await isUnderWay(scope, id))
 }
 
 function skippedRecord(def: Recurring, at: number, now: number, reason: 'missed' | 'overlap'): SkippedRecord {

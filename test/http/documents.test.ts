@@ -98,6 +98,23 @@ describe('quotas, recurring actions and retention policies', () => {
       })
     expect((await g.ask('GET', '/v1/quotas/b/usage')).status).toBe(404)
   })
+  test('overlap_policy skip: none while the chain that the one before has started goes on', async () => {
+    const g = await testGateway({
+      loops: true,
+      toml: `[[chains.definitions]]
+name = "nightly"
+steps = [{ name = "rest", wait = { seconds = 150 } }]
+`,
+      rules: `rules: [{ name: nightly, condition: { field: action.action_type, eq: night }, action: { type: chain, chain: nightly } }]`,
+    })
+    const body = { action_type: 'night', cron_expression: '* * * * *', overlap_policy: 'skip' }
+    expect((await g.ask('PUT', '/v1/recurring/nightly', body)).status).toBe(201)
+    await g.advance(5.5 * 60_000)
+    const { records } = await g.audit.query(['default', 'default'], {}, { limit: 50 })
+    const told = records.map((r) => r.outcome).filter((o) => o === 'chain_started' || o === 'suppressed')
+    const once = ['chain_started', 'suppressed', 'suppressed']
+    expect(told.reverse()).toEqual([...once, ...once].slice(0, 5))
+  })
   test('recurring actions are paused and resumed; more than allowed is 409, backfill 501', async () => {
     const g = await testGateway({ set: ['background.max_recurring_actions_per_tenant=1'] })
     const body = { provider: 'out', action_type: 'beat', cron_expression: '*/5 * * * *' }

@@ -69,7 +69,17 @@ function node(owner: string, more: Partial<Handlers> = {}, config = CONFIG): Loo
         flushed.push({ id: entry.key.id, events: flushAction(entry.value).events.length, at: env.clock.now() })
     },
     async occur(entry) {
-      await occur({ state, now: env.clock.now, newId: env.newId, lateMs: () => 60_000, record: () => [] }, entry)
+      await occur(
+        {
+          state,
+          now: env.clock.now,
+          newId: env.newId,
+          lateMs: () => 60_000,
+          isUnderWay: async () => false,
+          record: () => [],
+        },
+        entry,
+      )
     },
     pullChains: called('pullChains'),
     exhausted: async () => {},

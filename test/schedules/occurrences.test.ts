@@ -17,6 +17,8 @@ let store: MemoryState
 let state: StateStore
 let defs: Recurrings
 let skipped: SkippedRecord[]
+/** Actions that have started an execution which goes on. */
+let executions: Set<string>
 
 /** A node: it claims what is due and makes the occurrences. */
 function node(owner: string, on: StateStore = state) {
@@ -25,6 +27,7 @@ function node(owner: string, on: StateStore = state) {
     now: env.clock.now,
     newId: env.newId,
     lateMs: () => 2_000,
+    isUnderWay: async (_: Scope, actionId: string) => executions.has(actionId),
     record: (r: SkippedRecord) => {
       skipped.push(r)
       return []
@@ -63,6 +66,7 @@ beforeEach(async () => {
   store = await memoryState(env)
   state = store.state
   skipped = []
+  executions = new Set()
   defs = open(state)
 })
 const open = (on: StateStore): Recurrings =>
@@ -298,6 +302,18 @@ describe('limits of a definition', () => {
     await env.clock.advance(5 * MINUTE)
     expect(await node('a').tick()).toEqual(['skipped'])
     await state.commit(SCOPE, [{ op: 'delete', kind: kinds.scheduled, id: first!.runId }])
+    await env.clock.advance(5 * MINUTE)
+    expect(await node('a').tick()).toEqual(['fired'])
+  })
+  test('overlap_policy skip: one whose execution has not ended is under way, too', async () => {
+    await define({ overlap_policy: 'skip' })
+    await env.clock.advance(5 * MINUTE)
+    await node('a').tick()
+    executions.add((await holds())[0]!.action.id)
+    await release()
+    await env.clock.advance(5 * MINUTE)
+    expect(await node('a').tick()).toEqual(['skipped'])
+    executions.clear()
     await env.clock.advance(5 * MINUTE)
     expect(await node('a').tick()).toEqual(['fired'])
   })

@@ -20,6 +20,7 @@ import {
   chainStatusTag,
   chainTag,
   entityTag,
+  hasEnded,
   type Run,
   type StepRecord,
   statusTag,
@@ -47,11 +48,14 @@ export function createViews({
   tests,
   audit,
   deliver,
-}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'byGroup' | 'history' | 'definitionOf'> {
+}: ViewsDeps): Pick<Chains, 'get' | 'list' | 'byAction' | 'isUnderWay' | 'byGroup' | 'history' | 'definitionOf'> {
   const redact: Redact = (v) => audit().redact(v)
   /** What a step sends is the payload of an action, and hidden as one. */
   const hideInput = ({ input, ...view }: JsonObject): JsonObject =>
     input === undefined ? view : { ...view, input: redact({ payload: input }).payload }
+
+  const ofAction = (scope: Scope, actionId: string): Promise<readonly Entry[]> =>
+    firstEntries(state, kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
 
   async function find(scope: Scope, id: string): Promise<Entry | undefined> {
     const [entry] = await state.get([{ kind: kinds.run, scope, id }])
@@ -152,10 +156,9 @@ export function createViews({
       }
       return { chains: await shown(scope, found), ...(after !== undefined && { next: after }) }
     },
-    async byAction(scope, actionId) {
-      const runs = await firstEntries(state, kinds.run, scope, { tag: actionTag(actionId), limit: 100 })
-      return shown(scope, runs)
-    },
+    byAction: async (scope, actionId) => shown(scope, await ofAction(scope, actionId)),
+    isUnderWay: async (scope, actionId) =>
+      (await ofAction(scope, actionId)).some((entry) => !hasEnded(readRun(entry.value))),
     async byGroup(scope, groupId, isIt) {
       const tag = groupTag(groupId)
       const runs = await firstEntries(state, kinds.run, scope, { tag, limit: 100, descending: true })
