@@ -115,6 +115,8 @@ export interface Holder {
   readonly priority: number
   /** Rules of the holder's priority that stood before it. */
   readonly before: readonly string[]
+  /** By which the holder is known under another name: what it asks and does. Absent: held by a version that kept none. */
+  readonly content?: string
 }
 /** Where a released action continues: after its holder, never from the top. */
 export interface Resume extends Holder {
@@ -122,6 +124,11 @@ export interface Resume extends Holder {
   /** Rules that had matched before it was held. */
   readonly matched: readonly string[]
 }
+/** Behind the rule that holds it. */
+export const resumeBehind = (
+  { rule, priority, before, content }: Holder & { readonly rule: string },
+  matched: readonly string[],
+): Resume => ({ rule, priority, before, matched, ...(content !== undefined && { content }) })
 
 export interface TraceEntry {
   readonly rule: string

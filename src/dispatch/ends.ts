@@ -4,7 +4,7 @@ import type { Hold } from '../core/hold.ts'
 import { deliveryToken } from '../core/ids.ts'
 import { passing } from '../core/lineage.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { End, Plan } from '../core/plan.ts'
+import { type End, type Plan, resumeBehind } from '../core/plan.ts'
 import type { Committed } from '../core/state.ts'
 import { LEASE_MS } from '../delivery/lease.ts'
 import { appendOps } from '../groups/group.ts'
@@ -153,12 +153,7 @@ function scheduleEnd({ parts, run, plan, draft, base, now }: EndInput, end: EndO
     action: plan.action,
     heldAt: now,
     firstDueAt: end.dueAt,
-    resume: {
-      rule: end.rule,
-      priority: end.priority,
-      before: end.before,
-      matched: plan.matched,
-    },
+    resume: resumeBehind(end, plan.matched),
     ...(run.parentId !== undefined && { parentId: run.parentId }),
     lineage: passing(lineageOf(run), `rule:${end.rule}`),
     rule: end.rule,

@@ -4,7 +4,7 @@ import { GROUP_NOTIFICATION, groupTag, kinds } from '../core/hold.ts'
 import { uuidv5, uuidv7Of } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import { type Lineage, longer, newLineage, passing } from '../core/lineage.ts'
-import type { End, Resume } from '../core/plan.ts'
+import { type End, type Resume, resumeBehind } from '../core/plan.ts'
 import type { Op, SealInto } from '../core/state.ts'
 
 /**
@@ -71,7 +71,7 @@ export function appendOps(
     group_key: end.groupKey,
     labels: end.labels,
     rule: end.rule,
-    resume: { rule: end.rule, priority: end.priority, before: end.before, matched: event.matched },
+    resume: resumeBehind(end, event.matched),
     namespace: action.namespace,
     tenant: action.tenant,
     ...(action.provider !== undefined && { provider: action.provider }),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { actionFields } from '../core/action.ts'
 import type { Finding } from '../core/errors.ts'
+import { sha256 } from '../core/ids.ts'
 import { isObject, type Json, own, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
@@ -41,6 +42,8 @@ export interface Rule {
   readonly test: Test
   readonly required: Required
   readonly stage: Stage
+  /** Of one that can hold: what it asks and does, whatever it is called. */
+  readonly content: string | undefined
 }
 export interface RuleFile {
   /** As findings name it; files are in order of this path. */
@@ -160,8 +163,10 @@ function compileRule(node: Located, context: RuleContext): Omit<Rule, 'file' | '
       `"max_executions" has no effect here: ${action.type} sends nothing, so there is nothing to count`,
     )
   const maxExecutions = own && readLimit(own)
-  return { name, priority, description, enabled, reentrant, maxExecutions, ...action, ...condition }
+  const content = HOLD.has(action.type) ? sha256(JSON.stringify([conditionNode?.value, actionNode!.value])) : undefined
+  return { name, priority, description, enabled, reentrant, maxExecutions, ...action, ...condition, content }
 }
+const HOLD: ReadonlySet<string> = new Set(['group', 'schedule'])
 
 const envValues = ({ envNames, environment = {} }: CompileContext): ReadonlyMap<string, string | undefined> =>
   new Map(envNames.map((n) => [n, Object.hasOwn(environment, n) ? environment[n] : undefined]))

@@ -68,7 +68,7 @@ export function rulesetOf(ready: ReadyRules, { version, loadedAt, defaultProvide
     evaluate(input) {
       const { action, resume, trace } = input
       const draft = newDraft(input, scopes && scopes.size > 0 ? hereOf(scopes, action) : undefined)
-      const asked = resume || draft.here || !everywhere ? whoIsAsked(resume, draft.here) : undefined
+      const asked = resume || draft.here || !everywhere ? whoIsAsked(resume, draft.here, rules) : undefined
       const end = trace
         ? runTraced(draft, rules, live, resume, asked, trace)
         : lookup
@@ -103,6 +103,7 @@ function holderOf(rule: Rule, rules: readonly Rule[]): () => Holder {
         .slice(0, rules.indexOf(rule))
         .filter((r) => r.priority === rule.priority)
         .map((r) => r.name),
+      ...(rule.content !== undefined && { content: rule.content }),
     }
     return made
   }
@@ -130,15 +131,17 @@ function toPlan({ action, matched, guards, limits, effects, warnings }: Draft, e
 }
 
 /** Those that are on here. A released action goes on behind its holder, by the names it was held with, whatever has become of the rules since. */
-function whoIsAsked(resume: Resume | undefined, here: Draft['here']): Asked {
+function whoIsAsked(resume: Resume | undefined, here: Draft['here'], rules: readonly Rule[]): Asked {
   const isOn: Asked = (l) => here?.get(l.rule.name)?.on ?? l.on
   if (!resume) return isOn
-  const isNext = afterHold(resume)
+  const isNext = afterHold(resume, rules)
   return (l) => isOn(l) && isNext(l.rule)
 }
-function afterHold({ rule, priority, before, matched }: Resume): (r: Rule) => boolean {
+function afterHold({ rule, priority, before, matched, content }: Resume, rules: readonly Rule[]): (r: Rule) => boolean {
   const done = new Set([rule, ...before, ...matched])
-  return (r) => r.priority >= priority && !done.has(r.name)
+  const isRenamed = content !== undefined && !rules.some((r) => r.name === rule)
+  return (r) =>
+    r.priority >= priority && !done.has(r.name) && !(isRenamed && r.priority === priority && r.content === content)
 }
 
 function matches(rule: Rule, draft: Draft): boolean {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Action } from '../../src/core/action.ts'
 import type { JsonObject } from '../../src/core/json.ts'
-import type { Resume } from '../../src/core/plan.ts'
+import { type Resume, resumeBehind } from '../../src/core/plan.ts'
 import { action, compiled, evaluate, NOON, ruleset, setOf, traced } from './build.ts'
 
 const rule = (name: string, more: JsonObject): JsonObject => ({ name, ...more })
@@ -48,15 +48,17 @@ describe('order', () => {
 
 describe('a released action, PITFALLS 17 and 24: it never meets its holder again', () => {
   const held = action({ kind: 'x' })
+  const holds = { type: 'schedule', delay_seconds: 60 }
   const rules = file([
     rule('before', { priority: 5, action: { type: 'throttle', max_count: 1, window_seconds: 1 } }),
-    rule('holder', { priority: 5, action: { type: 'schedule', delay_seconds: 60 } }),
+    rule('holder', { priority: 5, action: holds }),
     rule('beside', { priority: 5, action: { type: 'throttle', max_count: 1, window_seconds: 1 } }),
     rule('early', { priority: 1, action: { type: 'throttle', max_count: 1, window_seconds: 1 } }),
     rule('late', { priority: 9, action: { type: 'allow' } }),
   ])
   const first = evaluate(rules, held)
-  const resume: Resume = { rule: 'holder', priority: 5, before: ['before'], matched: first.matched }
+  if (first.end.kind !== 'schedule') throw new Error('it was not held')
+  const resume = resumeBehind(first.end, first.matched)
 
   it('the holder names itself, its priority and what stood before it', () => {
     expect(first.end).toMatchObject({ kind: 'schedule', rule: 'holder', priority: 5, before: ['before'] })
@@ -85,11 +87,18 @@ describe('a released action, PITFALLS 17 and 24: it never meets its holder again
   it('moving, renaming or deleting the holder changes nothing', () => {
     const moved = rules.replace('"holder","priority":5', '"holder","priority":8')
     const renamed = rules.replace('"holder"', '"renamed"')
+    const other = renamed.replace('delay_seconds":', 'delay_seconds":1')
     const deleted = file([rule('late', { priority: 9, action: { type: 'allow' } })])
     expect(evaluate(moved, held, { resume }).end).toMatchObject({ kind: 'deliver', rule: 'late' })
     expect(evaluate(deleted, held, { resume }).end).toMatchObject({ kind: 'deliver', rule: 'late' })
-    // A renamed holder is another rule of the holder's priority, and was not before it.
-    expect(evaluate(renamed, held, { resume }).end).toMatchObject({ kind: 'schedule', rule: 'renamed' })
+    expect(evaluate(renamed, held, { resume })).toMatchObject({ end: { kind: 'deliver', rule: 'late' } })
+    // One that does something else is another rule, and so is one that stands beside the holder and is like it.
+    expect(evaluate(other, held, { resume }).end).toMatchObject({ kind: 'schedule', rule: 'renamed' })
+    const twins = file(['holder', 'twin'].map((name) => rule(name, { priority: 5, action: holds })))
+    expect(evaluate(twins, held, { resume }).end).toMatchObject({ kind: 'schedule', rule: 'twin' })
+    // As it was kept before there was a content.
+    const { content: _, ...old } = resume
+    expect(evaluate(renamed, held, { resume: old }).end).toMatchObject({ kind: 'schedule', rule: 'renamed' })
   })
   it('a rule that had matched is not asked again, wherever it has moved', () => {
     const moved = rules.replace('"early","priority":1', '"early","priority":7')
