@@ -68,7 +68,7 @@ export const openSqs = (fauxqs: Fauxqs): Sqs => {
     // What has arrived of its leaving is read first: it may have come with the message.
     for (let turn = 0; turn < TURNS && !call.response.destroyed; turn++) await setImmediate()
     if (!call.response.destroyed) return
-    for (const { ReceiptHandle } of result.Messages ?? [])
+    for (const { ReceiptHandle } of result.Messages)
       await run(
         'ChangeMessageVisibility',
         { QueueUrl: input.QueueUrl, ReceiptHandle, VisibilityTimeout: 0 },

@@ -163,10 +163,10 @@ function compileRule(node: Located, context: RuleContext): Omit<Rule, 'file' | '
       `"max_executions" has no effect here: ${action.type} sends nothing, so there is nothing to count`,
     )
   const maxExecutions = own && readLimit(own)
-  const content = HOLD.has(action.type) ? sha256(JSON.stringify([conditionNode?.value, actionNode!.value])) : undefined
+  const holds = actionsByType.get(action.type)?.kind === 'holds'
+  const content = holds ? sha256(JSON.stringify([conditionNode?.value, actionNode!.value])) : undefined
   return { name, priority, description, enabled, reentrant, maxExecutions, ...action, ...condition, content }
 }
-const HOLD: ReadonlySet<string> = new Set(['group', 'schedule'])
 
 const envValues = ({ envNames, environment = {} }: CompileContext): ReadonlyMap<string, string | undefined> =>
   new Map(envNames.map((n) => [n, Object.hasOwn(environment, n) ? environment[n] : undefined]))

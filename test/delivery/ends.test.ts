@@ -122,6 +122,20 @@ test('a delivery that has waited leaves no listener behind: the signal of the pr
   expect(listening.map((those) => those.size)).toEqual([0, 0])
 })
 
+/** The breaker lets a probe through; `meanwhile` comes between its slot being taken and the attempt. */
+async function probing(meanwhile: (s: ReturnType<typeof setUp>) => void | Promise<void>) {
+  const s = setUp({ p: {} }, { p: 1 })
+  await s.breakers.trip('p', { by: 'test' })
+  await s.clock.advance(60_000)
+  const { admit } = s.breakers
+  s.breakers.admit = async (...of) => {
+    const got = await admit(...of)
+    await meanwhile(s)
+    return got
+  }
+  return s
+}
+
 describe('PITFALLS 65: the claim is lost', () => {
   test('during an attempt: lost at once, the attempt cut, nothing more sent', async () => {
     const s = setUp({ p: { script: [deaf] } })
@@ -154,29 +168,15 @@ describe('PITFALLS 65: the claim is lost', () => {
     }
   })
   test('while a probe’s slot is being taken: nothing is sent, and PITFALLS 34: the slot is free again', async () => {
-    const s = setUp({ p: {} }, { p: 1 })
-    await s.breakers.trip('p', { by: 'test' })
-    await s.clock.advance(60_000)
-    const { admit } = s.breakers
-    s.breakers.admit = async (...of) => {
-      const got = await admit(...of)
-      expect(s.breakers.look('p').admitted).toBe(false)
-      s.lost.abort()
-      return got
-    }
+    const s = await probing(async ({ breakers, lost }) => {
+      expect(breakers.look('p').admitted).toBe(false)
+      lost.abort()
+    })
     expect(await s.start()).toEqual({ kind: 'lost' })
     expect([s.p.sent, s.breakers.look('p').admitted]).toEqual([[], true])
   })
   test('… and it lasted longer than the delivery may', async () => {
-    const s = setUp({ p: {} }, { p: 1 })
-    await s.breakers.trip('p', { by: 'test' })
-    await s.clock.advance(60_000)
-    const { admit } = s.breakers
-    s.breakers.admit = async (...of) => {
-      const got = await admit(...of)
-      await s.clock.sleep(5_000)
-      return got
-    }
+    const s = await probing(({ clock }) => clock.sleep(5_000))
     const end = s.start({ deadline: s.clock.now() + 4_000 })
     await s.clock.advance(6_000)
     expect(await end).toMatchObject({ kind: 'failed', code: 'deadline_exceeded', retryable: true, unknown: false })
