@@ -7,7 +7,7 @@ import type { Entry, Op } from '../core/state.ts'
 import type { Cancelled } from '../schedules/schedules.ts'
 import { settleDedup } from './dedup.ts'
 import { readIdempotency, settleIdempotency } from './idempotency.ts'
-import { common, type Intent, readIntent } from './intent.ts'
+import { common, type Intent, readIntent, refusalView } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { recordOps } from './record.ts'
 import { doneFor, endedVersion } from './settle.ts'
@@ -58,6 +58,7 @@ export function createDeliveries(parts: Parts): Deliveries {
       provider: intent.provider,
       ...(intent.rule !== undefined && { rule: intent.rule }),
       ...(intent.parentId !== undefined && { parent_id: intent.parentId }),
+      ...refusalView(intent, redact),
       action: redact(JSON.parse(JSON.stringify(intent.action)) as JsonObject),
     }
   }

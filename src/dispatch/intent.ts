@@ -1,9 +1,10 @@
 import type { Action, Scope } from '../core/action.ts'
 import type { AuditKind } from '../core/audit.ts'
 import { actionTag, kinds, kinTags } from '../core/hold.ts'
-import type { Json } from '../core/json.ts'
+import type { Json, JsonObject } from '../core/json.ts'
 import { type Lineage, passing } from '../core/lineage.ts'
 import type { Plan } from '../core/plan.ts'
+import type { Redact } from '../core/redact.ts'
 import type { Op } from '../core/state.ts'
 import type { FirstLetter } from '../delivery/dead-letters.ts'
 import type { TakenKey } from './dedup.ts'
@@ -43,6 +44,8 @@ export interface Intent {
   readonly unknown?: boolean
   /** How many of its claims have ended with their end stored here. Of one more that came after them, nobody knows how far it got. */
   readonly claimsEnded?: number
+  /** Why it was last put back, or handed back by a process that stopped. */
+  readonly lastRefusal?: IntentRefusal
   /** The provider whose breaker refused, once a fallback has taken its place. */
   readonly fellBackFrom?: string
   /** Somebody was told that it will happen, so after a crash it is sent again. */
@@ -65,6 +68,19 @@ export interface Intent {
   readonly copies?: readonly string[]
   readonly chains?: readonly { readonly chain_id: string; readonly chain_name: string }[]
   readonly warnings?: readonly string[]
+}
+
+export interface IntentRefusal {
+  readonly why: 'circuit_open' | 'failed' | 'shutting_down'
+  /** Of what `failed`: as the answer of a delivery that nobody holds would say it. */
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+/** As people see it, in the words of holds. */
+export function refusalView({ lastRefusal }: Intent, redact: Redact): JsonObject {
+  if (lastRefusal === undefined) return {}
+  const { why, error } = lastRefusal
+  return { last_refusal: why, ...(error && { last_error: redact<JsonObject>({ ...error }) }) }
 }
 
 export const intentScope = (i: Intent): Scope => [i.action.namespace, i.action.tenant]

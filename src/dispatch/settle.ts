@@ -17,7 +17,7 @@ import {
   settleIdempotency,
   storedAnswer,
 } from './idempotency.ts'
-import { common, type Intent, intentOf, intentTags } from './intent.ts'
+import { common, type Intent, type IntentRefusal, intentOf, intentTags } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import { lineageOf, type Run } from './run.ts'
@@ -35,7 +35,8 @@ export function handedBackOps(
   now: number,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
   const { unknown, unknownElsewhere } = end
-  const gone = { ...intent, unknown, unknownElsewhere, claimsEnded: attempts }
+  const lastRefusal = { why: 'shutting_down' } as const
+  const gone: Intent = { ...intent, unknown, unknownElsewhere, claimsEnded: attempts, lastRefusal }
   if (intent.accepted) return { ops: [putUnclaimed(parts, gone, claim, end.dueAt)], outcome: undefined }
   const outcome: Outcome = { ...common(intent), outcome: 'accepted', reason: 'shutting_down' }
   const keysVersion = parts.env.newId()
@@ -74,9 +75,13 @@ export function putBackOps(
   if (!intent.putBack || !isRetryable(end)) return undefined
   if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
   const dueAt = putBackAt(parts, intent.firstDueAt, end.retryAfterMs ?? 0, attempts, now)
-  const gone = { ...intent, claimsEnded: attempts, ...(end.unknown && { unknown: true }) }
+  const lastRefusal = refusalOf(end)
+  const gone: Intent = { ...intent, claimsEnded: attempts, lastRefusal, ...(end.unknown && { unknown: true }) }
   return [putUnclaimed(parts, gone, claim, dueAt)]
 }
+
+const refusalOf = (end: Refused): IntentRefusal =>
+  end.kind === 'failed' ? { why: 'failed', error: { code: end.code, message: end.message } } : { why: 'circuit_open' }
 
 const isRetryable = (end: DeliveryEnd): end is Refused =>
   end.kind === 'circuit_open' || (end.kind === 'failed' && end.retryable)
@@ -216,7 +221,13 @@ function letterOf(
 }
 
 /** What a letter has in fields of its own, and what is of the entry that is gone. */
-const SPENT = { action: null, request: null, lineage: undefined, claimsEnded: undefined } as const
+const SPENT = {
+  action: null,
+  request: null,
+  lineage: undefined,
+  claimsEnded: undefined,
+  lastRefusal: undefined,
+} as const
 
 /** The intent a dead letter was, to be sent again under a claim of its own. */
 export function intentOfLetter(letter: DeadLetter): Intent {

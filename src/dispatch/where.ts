@@ -12,7 +12,7 @@ import type { Entry, StateStore } from '../core/state.ts'
 import { deadLettersOf, deadLetterView } from '../delivery/dead-letters.ts'
 import { readHold } from '../schedules/schedule.ts'
 import { groupPlaces, seekGroup } from './group-places.ts'
-import { readIntent } from './intent.ts'
+import { readIntent, refusalView } from './intent.ts'
 
 /** Where an action is now, and what has been recorded of it. */
 export interface Whereabouts {
@@ -56,7 +56,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
   const executions = [...ownExecutions, ...group.executions]
   const running = executions.filter((e) => openStatuses.some((s) => s === e['status']))
   const places: JsonObject[] = [
-    ...intents.map((e) => intentPlace(e, actionId)),
+    ...intents.map((e) => intentPlace(e, actionId, redact)),
     ...holds.map((e) => holdPlace(e, actionId)),
     ...group.waiting,
     ...executions.map((e): JsonObject => ({ place: 'chain', ...e })),
@@ -80,7 +80,7 @@ export async function whereIs(deps: WhereDeps, scope: Scope, actionId: string): 
 /** It stands for the action asked about: a copy of it, or the notification it is an event of. */
 const ofAnother = (id: string, asked: string): JsonObject => (id === asked ? {} : { action_id: id })
 
-function intentPlace(entry: Entry, asked: string): JsonObject {
+function intentPlace(entry: Entry, asked: string, redact: Redact): JsonObject {
   const intent = readIntent(entry.value)
   return {
     place: 'delivery',
@@ -91,6 +91,7 @@ function intentPlace(entry: Entry, asked: string): JsonObject {
     ...(entry.claim
       ? { claimed_until: isoTime(entry.claim.until) }
       : entry.dueAt !== undefined && { due_at: isoTime(entry.dueAt) }),
+    ...refusalView(intent, redact),
   }
 }
 

@@ -175,14 +175,43 @@ describe('where an action is', () => {
     expect(await where(next, 'c')).toMatchObject({ status: 'dead_letter', places: [{ action: { id: copies![0] } }] })
   })
 
-  it('one that was put back says since when and until when', async () => {
-    const hook = scriptedProvider('hook', [unavailable()])
+  it('one that was put back says until when, and why', async () => {
+    const hook = scriptedProvider('hook', [unavailable(), OK])
     const house = await testHouse({ providers: [hook], loops: false })
     await house.dispatch({ id: 'one', action_type: 'a', provider: 'hook' }, { async: true })
     await house.gateway.idle()
     expect(await where(house, 'one')).toMatchObject({
-      places: [{ place: 'delivery', attempts: 1, due_at: expect.any(String) }],
+      places: [
+        {
+          place: 'delivery',
+          attempts: 1,
+          due_at: expect.any(String),
+          last_refusal: 'failed',
+          last_error: { code: 'http_503', message: 'unavailable' },
+        },
+      ],
     })
+    await house.breakers.trip('hook', { by: 'me' })
+    await house.dispatch({ id: 'two', action_type: 'a', provider: 'hook' }, { async: true })
+    await house.gateway.idle()
+    const [behind] = (await where(house, 'two')).places
+    expect(behind).toMatchObject({ attempts: 1, last_refusal: 'circuit_open' })
+    expect(behind).not.toHaveProperty('last_error')
+  })
+  it('one that a stop has handed back says so', async () => {
+    const hook = scriptedProvider('hook', [unavailable(5_000)])
+    const house = await testHouse({ providers: [hook], loops: false, route: { maxRetries: 3 } })
+    const answer = house.dispatch({ id: 'one', action_type: 'a', provider: 'hook' })
+    await house.env.clock.advance(0)
+    await house.stop()
+    expect(await answer).toMatchObject({ outcome: 'accepted' })
+    const after = await testHouse({
+      providers: [hook],
+      loops: false,
+      env: house.env,
+      memory: await house.memory.restart(),
+    })
+    expect(await where(after, 'one')).toMatchObject({ places: [{ last_refusal: 'shutting_down' }] })
   })
 
   it('one nobody knows is 404, and so is one of another scope', async () => {

@@ -128,7 +128,13 @@ rules:
     expect((await send('a', later)).status).toBe(202)
     await g.advance(100)
     const [put] = await listed(g, 'delivery')
-    expect(put).toMatchObject({ action_id: 'a', provider: 'out', attempts: 1, action: { id: 'a' } })
+    expect(put).toMatchObject({
+      action_id: 'a',
+      provider: 'out',
+      attempts: 1,
+      last_refusal: 'failed',
+      action: { id: 'a' },
+    })
     expect((await g.ask('GET', `/v1/scheduled/${put?.hold_id}?kind=delivery`)).body).toEqual(put)
     expect((await cancel(g, 'delivery', put?.hold_id)).status).toBe(204)
     expect(await listed(g, 'delivery')).toEqual([])
