@@ -1,5 +1,3 @@
-import type { Action } from '../core/action.ts'
-import type { AuditKind } from '../core/audit.ts'
 import { kinds } from '../core/hold.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Plan } from '../core/plan.ts'
@@ -11,6 +9,7 @@ import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
 import type { Run } from './run.ts'
 import { endedOps, letterOps } from './settle.ts'
+import { tellEnd } from './told.ts'
 
 /**
  * The last word on held work whose handling has thrown too often: a dead letter with the whole action, so that nothing accepted
@@ -32,7 +31,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
       true,
     )
     const done = await parts.state.commit(entry.key.scope, ended.ops)
-    if (done.ok) observe(intent.kind, intent.action, intent.receivedAt, ended.outcome)
+    if (done.ok) tellEnd(parts, ended.outcome, intent, now)
     return
   }
   const { action, runId, auditId, heldAt, kind, rule, lineage, resume } =
@@ -76,12 +75,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     ...letter.ops,
     ...refusalRecord(parts, run, plan, told, now),
   ])
-  if (done.ok) observe(kind, action, heldAt, told)
-
-  function observe(kind: AuditKind, action: Action, receivedAt: number, o: Outcome): void {
-    const provider = 'provider' in o ? o.provider : undefined
-    parts.observe.outcome(o, { kind, action, receivedAt, completedAt: now, provider })
-  }
+  if (done.ok) tellEnd(parts, told, run, now)
 }
 
 const ofFlush = (entry: Claimed) => {

@@ -24,6 +24,7 @@ import { judge, type Verdict } from './refused.ts'
 import type { Run } from './run.ts'
 import type { Send } from './send.ts'
 import { type Abandoned, takeOver } from './takeover.ts'
+import { tellEnd } from './told.ts'
 
 /**
  * 1 evaluation reads, never writes
@@ -204,7 +205,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     return told instanceof Promise ? told.then((t) => observed(run, t)) : observed(run, told)
   }
   function observed(run: Run, told: Outcome): Outcome {
-    if (told.outcome !== 'accepted') observe(run, told)
+    if (told.outcome !== 'accepted') tellEnd(parts, told, run, env.clock.now())
     return told
   }
 
@@ -225,7 +226,7 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     }
     ops.push(...record)
     if (ops.length > 0) await state.commit(run.scope, ops)
-    observe(run, outcome)
+    tellEnd(parts, outcome, run, env.clock.now())
     return outcome
   }
 
@@ -239,17 +240,6 @@ export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): 
     if (!run.accepted) return (await sent) ?? accepted
     inBackground(sent)
     return accepted
-  }
-
-  function observe(run: Run, outcome: Outcome): void {
-    const provider = 'provider' in outcome ? outcome.provider : run.action.provider
-    parts.observe.outcome(outcome, {
-      kind: run.kind,
-      action: run.action,
-      receivedAt: run.receivedAt,
-      completedAt: env.clock.now(),
-      provider,
-    })
   }
 
   return {

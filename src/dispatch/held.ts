@@ -22,6 +22,7 @@ import { judge } from './refused.ts'
 import type { Run } from './run.ts'
 import type { Send } from './send.ts'
 import { isExhausted, letterOps, putBackAt } from './settle.ts'
+import { tellEnd } from './told.ts'
 
 /**
  * Held work that has come due, admitted as a caller's action is: the same plan, the same commit, with the hold's removal in it.
@@ -99,7 +100,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       const keys = ids.length > 0 ? await tools.schedules.keys(run.scope, ids) : NOTHING_READ.keys
       const admission = admit(parts, tools, run, plan, { keys, stale })
       const done = await state.commit(run.scope, admission.ops)
-      if (done.ok) return carryOn(run, plan, admission, done, work.entry.attempts)
+      if (done.ok) return carryOn(run, admission, done, work.entry.attempts)
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'claim_lost') return
       if (verdict.is === 'take_over') {
@@ -177,7 +178,6 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
 
   async function carryOn(
     run: Run,
-    plan: Plan,
     admission: Admission,
     committed: Extract<Awaited<ReturnType<typeof state.commit>>, { ok: true }>,
     attempts: number,
@@ -193,7 +193,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       return
     }
     const told = after.send ? await sender.sendCertain(after.send, outcome!) : outcome!
-    observe(run, plan, told)
+    tellEnd(parts, told, run, env.clock.now())
   }
 
   async function refused(work: Work, run: Run, plan: Plan, outcome: Outcome): Promise<void> {
@@ -221,7 +221,7 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const { remove = [], unlink = [] } = run.held ?? {}
     const ops = [...remove, ...unlink, ...more, ...refusalRecord(parts, run, plan, outcome, env.clock.now())]
     const done = await state.commit(run.scope, ops)
-    if (done.ok) observe(run, plan, outcome)
+    if (done.ok) tellEnd(parts, outcome, run, env.clock.now())
   }
 
   async function putBack(
@@ -243,17 +243,6 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       attempts,
     }
     await state.commit(key.scope, [op])
-  }
-
-  function observe(run: Run, plan: Plan, outcome: Outcome): void {
-    const provider = 'provider' in outcome ? outcome.provider : plan.action.provider
-    parts.observe.outcome(outcome, {
-      kind: run.kind,
-      action: run.action,
-      receivedAt: run.receivedAt,
-      completedAt: env.clock.now(),
-      provider,
-    })
   }
 
   /** The store being away is no fault of the entry's: its claim runs out and it comes back. */

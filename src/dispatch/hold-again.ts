@@ -7,6 +7,7 @@ import { putHold } from '../schedules/schedule.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
 import { intentOfLetter } from './settle.ts'
+import { tellEnd } from './told.ts'
 
 /**
  * The redrive of a letter that was not on its way to a provider (to a chain, a group, or to nobody yet): it is held work again, due now,
@@ -64,13 +65,7 @@ export async function holdAgain(
     }),
   ])
   if (!done.ok) throw beingRedriven()
-  parts.observe.outcome(outcome, {
-    kind: 'redrive',
-    action,
-    receivedAt: now,
-    completedAt: now,
-    provider: action.provider,
-  })
+  tellEnd(parts, outcome, { kind: 'redrive', action, receivedAt: now }, now)
   return outcome
 }
 

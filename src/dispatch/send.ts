@@ -8,6 +8,7 @@ import { keepLease, LEASE_MS, type Lease } from '../delivery/lease.ts'
 import { common, type Intent, intentScope, intentTags, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { endedOps, handedBackOps, putBackOps } from './settle.ts'
+import { tellEnd } from './told.ts'
 
 /**
  * The way of a stored intent to its end.
@@ -126,13 +127,7 @@ export function createSend(parts: Parts): Send {
     const outcome = outcomeOf(intent, end)
     const ended = endedOps(parts, intent, outcome, lease.claim, now, 'unknown' in end && end.unknown)
     await finish(intent, ended.ops, lease)
-    parts.observe.outcome(ended.outcome, {
-      kind: intent.kind,
-      action: intent.action,
-      receivedAt: intent.receivedAt,
-      completedAt: now,
-      provider: intent.provider,
-    })
+    tellEnd(parts, ended.outcome, intent, now)
     return ended.outcome
   }
 
@@ -205,14 +200,7 @@ export function createSend(parts: Parts): Send {
       }
       const ended = endedOps(parts, intent, outcome, entry.claim, now, true)
       const done = await state.commit(entry.key.scope, ended.ops)
-      if (done.ok)
-        parts.observe.outcome(ended.outcome, {
-          kind: intent.kind,
-          action: intent.action,
-          receivedAt: intent.receivedAt,
-          completedAt: now,
-          provider: intent.provider,
-        })
+      if (done.ok) tellEnd(parts, ended.outcome, intent, now)
     },
   }
 }

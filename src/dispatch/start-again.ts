@@ -6,6 +6,7 @@ import { type DeadLetter, deleteDeadLetter, letterScope } from '../delivery/dead
 import { claimOf } from './admission.ts'
 import type { Parts } from './parts.ts'
 import { detailsOf, recordOps } from './record.ts'
+import { tellEnd } from './told.ts'
 
 /** What a redrive starts. */
 type Starts = DeadLetter['starts'] & object
@@ -65,6 +66,6 @@ export async function startAgain(
   const done = await state.commit(scope, [...started.ops, ...deleteDeadLetter(letter), ...record])
   if (!done.ok) throw new Problem(409, 'being_redriven', 'this dead letter is being redriven, or has changed, already')
   void chains.begin(scope, started.chainId, claimOf({ at: 0 }, started.claim, done))
-  parts.observe.outcome(outcome, { kind: 'redrive', action, receivedAt: now, completedAt: now })
+  tellEnd(parts, outcome, { kind: 'redrive', action, receivedAt: now }, now)
   return outcome
 }
