@@ -16,6 +16,8 @@ import { ruleNames } from './rule-names.ts'
 
 export interface InForceDeps {
   readonly first: Config
+  /** What its file had to say beside. */
+  readonly warned: readonly Finding[]
   /** The fingerprint of its file. */
   readonly loaded: string
   readonly env: Env
@@ -33,6 +35,10 @@ export interface InForce {
   readonly routes: Routes
   /** Why what lies on the disk is not what is in force. */
   readonly error: string | undefined
+  /** What the file in force has to say that is no error. */
+  readonly warnings: readonly string[]
+  /** The sections of it that an edit has changed and only a start reads. */
+  readonly waiting: readonly string[]
   /** The fingerprint of the file as it was read last. */
   readonly seen: string
   /** Reads what the file says now, to be judged and taken over together with the rules. Undefined: there is no file. */
@@ -45,12 +51,14 @@ export interface InForce {
   close(): Promise<void>
 }
 
-export function createInForce({ first, loaded, env, again, open, begin, parts }: InForceDeps): InForce {
+export function createInForce({ first, warned, loaded, env, again, open, begin, parts }: InForceDeps): InForce {
   const { log } = env
   let config = first
   let routes = open(first)
   let loops: Loops | undefined
   let error: string | undefined
+  let warnings: readonly string[] = warned.map(showFinding)
+  let waiting: readonly string[] = []
   let seen = loaded
   let stopped = false
   const retiring = new Set<Promise<void>>()
@@ -92,10 +100,23 @@ export function createInForce({ first, loaded, env, again, open, begin, parts }:
       taken.providers.map((p) => p.name),
     )
     const same = isDeepStrictEqual(taken, config)
+    const said = [
+      ...findings.map(showFinding),
+      // Those of the file have a place there, and are said with it.
+      ...issues.filter((i) => i.path.length === 0).map((i) => i.message),
+    ]
+    function warn(refusal: readonly Finding[]): readonly Finding[] {
+      if (refusal.length > 0) return refusal
+      const news = said.filter((w) => !warnings.includes(w))
+      if (news.length > 0) log.warn({ findings: news }, 'the configuration has warnings')
+      warnings = said
+      waiting = fixed
+      return refusal
+    }
     return {
       errors: issues.filter((i) => i.severity === 'error').map((i) => fault(chainProblem(i))),
       names: ruleNames(taken, names),
-      take: () => (same ? stays() : takeOver(taken)),
+      take: () => warn(same ? stays() : takeOver(taken)),
       refuse: (errors) => void (same ? stays() : refuse(errors)),
     }
   }
@@ -147,6 +168,12 @@ export function createInForce({ first, loaded, env, again, open, begin, parts }:
     },
     get error() {
       return error
+    },
+    get warnings() {
+      return warnings
+    },
+    get waiting() {
+      return waiting
     },
     get seen() {
       return seen

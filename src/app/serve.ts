@@ -36,7 +36,7 @@ const SAME_KEY_MS = 400
 /** At the end, records are carried to an audit elsewhere for so long: other gateways make more of them all the time, and carry them too. */
 const CARRY_MS = 2000
 
-export const serve: Serve = async (first, again, loaded) => {
+export const serve: Serve = async (first, again, loaded, warned) => {
   const local = systemClock()
   const { log, close: closeLog } = openLog(local)
   const random = systemRandom()
@@ -61,6 +61,7 @@ export const serve: Serve = async (first, again, loaded) => {
   const ofProviders = providerEnv(env, () => parts.redact())
   const inForce = createInForce({
     first,
+    warned,
     loaded,
     env,
     again,
@@ -120,6 +121,7 @@ export const serve: Serve = async (first, again, loaded) => {
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
     configError: () => inForce.error,
+    configSays: () => ({ warnings: inForce.warnings, waiting: inForce.waiting }),
   }
   let server: Listening
   try {

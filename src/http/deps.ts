@@ -62,4 +62,6 @@ export interface HttpDeps {
   readonly ready: () => { readonly ok: boolean; readonly reason?: string }
   /** The last configuration load error, if it is still wrong. */
   readonly configError: () => string | undefined
+  /** What the configuration in force has to say that is no error, and the sections of it that wait for a restart. */
+  readonly configSays: () => { readonly warnings: readonly string[]; readonly waiting: readonly string[] }
 }

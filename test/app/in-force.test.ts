@@ -231,3 +231,28 @@ test.each([
     expect(g.env.logged.filter((l) => l.message === 'an edit of these sections needs a restart')).toMatchObject(named)
   },
 )
+
+test('what is no error but should be looked at is in /health, from the start and after an edit, and said once in the log', async () => {
+  const far = `${OUT}[server]\nhost = "0.0.0.0"\n`
+  const g = await testGateway({ toml: far })
+  const seen = async () => (await g.ask('GET', '/health')).body
+  const open = expect.stringMatching(/^gateway\.toml:\d+:1: warning: server\.host: whoever can reach 0\.0\.0\.0/)
+  expect(await seen()).toMatchObject({ status: 'ok', config_warnings: [open] })
+
+  const off = `${far}body_limit_bytes = 5000\n[quotas]\nenabled = false\n`
+  g.writeConfig(off)
+  for (let loads = 0; loads < 2; loads++) expect(await g.rules.reload()).toMatchObject({ ok: true })
+  const uncounted = expect.stringContaining('quotas.enabled is false')
+  const restart_needed = ['server', 'quotas']
+  expect(await seen()).toMatchObject({ status: 'warning', config_warnings: [open, uncounted], restart_needed })
+  const told = g.env.logged.filter((l) => l.message === 'the configuration has warnings')
+  expect(told).toMatchObject([{ fields: { findings: [uncounted] } }])
+
+  g.writeConfig(`${off}[state]\nbackand = "sqlite"\n`)
+  expect(await g.rules.reload()).toMatchObject({ ok: false })
+  expect(await seen()).toMatchObject({ status: 'degraded', config_warnings: [open, uncounted], restart_needed })
+  g.writeConfig(far)
+  expect(await g.rules.reload()).toMatchObject({ ok: true })
+  expect(await seen()).toMatchObject({ status: 'ok', config_warnings: [open] })
+  expect(await seen()).not.toHaveProperty('restart_needed')
+})

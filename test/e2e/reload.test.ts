@@ -127,7 +127,8 @@ test('gateway.toml: providers are taken over while running, what needs a restart
     'the warning about a restart',
   )
   expect((JSON.parse(warned) as JsonObject)['sections']).toEqual(['server', 'executor'])
-  expect((await gateway.ask('GET', '/health')).body).toMatchObject({ status: 'ok' })
+  const waits = { status: 'warning', restart_needed: ['server', 'executor'] }
+  expect((await gateway.ask('GET', '/health')).body).toMatchObject(waits)
   expect((await gateway.dispatch({ action_type: 'note', payload: { text: 'x'.repeat(2000) } })).status).toBe(200)
   // Gone again: what names it is refused at the door, with those there are.
   const gone = await until(async () => {

@@ -57,6 +57,7 @@ const app = createApp({
   streams: createStreams(audit, env),
   ready: () => ({ ok: true }),
   configError: () => undefined,
+  configSays: () => ({ warnings: [], waiting: [] }),
 })
 const server = await listen(app, config.server)
 loops = startLoops(

@@ -99,6 +99,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
   let parts: Assembled
   const inForce = createInForce({
     first,
+    warned: findings,
     loaded: '',
     env,
     again,
@@ -141,6 +142,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     streams,
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
     configError: () => inForce.error,
+    configSays: () => ({ warnings: inForce.warnings, waiting: inForce.waiting }),
   }
   const app = createApp(deps)
   const ask: TestGateway['ask'] = async (method, path, body, headers = {}) => {

@@ -22,6 +22,6 @@ export const serve: Command = {
     const print = file === undefined ? '' : fingerprint(file)
     const entry: { readonly serve: Serve } = await import('../serve.ts')
     const again = requestAgain(request, loaded.config)
-    return entry.serve(loaded.config, () => loadConfig(again), print)
+    return entry.serve(loaded.config, () => loadConfig(again), print, loaded.findings)
   },
 }

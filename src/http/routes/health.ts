@@ -41,6 +41,7 @@ export const healthRoutes: readonly Route[] = [
       const depths = await looked(deps, () => deps.state.depths())
       const { lastLoad } = deps.rules
       const configError = deps.configError()
+      const { warnings, waiting } = deps.configSays()
       const reason = depths ? notReady(deps) : 'the state store does not answer'
       const oldest = depths && oldestDue(depths)
       const missing = [...deps.rules.starts().keys()].filter((chain) => !deps.chains.has(chain))
@@ -48,7 +49,7 @@ export const healthRoutes: readonly Route[] = [
       const load = { ...lastLoad, findings: lastLoad.findings.filter((f) => !f.message.endsWith(LACKING)) }
       const wrong = reason !== undefined || !lastLoad.ok || configError !== undefined || missing.length > 0
       return json(depths ? 200 : 503, {
-        status: wrong ? 'degraded' : load.findings.length > 0 ? 'warning' : 'ok',
+        status: wrong ? 'degraded' : load.findings.length + waiting.length > 0 ? 'warning' : 'ok',
         ...(reason !== undefined && { reason }),
         version: deps.version,
         dead_letters: depths ? deadLetters(depths) : null,
@@ -59,6 +60,8 @@ export const healthRoutes: readonly Route[] = [
           ...loadError(load),
         },
         ...(configError !== undefined && { config_error: configError }),
+        ...(warnings.length > 0 && { config_warnings: warnings }),
+        ...(waiting.length > 0 && { restart_needed: waiting }),
       })
     },
   },
