@@ -73,6 +73,8 @@ export async function listen(
     },
     on,
   )
+  // Who has said all it will say (`nc -N`, small devices) still wants the answer: left to itself, node acts and tells nobody.
+  Object.assign(http, { httpAllowHalfOpen: true })
   // A body that is too large is refused before it is sent.
   http.on('checkContinue', (incoming, outgoing) => {
     if (!(Number(incoming.headers['content-length']) > server.bodyLimitBytes)) outgoing.writeContinue()
@@ -102,6 +104,11 @@ export async function listen(
   http.on('connection', (socket: Socket) => {
     connections.set(socket, undefined)
     socket.once('close', () => connections.delete(socket))
+    socket.once('end', () => {
+      // A stream has no end of its own: who hangs up has left it.
+      const answering = connections.get(socket)?.outgoing
+      if (answering?.headersSent && !answering.writableEnded) socket.destroy()
+    })
   })
   await bound(http, server)
   const { port } = http.address() as AddressInfo

@@ -144,6 +144,24 @@ describe('over a socket', () => {
     expect(others).toEqual([])
     expect(g.providers.out!.sent).toHaveLength(1)
   })
+  test.each([
+    ['read directly', ''],
+    ['read by Hono', 'Content-Encoding: identity\r\n'],
+  ])('who has said all it will say is answered: %s', async (_, more) => {
+    const hand = held()
+    const { g, server } = await listening({ providers: { out: [hand.answer, OK] } })
+    const asked = `POST /v1/dispatch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${more}Content-Length: ${ACTION.length}\r\n\r\n${ACTION}`
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    const told = readText(socket)
+    socket.end(asked + asked)
+    while (g.providers.out!.inFlight === 0) await new Promise((r) => setImmediate(r))
+    // By now its end has been seen.
+    await new Promise((r) => setTimeout(r, 20))
+    hand.finish(OK)
+    expect((await told).match(/"outcome":"executed"/g)).toHaveLength(2)
+    expect(g.providers.out!.sent).toHaveLength(2)
+  })
   test('a connection that ends before its body does stores nothing and harms nobody', async () => {
     const { g, server, base } = await listening()
     const cut = await raw(server.port, post('Content-Length: 500', ACTION))
