@@ -76,6 +76,20 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
     await ok(here)
   })
 
+  it('what is due on the other nodes is claimed meanwhile; where nothing is, the one that is away is not taken for empty', async () => {
+    const due = (scope: Scope) => state.commit(scope, [{ ...put('due'), kind: 'due', dueAt: clock.now() } as Op])
+    const claim = () => state.claim('due', { owner: 'me', leaseMs: 30_000, limit: 10 })
+    for (const scope of [here, there]) expect(await due(scope)).toMatchObject({ ok: true })
+    master.proxy.down()
+    await vi.waitUntil(() => link.trouble() !== undefined)
+    expect((await claim()).map((e) => e.key.scope)).toEqual([there])
+    await expect(claim()).rejects.toThrow(StateUnavailable)
+    master.proxy.up()
+    await back()
+    expect((await claim()).map((e) => e.key.scope)).toEqual([here])
+    expect(await claim()).toEqual([])
+  })
+
   it('each node is looked at on each new connection', async () => {
     await master.admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
     master.proxy.cut()

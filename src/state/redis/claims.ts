@@ -19,23 +19,24 @@ const TRIES = 3
 
 /**
  * Takes due entries: oldest first within a scope, turns between scopes of all tags. First a look at what is due where, then each tag
- * is asked for its part; what somebody else has taken meanwhile is not among it.
+ * is asked for its part; what somebody else has taken meanwhile is not among it. A master that is away holds up its own scopes alone.
  */
-export function claims({ link, prefix, look, clock }: Spread): StateStore['claim'] {
+export function claims({ link, prefix, lookWhereItCan, clock }: Spread): StateStore['claim'] {
   /** The scope served last, by kind: the next round begins behind it. */
   const last = new Map<string, string>()
 
-  async function candidates(kind: string): Promise<Turn[]> {
-    const found = (await look('look', [String(clock.now()), kind, String(SCOPES)])) as readonly (string | number)[][]
+  async function candidates(kind: string): Promise<{ readonly turns: Turn[]; readonly lost?: Error | undefined }> {
+    const { answers, lost } = await lookWhereItCan('look', [String(clock.now()), kind, String(SCOPES)])
     const turns: Turn[] = []
-    found.forEach((list, tag) => {
+    const found = answers as readonly ((string | number)[] | undefined)[]
+    found.forEach((list = [], tag) => {
       for (let i = 0; i < list.length; i += 2)
         turns.push({ scope: String(list[i]), due: Number(list[i + 1]), tag, take: 0 })
     })
     turns.sort((a, b) => (a.scope < b.scope ? -1 : 1))
     const after = last.get(kind)
     const from = after === undefined ? 0 : turns.findIndex((t) => t.scope > after)
-    return from <= 0 ? turns : [...turns.slice(from), ...turns.slice(0, from)]
+    return { turns: from <= 0 ? turns : [...turns.slice(from), ...turns.slice(0, from)], lost }
   }
 
   /** One tag's part, by scope. */
@@ -60,8 +61,11 @@ export function claims({ link, prefix, look, clock }: Spread): StateStore['claim
   return async (kind, call) => {
     if (call.limit <= 0) return []
     for (let n = 0; n < TRIES; n++) {
-      const turns = await candidates(toLine(kind))
-      if (turns.length === 0) return []
+      const { turns, lost: unseen } = await candidates(toLine(kind))
+      if (turns.length === 0) {
+        if (unseen) throw unseen
+        return []
+      }
       share(turns, call)
       const asked = turns.filter((t) => t.take > 0)
       const parts = await Promise.allSettled(

@@ -13,10 +13,18 @@ export interface Spread {
   prefix(tag: number): string
   /** Asks all tags: one call where one server has them all, else one to each. An answer for each tag, in order. */
   look(script: ScriptName, args: readonly string[]): Promise<readonly unknown[]>
+  /** The same, of what answers: undefined for a tag whose master is away, and why of the first. Rejects where one server has all of them. */
+  lookWhereItCan(script: ScriptName, args: readonly string[]): Promise<Looked>
+}
+export interface Looked {
+  readonly answers: readonly unknown[]
+  readonly lost?: Error
 }
 
 export function spread(link: Link, clock: Clock, servers: boolean, name: string): Spread {
   const prefixes = Array.from({ length: TAGS }, (_, tag) => `${name}:{${tag}}:`)
+  const each = (script: ScriptName, args: readonly string[]) =>
+    prefixes.map((p) => link.script(script, [p], args) as Promise<unknown[]>)
   return {
     link,
     clock,
@@ -24,7 +32,16 @@ export function spread(link: Link, clock: Clock, servers: boolean, name: string)
     prefix: (tag) => prefixes[tag]!,
     async look(script, args) {
       if (!link.cluster) return (await link.script(script, prefixes, args)) as unknown[]
-      return (await Promise.all(prefixes.map((p) => link.script(script, [p], args) as Promise<unknown[]>))).flat()
+      return (await Promise.all(each(script, args))).flat()
+    },
+    async lookWhereItCan(script, args) {
+      if (!link.cluster) return { answers: (await link.script(script, prefixes, args)) as unknown[] }
+      const all = await Promise.allSettled(each(script, args))
+      const lost = all.find((a) => a.status === 'rejected')
+      return {
+        answers: all.map((a) => (a.status === 'fulfilled' ? a.value[0] : undefined)),
+        ...(lost && { lost: lost.reason as Error }),
+      }
     },
   }
 }
