@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import net from 'node:net'
 import { quantile } from '../table.ts'
 
@@ -11,8 +12,10 @@ export interface LoadRequest {
   readonly connections: number
   readonly warmupMs: number
   readonly measureMs: number
-  /** `N` in it becomes a number no other request of this run has. */
+  /** `N` in it becomes an id no other request has. */
   readonly body: string
+  /** Ids that count up, as of one sender, or at random (UUID version 4), as of many. */
+  readonly ids: 'counted' | 'random'
   /** Actions in one request. */
   readonly batch: number
 }
@@ -30,7 +33,8 @@ export interface LoadResult {
 let unique = 0
 
 function requestBytes(load: LoadRequest): Buffer {
-  const one = () => load.body.replaceAll('"N"', `"${process.pid}-${++unique}"`)
+  const id = () => (load.ids === 'random' ? randomUUID() : `${process.pid}-${++unique}`)
+  const one = () => load.body.replaceAll('"N"', `"${id()}"`)
   const body = load.batch > 1 ? `[${Array.from({ length: load.batch }, one).join(',')}]` : one()
   return Buffer.from(
     `POST ${load.path} HTTP/1.1\r\nHost: localhost:${load.port}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

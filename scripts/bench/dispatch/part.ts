@@ -46,25 +46,26 @@ export function load(
   batch: number,
   measureMs: number,
   warmupMs = 500,
+  ids: LoadRequest['ids'] = 'counted',
 ): Promise<LoadResult> {
   const path = batch > 1 ? '/v1/dispatch/batch' : '/v1/dispatch'
-  const request: LoadRequest = { port, path, connections, warmupMs, measureMs, body: BODY, batch }
+  const request: LoadRequest = { port, path, connections, warmupMs, measureMs, body: BODY, ids, batch }
   return runPinned<LoadResult>(LOAD_CORE, join(here, 'load.ts'), request)
 }
 
-async function measure(
-  bench: Bench,
-  echo: Running,
-  what: string,
-  batch: number,
-  open: () => Promise<Running>,
-): Promise<Row> {
+interface Asked {
+  readonly what: string
+  readonly batch: number
+  readonly ids?: LoadRequest['ids']
+}
+async function measure(bench: Bench, echo: Running, asked: Asked, open: () => Promise<Running>): Promise<Row> {
+  const { what, batch, ids } = asked
   const server = await open()
   const idleMiB = server.memory()
-  await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, WARM_MS)
+  await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, WARM_MS, ids)
   const results = new Map<number, { row: Measured; echo?: Measured }>()
   for (const n of batch > 1 ? BATCH_CONNECTIONS : CONNECTIONS) {
-    const [row, beside] = await inTurns(bench, n, batch, batch > 1 ? [server] : [server, echo])
+    const [row, beside] = await inTurns(bench, n, asked, batch > 1 ? [server] : [server, echo])
     results.set(n, { row: row!, ...(beside && { echo: beside }) })
   }
   const loadedMiB = server.memory()
@@ -76,14 +77,14 @@ async function measure(
 async function inTurns(
   bench: Bench,
   connections: number,
-  batch: number,
+  { batch, ids }: Asked,
   servers: readonly Running[],
 ): Promise<readonly Measured[]> {
   const seen = servers.map((): (LoadResult & { readonly cpuUs: number })[] => [])
   for (let turn = 0; turn < TURNS; turn++)
     for (const [i, server] of servers.entries()) {
       const before = server.cpuMs()
-      const result = await load(server.port, connections, batch, (bench.seconds * 1000) / TURNS, 300)
+      const result = await load(server.port, connections, batch, (bench.seconds * 1000) / TURNS, 300, ids)
       seen[i]!.push({ ...result, cpuUs: ((server.cpuMs() - before) * 1000) / result.total })
     }
   return seen.map((turns) => {
@@ -146,13 +147,16 @@ async function table(bench: Bench, title: string, env: NodeJS.ProcessEnv): Promi
   const webhook = `type = "webhook"\nurl = "http://127.0.0.1:${sink.port}/hook"`
   const echo = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log })
   await load(echo.port, 64, 1, bench.seconds * 1000, WARM_MS)
-  const of = (what: string, batch: number, synchronous: 'full' | 'normal', target: string): Promise<Row> =>
-    measure(bench, echo, what, batch, () => openGateway(bench, sqlite(synchronous), target, env))
+  const of = (asked: Asked, synchronous: 'full' | 'normal', target = logTarget): Promise<Row> =>
+    measure(bench, echo, asked, () => openGateway(bench, sqlite(synchronous), target, env))
+  const ids = 'random'
   const rows = [
-    await of('log, FULL', 1, 'full', logTarget),
-    await of('webhook, FULL', 1, 'full', webhook),
-    await of('log, NORMAL', 1, 'normal', logTarget),
-    await of('log, FULL, batches of 100', 100, 'full', logTarget),
+    await of({ what: 'log, FULL', batch: 1 }, 'full'),
+    await of({ what: 'webhook, FULL', batch: 1 }, 'full', webhook),
+    await of({ what: 'log, NORMAL', batch: 1 }, 'normal'),
+    await of({ what: 'log, FULL, random ids', batch: 1, ids }, 'full'),
+    await of({ what: 'log, FULL, batches of 100', batch: 100 }, 'full'),
+    await of({ what: 'batches of 100, random ids', batch: 100, ids }, 'full'),
   ]
   await sink.stop()
   await echo.stop()
