@@ -29,10 +29,10 @@ import { roomOf } from './room.ts'
 import { openProvider, openRoutes } from './routes.ts'
 import { openStores, type Stores } from './stores.ts'
 
-/** The signals a service manager and a terminal stop a process with. */
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const
-/** Under npm one Ctrl-C comes twice: from the terminal, and from npm, which passes on its own. */
-const SAME_KEY_MS = 400
+/** The signals a service manager and a terminal, also one that closes, stop a process with. */
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+/** Under npm one Ctrl-C comes twice: from the terminal, and from npm, which passes on its own. So does a hang-up, by way of the shell. */
+const TWICE_MS = 400
 /** At the end, records are carried to an audit elsewhere for so long: other gateways make more of them all the time, and carry them too. */
 const CARRY_MS = 2000
 
@@ -193,7 +193,7 @@ const stopSignal = (clock: Clock): Promise<void> =>
       if (first === undefined) {
         first = clock.now()
         resolve()
-      } else if (signal !== 'SIGINT' || clock.now() - first >= SAME_KEY_MS) process.exit(1)
+      } else if (signal === 'SIGTERM' || clock.now() - first >= TWICE_MS) process.exit(1)
     }
     for (const signal of SIGNALS) process.on(signal, on)
     onParentGone(clock, resolve)

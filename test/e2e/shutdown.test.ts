@@ -261,7 +261,10 @@ test('SIGTERM to `npm start` stops the gateway in order', async () => {
   expect(await refusesConnections(gateway.port)).toBe(true)
 })
 
-test('one Ctrl-C under npm comes twice, and is one', async () => {
+test.each([
+  { what: 'one Ctrl-C under npm', signal: 'SIGINT' },
+  { what: 'the end of a terminal', signal: 'SIGHUP' },
+] as const)('$what comes twice, and is one orderly stop', async ({ signal }) => {
   const held = gate()
   const hook = await receiver(async () => {
     await held.opened
@@ -270,10 +273,10 @@ test('one Ctrl-C under npm comes twice, and is one', async () => {
   const gateway = await running(place(config(hook)))
   const answer = gateway.dispatch(action('held'))
   await until(() => hook.requests === 1, 'the delivery has begun')
-  // The terminal's, and the one npm passes on.
-  gateway.signal('SIGINT')
+  // The terminal's, and the one npm or a shell passes on.
+  gateway.signal(signal)
   await sleep(30)
-  gateway.signal('SIGINT')
+  gateway.signal(signal)
   await stopsAccepting(gateway)
   held.open()
   expect((await answer).status).toBe(200)
