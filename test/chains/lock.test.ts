@@ -37,7 +37,10 @@ describe('lock_by', () => {
     const c = await start(w, chains, w.memory.state, 'line', of('d2', 3))
     await w.env.clock.settle()
     expect(await statuses(chains, [a, b, c])).toEqual(['running', 'pending', 'running'])
-    expect(await chains.get(scope, b)).toMatchObject({ entity: 'd1', waiting_for: 'lock' })
+    const inLine = await chains.get(scope, b)
+    expect(inLine).toMatchObject({ entity: 'd1', waiting_for: 'lock' })
+    // Its time begins when it may begin.
+    expect(inLine).not.toHaveProperty('expires_at')
     ends[0]!.finish(OK)
     await w.env.clock.settle()
     expect(await statuses(chains, [a, b, c])).toEqual(['completed', 'running', 'running'])

@@ -41,7 +41,8 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
     ...(notBefore.length > 0 && !ended && { not_before: isoTime(Math.min(...notBefore)) }),
     ...(run.paused && { paused_at: isoTime(run.paused.at), paused_by: run.paused.by }),
     started_at: isoTime(run.startedAt),
-    expires_at: isoTime(run.deadline),
+    // In line it has no time limit; its time begins in full when it may begin.
+    ...(run.status !== 'pending' && { expires_at: isoTime(run.deadline) }),
     ...(run.endedAt !== undefined && { ended_at: isoTime(run.endedAt), duration_ms: run.endedAt - run.startedAt }),
     ...(run.cause && !ended && { ending: run.cause.status }),
     ...(run.error && { error: run.error }),
