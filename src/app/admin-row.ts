@@ -17,14 +17,14 @@ export const adminRows =
 /** So do those of breakers, which are no scope's: providers are global. */
 export const breakerRows =
   (policy: () => AuditPolicy, env: Env): BreakerRow =>
-  ({ provider, from, to, by, why }) => {
+  ({ provider, from, to, by, why, code }) => {
     const what = { kind: 'breaker', action_type: 'circuit_breaker', provider } as const
     const outcome = to === 'open' ? 'opened' : 'closed'
     return row(
       policy(),
       env,
       { ...what, outcome, caller: by ?? 'gateway' },
-      { from, to, ...(why !== undefined && { why }) },
+      { from, to, ...(why !== undefined && { why }), ...(code !== undefined && { code }) },
     )
   }
 

@@ -42,6 +42,7 @@ import { type Schedules, schedules } from '../schedules/schedules.ts'
 import { type AdminRow, adminRows, breakerRows } from './admin-row.ts'
 import type { Config } from './config/config.ts'
 import { rulesMayBeAbsent } from './config/load.ts'
+import { logBreakers } from './dispatch-log.ts'
 import { LINEAGE_TOPIC, openSigner } from './lineage.ts'
 import { roomOf } from './room.ts'
 import { breakerTable } from './routes.ts'
@@ -132,6 +133,7 @@ export async function assemble(input: AssembleInput): Promise<Assembled> {
     breakers: breakerTable(config()),
     row: breakerRows(auditPolicy, env),
   })
+  breakers.onChange(logBreakers(env.log, hide))
   const signer = await openSigner(config().lineage, await state.control(LINEAGE_TOPIC), env.random)
   const { backoffInitialMs, backoffMaxMs } = config().executor
   const room = roomOf(config())

@@ -1,5 +1,8 @@
 import type { Log } from '../core/env.ts'
+import type { JsonObject } from '../core/json.ts'
 import type { OutcomeTag } from '../core/outcome.ts'
+import type { Redact } from '../core/redact.ts'
+import type { BreakerChange } from '../delivery/breakers.ts'
 import type { Observe } from '../dispatch/parts.ts'
 
 /** Somebody should look. */
@@ -34,3 +37,13 @@ export function logOutcomes(log: Log, next: Observe): Observe {
     },
   }
 }
+
+/** A line where a breaker opens or closes, and why. A probe is no news: how it ends is. */
+export const logBreakers =
+  (log: Log, redact: Redact) =>
+  ({ provider, from, to, by, why, code }: BreakerChange): void => {
+    if (to === 'half_open') return
+    const fields = redact({ provider, from, ...(by && { by }), ...(why && { why }), ...(code && { code }) })
+    if (to === 'open') log.warn(fields as JsonObject, 'the circuit breaker is open')
+    else log.info(fields as JsonObject, 'the circuit breaker is closed')
+  }

@@ -17,6 +17,8 @@ export interface BreakerChange {
   readonly at: number
   readonly by?: string
   readonly why?: string
+  /** Of the failure that opened it. */
+  readonly code?: string
 }
 
 /** The audit row of a breaker that has opened or closed; undefined where audit is off. */
@@ -126,12 +128,13 @@ export function createBreakers(deps: {
     return cell
   }
 
-  function become(name: string, cell: Cell, next: Breaker): void {
+  function become(name: string, cell: Cell, next: Breaker, code?: string): void {
     const from = cell.breaker.is
     cell.breaker = next
     circuitOf(name).show(next.is === 'closed' ? 'closed' : 'open')
     if (from === next.is) return
-    const change = { provider: name, from, to: next.is, at: clock.now(), ...hand(cell.by, cell.why) }
+    const why = { ...hand(cell.by, cell.why), ...(code !== undefined && { code }) }
+    const change = { provider: name, from, to: next.is, at: clock.now(), ...why }
     for (const l of listeners) l(change)
   }
 
@@ -139,10 +142,15 @@ export function createBreakers(deps: {
     control.put(name, JSON.stringify(stored), { ifVersion: cell.version, ...(record && { record }) })
 
   /** What is recorded of a breaker that has opened or closed, in the write that stores it. A probe is neither. */
-  function changeRow(name: string, from: Breaker['is'], { breaker, by, why }: Stored): AuditRow | undefined {
+  function changeRow(
+    name: string,
+    from: Breaker['is'],
+    { breaker, by, why }: Stored,
+    code?: string,
+  ): AuditRow | undefined {
     const to = breaker.is
     if (to === from || to === 'half_open') return undefined
-    return row({ provider: name, from, to, at: clock.now(), ...hand(by, why) })
+    return row({ provider: name, from, to, at: clock.now(), ...hand(by, why), ...(code !== undefined && { code }) })
   }
 
   function storeFailed(e: unknown, name: string, what: string): void {
@@ -154,7 +162,7 @@ export function createBreakers(deps: {
    * Counts an attempt's end. A change of state is in force here at once, so that the next attempt on this node obeys it, and is
    * then written; if the store cannot be reached it stays this node's own, and the next change is written over it.
    */
-  async function count(name: string, end: AttemptEnd, probe: string | undefined): Promise<void> {
+  async function count(name: string, end: AttemptEnd, probe: string | undefined, code?: string): Promise<void> {
     const config = table.get(name)
     if (!config) return
     for (let i = 0; i < CAS_TRIES; i++) {
@@ -165,10 +173,10 @@ export function createBreakers(deps: {
         cell.breaker = next
         return
       }
-      const record = changeRow(name, cell.breaker.is, { breaker: next })
+      const record = changeRow(name, cell.breaker.is, { breaker: next }, code)
       cell.by = undefined
       cell.why = undefined
-      become(name, cell, next)
+      become(name, cell, next, code)
       try {
         if (await write(name, cell, { breaker: next }, record)) return
       } catch (e) {
@@ -239,7 +247,8 @@ export function createBreakers(deps: {
       try {
         got = await circuitOf(name).fire(attempt)
       } catch (e) {
-        await count(name, e instanceof ProviderError && e.retryable ? 'failure' : 'neither', probe)
+        const failure = e instanceof ProviderError && e.retryable ? e : undefined
+        await count(name, failure ? 'failure' : 'neither', probe, failure?.code)
         throw e
       }
       await count(name, 'success', probe)

@@ -45,7 +45,12 @@ describe('providers and circuit breakers', () => {
     await g.ask('POST', '/v1/circuit-breakers/out/reset', { why: 'secret' })
     const breaker = { kind: 'breaker', action_type: 'circuit_breaker', provider: 'out' }
     expect((await g.records('', '')).filter((r) => r.kind === 'breaker')).toMatchObject([
-      { ...breaker, outcome: 'opened', caller: 'gateway', details: { from: 'closed', to: 'open' } },
+      {
+        ...breaker,
+        outcome: 'opened',
+        caller: 'gateway',
+        details: { from: 'closed', to: 'open', code: 'connection_refused' },
+      },
       {
         ...breaker,
         outcome: 'closed',
@@ -56,6 +61,18 @@ describe('providers and circuit breakers', () => {
     expect((await g.ask('GET', '/v1/audit?namespace=&tenant=&kind=breaker&provider=out')).body).toMatchObject({
       records: [{ outcome: 'closed' }, { outcome: 'opened' }],
     })
+    expect(g.env.logged.filter((l) => l.message.includes('breaker'))).toEqual([
+      {
+        level: 'warn',
+        fields: { provider: 'out', from: 'closed', code: 'connection_refused' },
+        message: 'the circuit breaker is open',
+      },
+      {
+        level: 'info',
+        fields: { provider: 'out', from: 'open', by: 'anonymous', why: '[REDACTED]' },
+        message: 'the circuit breaker is closed',
+      },
+    ])
   })
 })
 
