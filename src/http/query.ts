@@ -29,7 +29,7 @@ export function readQuery<const N extends string>(c: Ctx, known: readonly N[]): 
     const key = known.find((k) => k === name)
     const wrong = (message: string): void => void errors.push({ pointer: `?${name ?? ''}`, message })
     if (name === undefined) wrong('the name of a parameter is not percent-encoded UTF-8')
-    else if (key === undefined) wrong(`unknown parameter${didYouMean(name, known)}`)
+    else if (key === undefined) wrong(unknown(name, known, errors.length === 0))
     else if (value === undefined) wrong('is not percent-encoded UTF-8; a percent sign itself is %25')
     else if (CONTROL.test(value)) wrong('holds a control character')
     else if (read[key] !== undefined) wrong('stands there twice')
@@ -37,6 +37,13 @@ export function readQuery<const N extends string>(c: Ctx, known: readonly N[]): 
   }
   if (errors.length > 0) throw invalid(errors)
   return read
+}
+
+/** Those there are, said once: an address has room for thousands of wrong ones. */
+function unknown(name: string, known: readonly string[], first: boolean): string {
+  if (known.length === 0) return 'unknown parameter; this route takes none'
+  const expected = first ? `; expected one of ${known.join(', ')}` : ''
+  return `unknown parameter${expected}${didYouMean(name, known)}`
 }
 
 function decode(text: string): string | undefined {

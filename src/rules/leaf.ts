@@ -1,7 +1,7 @@
 import type { Json } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
-import { operatorWords } from './conditions/index.ts'
+import { operators, operatorWords } from './conditions/index.ts'
 import { compileField, type Field, shownValue } from './fields.ts'
 import { kindOf, type Located, type Report, scalar } from './located.ts'
 import {
@@ -56,7 +56,9 @@ function compileWord(
   const found = operatorWords.get(word)
   if (!found) {
     const known = [...operatorWords.keys(), ...LEAF_KEYS, ...SHAPES]
-    report.error(keyAt, `unknown operator "${word}"${didYouMean(word, known)}`)
+    const names = operators.map((o) => o.name).join(', ')
+    const expected = `expected ${names} or one of these with not_ before it`
+    report.error(keyAt, `unknown operator "${word}"; ${expected}${didYouMean(word, known)}`)
     return undefined
   }
   const { operator, negated } = found

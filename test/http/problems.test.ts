@@ -229,7 +229,12 @@ describe('addresses', () => {
     expect(await g.ask('HEAD', '/health')).toMatchObject({ status: 200, text: '' })
   })
   test.each([
-    ['/v1/audit?tennant=a', '?tennant', 'unknown parameter; did you mean "tenant"?'],
+    [
+      '/v1/audit?tennant=a',
+      '?tennant',
+      expect.stringMatching(/^unknown parameter; expected one of .*; did you mean "tenant"\?$/),
+    ],
+    ['/v1/rules?name=a', '?name', 'unknown parameter; expected one of limit, cursor, namespace, tenant'],
     ['/v1/audit?tenant=a&tenant=b', '?tenant', 'stands there twice'],
     ['/v1/audit?tenant=%zz', '?tenant', expect.stringContaining('%25')],
     ['/v1/audit?tenant=%00', '?tenant', 'holds a control character'],
@@ -244,9 +249,8 @@ describe('addresses', () => {
     ['/v1/audit?outcome=excuted', '?outcome', expect.stringContaining('did you mean "executed"')],
     ['/v1/audit?kind=dispatchh', '?kind', expect.stringContaining('did you mean "dispatch"')],
     ['/v1/stream?outcome=zzz', '?outcome', expect.stringContaining('expected one of executed, ')],
-    ['/v1/rules?name=a', '?name', expect.any(String)],
     ['/v1/rules?namespace=', '?namespace', 'must not be empty'],
-    ['/health?verbose=1', '?verbose', 'unknown parameter'],
+    ['/health?verbose=1', '?verbose', 'unknown parameter; this route takes none'],
   ])('%s names the parameter', async (path, pointer, message) => {
     problem(await (await testGateway()).ask('GET', path), 400, 'invalid_query', { errors: [{ pointer, message }] })
   })
