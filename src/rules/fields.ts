@@ -2,7 +2,7 @@ import { type Action, actionFields } from '../core/action.ts'
 import { follow, isObject, type Json, own } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
-import { isTimeField, timeFields, WEEKDAYS, type Zone } from './time.ts'
+import { isTimeField, timeFields, timeRanges, WEEKDAYS, type Zone } from './time.ts'
 
 /** Where a condition or a key reads. Missing is undefined, at any depth. */
 export interface Field {
@@ -12,6 +12,8 @@ export interface Field {
   readonly path?: readonly string[]
   /** The only texts it can be; they are compared without regard to case. */
   readonly words?: readonly string[]
+  /** The least and the greatest whole number it can be, where it is always one. */
+  readonly range?: readonly [number, number]
   read(at: { readonly action: Action; readonly now: number }): Json | undefined
 }
 export interface FieldContext {
@@ -34,7 +36,9 @@ export function compileField(text: string, context: FieldContext): Field | strin
     if (!isTimeField(name))
       return `there is no "${text}"; time has ${timeFields.join(', ')}${didYouMean(name, timeFields)}`
     const { zone } = context
-    return { text, ...(name === 'weekday' && { words: WEEKDAYS }), read: (at) => zone.field(name, at.now) }
+    const range = timeRanges[name]
+    const only = { ...(name === 'weekday' && { words: WEEKDAYS }), ...(range && { range }) }
+    return { text, ...only, read: (at) => zone.field(name, at.now) }
   }
   if (!context.env.has(name))
     return `the environment variable ${name} is not in [rules].env${didYouMean(name, context.env.keys())}`

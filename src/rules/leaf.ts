@@ -16,7 +16,7 @@ import {
   SHAPES,
   type Test,
 } from './logic.ts'
-import { type Compare, MISMATCH, YES } from './operator.ts'
+import { type Compare, MISMATCH, type Operator, YES } from './operator.ts'
 import type { Notes } from './stage.ts'
 
 /** `field:` with one or more operators, all of which must hold. */
@@ -66,7 +66,8 @@ function compileWord(
     report.error(keyAt, `"ignore_case" does not go with "${word}", only with operators on text`)
     return undefined
   }
-  const value = operator.ordered ? numbers(operand) : operand.value
+  const range = typeof field === 'string' ? undefined : field.range
+  const value = operator.ordered || range ? numbers(operand) : operand.value
   const parsed = operator.operand.safeParse(value)
   if (!parsed.success) {
     report.error(operand.at, `"${word}" expects ${operator.expects}, not ${kindOf(value)}`)
@@ -75,6 +76,7 @@ function compileWord(
   if (typeof field === 'string') return undefined
   if (field.words && (operator.name === 'eq' || operator.name === 'in'))
     for (const item of operand.items ?? [operand]) checkWord(item, field.text, field.words, report)
+  if (range) checkNumbers(operand, operator, field.text, range, report)
   const folded = ignoreCase || (field.words !== undefined && operator.ignoresCase)
   const compare = operator.compile(parsed.data, folded)
   if (typeof compare !== 'function') {
@@ -91,6 +93,27 @@ function checkWord({ value, at }: Located, field: string, words: readonly string
   const word = typeof value === 'string' ? value.toLowerCase() : ''
   if (!words.includes(word))
     report.error(at, `"${field}" is one of ${words.join(', ')}, not ${kindOf(value)}${didYouMean(word, words)}`)
+}
+
+/** The same of a number: text, as a quoted "8" is, or an hour there is none of. */
+function checkNumbers(
+  operand: Located,
+  { name, ordered, ignoresCase }: Operator,
+  field: string,
+  [least, most]: readonly [number, number],
+  report: Report,
+): void {
+  const equal = name === 'eq' || name === 'in'
+  if (!equal && !ordered) {
+    if (ignoresCase) report.error(operand.at, `"${name}" looks into text, and "${field}" is a number`)
+    return
+  }
+  for (const item of operand.items ?? [operand]) {
+    const value = numbers(item)
+    const possible =
+      typeof value === 'number' && (ordered || (Number.isInteger(value) && value >= least && value <= most))
+    if (!possible) report.error(item.at, `"${field}" is a whole number from ${least} to ${most}, not ${kindOf(value)}`)
+  }
 }
 
 /** A quoted `${…}` behind an ordering operator is a number if it reads as one: in flow style it cannot stand unquoted. */

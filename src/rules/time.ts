@@ -27,6 +27,17 @@ export const timeFields = [
   'weekday_num',
   'timestamp',
 ] as const
+/** The least and the greatest that each of the numbers among them can be. */
+export const timeRanges: { readonly [name in (typeof timeFields)[number]]?: readonly [number, number] } = {
+  hour: [0, 23],
+  minute: [0, 59],
+  second: [0, 59],
+  day: [1, 31],
+  month: [1, 12],
+  year: [1970, 9999],
+  weekday_num: [1, 7],
+  timestamp: [0, 253_402_300_799],
+}
 export type TimeField = (typeof timeFields)[number]
 export const isTimeField = (s: string): s is TimeField => (timeFields as readonly string[]).includes(s)
 
