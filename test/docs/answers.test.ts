@@ -180,7 +180,7 @@ describe('docs/api.md says every field of', () => {
     // Only while a node releases it, only of a delivery, only of an action that itself came of another.
     expect(
       inTable('A scheduled action', 'Field of a scheduled action').filter((f) => !hold.fields.includes(f)),
-    ).toEqual(['claimed_until', 'provider', 'parent_id'])
+    ).toEqual(['claimed_until', 'provider', 'parent_id', 'last_error'])
     expect(
       hold.fields.filter((f) => !inTable('A scheduled action', 'Field of a scheduled action').includes(f)),
     ).toEqual([])
