@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../../core/ids.ts'
@@ -24,13 +24,15 @@ export const backup: Command = {
       return 1
     }
     const taken = `${file} is there already; --force writes over it`
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) return said(`${file} is a folder: name a file in it`)
+    if (!existsSync(dirname(file))) return said(`there is no folder ${dirname(file)}`)
     // A log beside it would be played into the copy.
     if (existsSync(`${file}-wal`)) return said(`${file} is a database that is in use, or was: take another name`)
     if (existsSync(file) && !given.force) return said(taken)
     if (!existsSync(path)) return said(`there is no store ${path} yet`)
+    const part = partOf(file)
     try {
       const now = systemClock().now()
-      const part = partOf(file)
       copyStore(path, part)
       const inventory = inspectStore(part, now)
       if (!giveName(part, file, given.force !== undefined)) return said(taken)
@@ -38,6 +40,8 @@ export const backup: Command = {
       return 0
     } catch (e) {
       return said(e instanceof StateUnavailable ? e.message : `cannot copy ${path} to ${file}: ${messageOf(e)}`)
+    } finally {
+      rmSync(part, { force: true }) // it has its name, or will never have one
     }
   },
 }
