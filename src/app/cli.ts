@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { didYouMean } from '../core/nearest.ts'
 import { backup } from './commands/backup.ts'
 import { check } from './commands/check.ts'
@@ -22,7 +23,32 @@ const terminal: Terminal = {
 }
 
 /** @param args the words after the program's name. Resolves to the exit code. */
-export async function main(args: readonly string[], to: Terminal = terminal): Promise<number> {
+export async function main(args: readonly string[], to?: Terminal): Promise<number> {
+  if (to) return run(args, to)
+  const unprinted = mindOutput()
+  const code = await run(args, terminal)
+  await setImmediate() // until then what was written last may fail
+  return code === 0 && args[0] !== serve.name && unprinted() ? 1 : code
+}
+
+/**
+ * What is printed is for people: where it cannot be, a gateway goes on. Answers whether something that somebody waits for was not
+ * printed, as on a full disk; a reader that has gone (`| head`) waits for nothing more.
+ */
+function mindOutput(): () => boolean {
+  let lost = false
+  process.stdout.on('error', (e: NodeJS.ErrnoException) => {
+    if (e.code === 'EPIPE') return
+    if (!lost) terminal.err(`signalbox: cannot write to the standard output: ${e.message}`)
+    lost = true
+  })
+  process.stderr.on('error', () => {
+    lost = true // and there is nobody to tell
+  })
+  return () => lost
+}
+
+async function run(args: readonly string[], to: Terminal): Promise<number> {
   const [first, ...rest] = args
   if (first !== undefined && HELP.includes(first)) {
     to.out(helpText())
