@@ -61,6 +61,13 @@ describe('providers and circuit breakers', () => {
     expect((await g.ask('GET', '/v1/audit?namespace=&tenant=&kind=breaker&provider=out')).body).toMatchObject({
       records: [{ outcome: 'closed' }, { outcome: 'opened' }],
     })
+    // Such records are in no other scope: who names none is not told that there are none.
+    for (const kind of ['breaker', 'admin']) {
+      const { body } = await g.ask('GET', `/v1/audit?namespace=&tenant=&kind=${kind}`)
+      expect(body['records']).not.toEqual([])
+      expect((await g.ask('GET', `/v1/audit?kind=${kind}`)).body).toEqual(body)
+      expect((await g.ask('GET', `/v1/audit?kind=${kind}&tenant=default`)).body).toMatchObject({ records: [] })
+    }
     expect(g.env.logged.filter((l) => l.message.includes('breaker'))).toEqual([
       {
         level: 'warn',

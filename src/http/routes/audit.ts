@@ -29,6 +29,11 @@ const TIMES = ['from', 'to'] as const
 export const auditScope = (q: Query<'namespace' | 'tenant'>): Scope =>
   q.namespace === '' && q.tenant === '' ? GLOBAL : scopeOf(q)
 
+/** Of these kinds there are records in the empty scope alone: who asks for one, and for no scope, means that. */
+const OF_NO_SCOPE: readonly (string | undefined)[] = ['admin', 'breaker']
+const listScope = (q: Query<'namespace' | 'tenant' | 'kind'>): Scope =>
+  q.namespace === undefined && q.tenant === undefined && OF_NO_SCOPE.includes(q.kind) ? GLOBAL : auditScope(q)
+
 const OUTCOMES = [...outcomeTags, ...auditOnlyTags]
 
 /** A word that no record can have would find nothing for ever: it is refused. */
@@ -70,7 +75,7 @@ export const auditRoutes: readonly Route[] = [
     doc: 'Audit records, newest first, by provider, action_type, outcome, rule, kind, chain_id, group_id, caller, action_id, from and to',
     async handle(c, { audit }) {
       const q = readQuery(c, [...SCOPE, ...PAGE, ...FILTERS, ...TIMES])
-      const scope = auditScope(q)
+      const scope = listScope(q)
       const of = ['audit', ...scope]
       const page = await audit.query(scope, filterOf(q), pageFrom(readPage(q, of)))
       return pageOf('records', page.records, page.nextCursor, of)
