@@ -37,7 +37,7 @@ export function createApp(deps: HttpDeps): Hono<Http> {
 /** What is answered to anything thrown. */
 export function refuse(error: unknown, c: Ctx, deps: HttpDeps): Answered {
   const p = problemOf(error, { log: deps.env.log, newId: deps.env.newId })
-  deps.stats.problem(p.code)
+  deps.stats.problem(p)
   const allow = p.status === 405 ? { allow: methodsOf(c.req.path).join(', ') } : {}
   // What is left of a body that was refused half-way is not worth reading.
   return problemResponse(p, p.status === 413 ? { connection: 'close' } : allow)

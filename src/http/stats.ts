@@ -1,11 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { isoTime } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
+import type { Problem } from '../core/errors.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { Depth } from '../core/state.ts'
 import type { BreakerView } from '../delivery/breaker-view.ts'
 import type { AttemptSeen } from '../delivery/leg.ts'
 import { Durations } from './durations.ts'
+import { storeTrouble } from './store-trouble.ts'
 
 /** What only a look tells: taken when somebody asks. */
 export interface Looked {
@@ -39,7 +41,8 @@ export interface Stats {
   attempt(seen: AttemptSeen): void
   /** A run over a limit that only warns. */
   overLimit(rule: string, limit: string): void
-  problem(code: string): void
+  /** A refused request. */
+  problem(p: Problem): void
   /** Prometheus text. */
   metrics(looked: Looked): Promise<string>
   readonly contentType: string
@@ -55,6 +58,7 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
   const attempts = new Map<string, Map<string, number>>()
   const overLimits = new Map<string, Map<string, number>>()
   let attemptCount = 0
+  const told = storeTrouble(env)
 
   // Counted in plain maps, which cost a tenth of a labelled counter, and handed over when somebody looks.
   counter('outcomes_total', 'Ended runs by kind and outcome', ['kind', 'outcome'], ended)
@@ -125,7 +129,10 @@ export function createStats(env: Env, opts: { readonly process?: boolean } = {})
       latencies.took(provider, durationMs)
     },
     overLimit: (rule, limit) => bump(overLimits, rule, limit),
-    problem: (code) => void problems.set(code, (problems.get(code) ?? 0) + 1),
+    problem(p) {
+      problems.set(p.code, (problems.get(p.code) ?? 0) + 1)
+      told(p)
+    },
     async metrics({ depths, breakers, loads }) {
       const now = env.clock.now()
       for (const g of [waiting, due, age, breakerState]) g.reset()

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import { expect, it } from 'vitest'
+import { Problem } from '../../src/core/errors.ts'
 import { kinds } from '../../src/core/hold.ts'
 import { createStats } from '../../src/http/stats.ts'
 import { testEnv } from '../fakes/env.ts'
@@ -16,7 +17,7 @@ it('asks for metrics that there are, by labels they have', async () => {
   for (const result of ['success', 'retryable', 'permanent'] as const)
     stats.attempt({ provider: 'p', result, durationMs: 1 })
   stats.overLimit('r', 'rule')
-  for (const code of ['state_unavailable', 'state_unknown']) stats.problem(code)
+  for (const code of ['state_unavailable', 'state_unknown']) stats.problem(new Problem(503, code, ''))
   const text = await stats.metrics({
     depths: [kinds.deadLetter, kinds.scheduled].map((kind) => ({ kind, waiting: 1, due: 1, oldestDueAt: 0 })),
     breakers: [{ provider: 'p', state: 'open' } as never],

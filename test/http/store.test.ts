@@ -43,6 +43,16 @@ describe('the store', () => {
       { status: 503, code: 'state_unknown' },
     ])
   })
+  test('what it said is in the log, once a minute', async () => {
+    const g = await failing(() => new StateUnknown('no end', { cause: new Error('the disk is full') }))
+    const warned = (): readonly object[] => g.env.logged.filter((l) => l.message.includes('state store'))
+    for (let i = 0; i < 3; i++) await g.dispatch(action)
+    const line = { code: 'state_unknown', reason: 'no end: the disk is full' }
+    expect(warned()).toMatchObject([{ level: 'warn', fields: { ...line, refused: 1 } }])
+    await g.advance(60_000)
+    await g.dispatch(action)
+    expect(warned()).toMatchObject([{}, { level: 'warn', fields: { ...line, refused: 3 } }])
+  })
   test('never takes as much: 413, nothing was done, and nobody is told to come again', async () => {
     const g = await failing(() => new StateTooLarge('an entry of 500 KB'))
     const t = await g.dispatch(action)

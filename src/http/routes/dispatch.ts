@@ -145,7 +145,7 @@ function resultOf(settled: PromiseSettledResult<Answer>, at: string, deps: HttpD
     return { status: httpStatus(outcome), ...told, ...(replayed && { idempotent_replayed: true }) }
   }
   const p = problemOf(settled.reason, { log: deps.env.log, newId: deps.env.newId })
-  deps.stats.problem(p.code)
+  deps.stats.problem(p)
   // Pointers are into the body as it was sent, which is the whole batch.
   const errors = p.errors.map((e) => ({ ...e, pointer: e.pointer.startsWith('?') ? e.pointer : at + e.pointer }))
   return { ...problemBody(p), ...(errors.length > 0 && { errors }) }
