@@ -72,7 +72,7 @@ export interface Intent {
 
 export interface IntentRefusal {
   readonly why: 'circuit_open' | 'failed' | 'shutting_down'
-  /** Of what `failed`: as the answer of a delivery that nobody holds would say it. */
+  /** What the last attempt that failed met, as the answer of a delivery that nobody holds would say it. */
   readonly error?: { readonly code: string; readonly message: string }
 }
 

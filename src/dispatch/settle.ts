@@ -35,7 +35,7 @@ export function handedBackOps(
   now: number,
 ): { readonly ops: readonly Op[]; readonly outcome: Outcome | undefined } {
   const { unknown, unknownElsewhere } = end
-  const lastRefusal = { why: 'shutting_down' } as const
+  const lastRefusal: IntentRefusal = { ...intent.lastRefusal, why: 'shutting_down' }
   const gone: Intent = { ...intent, unknown, unknownElsewhere, claimsEnded: attempts, lastRefusal }
   if (intent.accepted) return { ops: [putUnclaimed(parts, gone, claim, end.dueAt)], outcome: undefined }
   const outcome: Outcome = { ...common(intent), outcome: 'accepted', reason: 'shutting_down' }
@@ -75,13 +75,16 @@ export function putBackOps(
   if (!intent.putBack || !isRetryable(end)) return undefined
   if (isExhausted(parts, attempts, intent.firstDueAt, now)) return undefined
   const dueAt = putBackAt(parts, intent.firstDueAt, end.retryAfterMs ?? 0, attempts, now)
-  const lastRefusal = refusalOf(end)
+  const lastRefusal = refusalOf(end, intent.lastRefusal)
   const gone: Intent = { ...intent, claimsEnded: attempts, lastRefusal, ...(end.unknown && { unknown: true }) }
   return [putUnclaimed(parts, gone, claim, dueAt)]
 }
 
-const refusalOf = (end: Refused): IntentRefusal =>
-  end.kind === 'failed' ? { why: 'failed', error: { code: end.code, message: end.message } } : { why: 'circuit_open' }
+/** Where a breaker or a stop has the last word, what the attempt before met is still told. */
+const refusalOf = (end: Refused, before: IntentRefusal | undefined): IntentRefusal =>
+  end.kind === 'failed'
+    ? { why: 'failed', error: { code: end.code, message: end.message } }
+    : { ...before, why: 'circuit_open' }
 
 const isRetryable = (end: DeliveryEnd): end is Refused =>
   end.kind === 'circuit_open' || (end.kind === 'failed' && end.retryable)

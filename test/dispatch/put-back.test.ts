@@ -29,9 +29,12 @@ describe('PITFALLS 66: what was accepted is never dropped by a limit', () => {
     const { house, hook, send, pass } = await world([later], [refused(), OK])
     await send('one')
     await pass(9_000)
+    const error = { code: 'connection_refused', message: 'refused' }
+    await pass(1_500)
+    expect(await house.stored('intent')).toMatchObject([{ lastRefusal: { why: 'failed', error } }])
     await house.breakers.trip('hook', { by: 'me' })
     await pass(5_000)
-    expect(await house.stored('intent')).toHaveLength(1)
+    expect(await house.stored('intent')).toMatchObject([{ lastRefusal: { why: 'circuit_open', error } }])
     expect(await house.stored('dead_letter')).toEqual([])
     await house.breakers.reset('hook', { by: 'me' })
     await pass(150_000)
