@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
@@ -45,6 +45,20 @@ describe('the file', () => {
     expect(second.stderr).toContain(`another process has ${path} open: only one may`)
     await first.state.close()
     await (await openSqlite({ path, ...env })).state.close()
+  })
+  it('is for the eyes of its user alone, with its log, unless somebody has changed that', async () => {
+    const env = testEnv()
+    const path = file('mine.db')
+    const modes = () => [path, `${path}-wal`].map((f) => statSync(f).mode & 0o777)
+    const first = await openSqlite({ path, ...env })
+    await first.state.commit(scope, [put('x')])
+    expect(modes()).toEqual([0o600, 0o600])
+    await first.state.close()
+    chmodSync(path, 0o640)
+    const again = await openSqlite({ path, ...env })
+    await again.state.commit(scope, [put('y')])
+    expect(modes()).toEqual([0o640, 0o640])
+    await again.state.close()
   })
   it('a file that is no store of ours is refused, and its threads end', async () => {
     const path = file('strange.db')

@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { StateUnavailable } from '../../core/errors.ts'
 import { holdFile } from './lock.ts'
@@ -88,6 +89,9 @@ export function openWriter(opts: FileOptions): DatabaseSync {
   return db
 }
 
+/** What is sent, and the secret that lineage is signed with, are nobody else's to read on the machine. SQLite's log takes the mode of its file. */
+const OURS_ALONE = 0o600
+
 /**
  * Holds the file's lock, opens it, and answers what `make` makes of it; `free` closes it and gives the lock back. Where either throws
  * nothing is left held.
@@ -100,6 +104,7 @@ export function openHeld<T>(opts: FileOptions, make: (db: DatabaseSync, free: ()
     lock.release()
   }
   try {
+    if (!existsSync(opts.path)) closeSync(openSync(opts.path, 'wx', OURS_ALONE))
     db = openWriter(opts)
     return make(db, free)
   } catch (e) {
