@@ -100,23 +100,22 @@ export function createInForce({ first, warned, loaded, env, again, open, begin, 
       taken.providers.map((p) => p.name),
     )
     const same = isDeepStrictEqual(taken, config)
-    const said = [
-      ...findings.map(showFinding),
-      // Those of the file have a place there, and are said with it.
-      ...issues.filter((i) => i.path.length === 0).map((i) => i.message),
-    ]
-    function warn(refusal: readonly Finding[]): readonly Finding[] {
-      if (refusal.length > 0) return refusal
+    function note(): void {
+      const said = findings.map(showFinding)
       const news = said.filter((w) => !warnings.includes(w))
       if (news.length > 0) log.warn({ findings: news }, 'the configuration has warnings')
-      warnings = said
+      // What chains of the API lack has no place in the file. The log has it from the definitions.
+      warnings = [...said, ...issues.filter((i) => i.path.length === 0).map((i) => i.message)]
       waiting = fixed
-      return refusal
     }
     return {
       errors: issues.filter((i) => i.severity === 'error').map((i) => fault(chainProblem(i))),
       names: ruleNames(taken, names),
-      take: () => warn(same ? stays() : takeOver(taken)),
+      take() {
+        const refusal = same ? stays() : takeOver(taken)
+        if (refusal.length === 0) note()
+        return refusal
+      },
       refuse: (errors) => void (same ? stays() : refuse(errors)),
     }
   }

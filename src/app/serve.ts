@@ -120,8 +120,7 @@ export const serve: Serve = async (first, again, loaded, warned) => {
       const reason = stopping.signal.aborted ? 'shutting down' : stores.trouble()
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
-    configError: () => inForce.error,
-    configSays: () => ({ warnings: inForce.warnings, waiting: inForce.waiting }),
+    configured: inForce,
   }
   let server: Listening
   try {

@@ -60,8 +60,14 @@ export interface HttpDeps {
   readonly adminRow: (what: string, details: JsonObject, caller: string) => AuditRow | undefined
   /** False from the moment the process begins to stop. */
   readonly ready: () => { readonly ok: boolean; readonly reason?: string }
-  /** The last configuration load error, if it is still wrong. */
-  readonly configError: () => string | undefined
-  /** What the configuration in force has to say that is no error, and the sections of it that wait for a restart. */
-  readonly configSays: () => { readonly warnings: readonly string[]; readonly waiting: readonly string[] }
+  /** Of the configuration, as it is at each look. */
+  readonly configured: Configured
+}
+export interface Configured {
+  /** The last load error, if it is still wrong. */
+  readonly error: string | undefined
+  /** What the one in force has to say that is no error. */
+  readonly warnings: readonly string[]
+  /** The sections that were edited and only a start reads. */
+  readonly waiting: readonly string[]
 }

@@ -28,7 +28,7 @@ export const timeFields = [
   'timestamp',
 ] as const
 /** The least and the greatest that each of the numbers among them can be. */
-export const timeRanges: { readonly [name in (typeof timeFields)[number]]?: readonly [number, number] } = {
+export const timeRanges: { readonly [name in TimeField]?: readonly [number, number] } = {
   hour: [0, 23],
   minute: [0, 59],
   second: [0, 59],

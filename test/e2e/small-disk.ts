@@ -56,8 +56,7 @@ const app = createApp({
   stats,
   streams: createStreams(audit, env),
   ready: () => ({ ok: true }),
-  configError: () => undefined,
-  configSays: () => ({ warnings: [], waiting: [] }),
+  configured: { error: undefined, warnings: [], waiting: [] },
 })
 const server = await listen(app, config.server)
 loops = startLoops(

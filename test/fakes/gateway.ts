@@ -141,8 +141,7 @@ export async function testGateway(given: GatewayGiven = {}): Promise<TestGateway
     stats,
     streams,
     ready: () => (stopping.signal.aborted ? { ok: false, reason: 'shutting down' } : { ok: true }),
-    configError: () => inForce.error,
-    configSays: () => ({ warnings: inForce.warnings, waiting: inForce.waiting }),
+    configured: inForce,
   }
   const app = createApp(deps)
   const ask: TestGateway['ask'] = async (method, path, body, headers = {}) => {

@@ -40,8 +40,7 @@ export const healthRoutes: readonly Route[] = [
       readQuery(c, [])
       const depths = await looked(deps, () => deps.state.depths())
       const { lastLoad } = deps.rules
-      const configError = deps.configError()
-      const { warnings, waiting } = deps.configSays()
+      const { error: configError, warnings, waiting } = deps.configured
       const reason = depths ? notReady(deps) : 'the state store does not answer'
       const oldest = depths && oldestDue(depths)
       const missing = [...deps.rules.starts().keys()].filter((chain) => !deps.chains.has(chain))

@@ -39,7 +39,7 @@ export const statsRoutes: readonly Route[] = [
       const depths = await looked(deps, () => deps.state.depths())
       const loads = {
         rules: deps.rules.lastLoad.ok,
-        config: deps.configError() === undefined,
+        config: deps.configured.error === undefined,
         ruleCount: deps.rules.list().length,
       }
       const text = await deps.stats.metrics({ depths, breakers: deps.breakers.list(), loads })
