@@ -30,6 +30,8 @@ export default defineConfig(({ mode }) => ({
     setupFiles: 'test/fakes/seed.ts',
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is polled for ends the wait when it is there: the limit is for a machine that has much else to do.
+    expect: { poll: { timeout: 30_000 } },
     pool: 'threads',
     // A module graph a worker, not a file: loading the sources two hundred times took longer than the tests. No module keeps state.
     isolate: false,
