@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { commands, main } from '../../src/app/cli.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { systemRandom } from '../../src/core/ids.ts'
+import { VERSION } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -103,8 +104,8 @@ test('serve refuses a configuration with errors before anything is opened', asyn
 
 test('migrate says what it did', async () => {
   const file = join(folder, 'data', 'signalbox.db')
-  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema 2` })
-  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema 2, nothing to do` })
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: created, schema ${VERSION}` })
+  expect(await here('migrate')).toMatchObject({ code: 0, out: `${file}: schema ${VERSION}, nothing to do` })
   const away = ['--set', 'state.backend=postgres', '--set', 'state.url=postgres://user:secret@127.0.0.1:1/db'] as const
   const { code, err } = await here('migrate', ...away)
   expect(err).toMatch(/^signalbox migrate: [^\n]*127\.0\.0\.1:1[^\n]*$/m)

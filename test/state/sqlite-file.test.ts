@@ -161,7 +161,7 @@ describe('the file', () => {
     const db = new DatabaseSync(path)
     db.exec('PRAGMA user_version = 99')
     db.close()
-    const newer = `${path} was written by a newer version (schema 99, this one knows 2)`
+    const newer = `${path} was written by a newer version (schema 99, this one knows ${VERSION})`
     await expect(openSqlite({ path, ...testEnv() })).rejects.toThrow(newer)
     await expect(openSqlite({ path, inThread: true, ...testEnv() })).rejects.toThrow(newer)
   })
@@ -171,7 +171,7 @@ describe('the file', () => {
     await (await openSqlite({ path, inThread: true, ...env })).state.close()
     const ids = Array.from({ length: 5 }, () => env.newId())
     const db = new DatabaseSync(path)
-    db.exec(`DROP TABLE audit; DROP TABLE audit_purged; DELETE FROM meta;
+    db.exec(`DROP TABLE audit; DROP TABLE audit_purged; DROP TABLE audit_part; DROP TABLE audit_action; DELETE FROM meta;
       CREATE TABLE audit (
         scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB, json TEXT NOT NULL,
         PRIMARY KEY (scope, id)) WITHOUT ROWID;
@@ -194,10 +194,30 @@ describe('the file', () => {
       await state.close()
     }
     const now = new DatabaseSync(path, { readOnly: true })
-    expect(now.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 })
+    expect(now.prepare('PRAGMA user_version').get()).toEqual({ user_version: VERSION })
     expect(now.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'audit%' ORDER BY name").all()).toEqual(
-      ['audit', 'audit_action', 'audit_chain', 'audit_purged'].map((name) => ({ name })),
+      ['audit', 'audit_action', 'audit_chain', 'audit_part', 'audit_purged'].map((name) => ({ name })),
     )
+    now.close()
+  })
+  it('a file of schema 2 is taken over: every record is found by its action', async () => {
+    const env = testEnv()
+    const path = file('schema-2.db')
+    await (await openSqlite({ path, inThread: true, ...env })).state.close()
+    const ids = Array.from({ length: 9 }, () => env.newId())
+    const db = new DatabaseSync(path)
+    db.exec(`DROP TABLE audit_part; DROP TABLE audit_action;
+      CREATE INDEX audit_action ON audit (scope, action_id, id); PRAGMA user_version = 2`)
+    const insert = db.prepare('INSERT INTO audit (scope, id, action_id, json) VALUES (?, ?, ?, ?)')
+    for (const [i, id] of ids.entries()) insert.run('1:a1:b', id, `action-${i % 3}`, JSON.stringify({ id }))
+    db.close()
+    const { state, audit } = await openSqlite({ path, inThread: true, ...env })
+    const { rows } = await audit.scan({ scope, match: { actionId: 'action-1' }, limit: 9, looks: 9 })
+    expect(rows.map((r) => r.id)).toEqual([ids[7], ids[4], ids[1]])
+    expect(await audit.purge(scope, { below: 'z', completedBefore: 'z' }, 99)).toMatchObject({ gone: 9 })
+    await state.close()
+    const now = new DatabaseSync(path, { readOnly: true })
+    expect(now.prepare('SELECT count(*) AS n FROM audit_action').get()).toEqual({ n: 0 })
     now.close()
   })
   it('positions of another file are unknown to this one, and no number is given twice, whatever was purged before a restart', async () => {

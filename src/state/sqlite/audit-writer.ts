@@ -1,8 +1,9 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { AuditOld, AuditPurged, AuditRow } from '../../core/audit.ts'
 import type { Undo } from '../decide/undo.ts'
 import { scopeText } from '../scope.ts'
-import { toSql } from './text.ts'
+import { AuditParts } from './audit-parts.ts'
+import { fromSql, toSql } from './text.ts'
 
 const orNull = (text: string | undefined | null) => (text == null ? null : toSql(text))
 
@@ -25,7 +26,10 @@ export class AuditWriter {
   readonly #look: StatementSync
   readonly #remember: StatementSync
   readonly #purge: StatementSync
-  constructor(db: DatabaseSync, undo: Undo) {
+  readonly #old: StatementSync
+  readonly #parts: AuditParts
+  /** `partRows`: see AuditParts. */
+  constructor(db: DatabaseSync, undo: Undo, partRows?: number) {
     this.#undo = undo
     this.#insert = db.prepare(
       `INSERT OR IGNORE INTO audit (scope, id, action_id, chain_id, json) VALUES (?,?,?,?,CAST(? AS TEXT))`,
@@ -35,19 +39,32 @@ export class AuditWriter {
       (SELECT id, seq, ${old} AS old FROM audit WHERE scope = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?5)`)
     this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq) VALUES (?,?)
       ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`)
-    this.#purge = db.prepare(`DELETE FROM audit WHERE scope = ?1 AND id > ?2 AND id <= ?3 AND ${old}`)
+    const those = `FROM audit WHERE scope = ?1 AND id > ?2 AND id <= ?3 AND ${old}`
+    this.#purge = db.prepare(`DELETE ${those}`)
+    this.#old = db.prepare(`SELECT seq, id, action_id ${those} ORDER BY id`)
+    this.#parts = new AuditParts(db, partRows)
   }
   add(row: KeptRow): void {
     this.#rows.push(row)
     this.#undo.push(() => this.#rows.pop())
   }
   flush(): void {
-    for (const r of this.#rows)
-      this.#insert.run(toSql(scopeText(r.scope)), r.id, toSql(r.actionId), orNull(r.chainId), r.json)
+    for (const r of this.#rows) {
+      const scope = scopeText(r.scope)
+      const done = this.#insert.run(toSql(scope), r.id, toSql(r.actionId), orNull(r.chainId), r.json)
+      // Written before, it has its place.
+      if (done.changes === 1)
+        this.#parts.add({ seq: Number(done.lastInsertRowid), id: r.id, scope, actionId: r.actionId })
+    }
     this.#rows.length = 0
   }
   forget(): void {
     this.#rows.length = 0
+  }
+  /** The transaction is void, and what was learned in it. */
+  forgetAll(): void {
+    this.forget()
+    this.#parts.forget()
   }
   /** The last number among those deleted stays known to those who follow. */
   purge(scope: string, { after = '', below, completedBefore }: AuditOld, looks: number): AuditPurged {
@@ -57,8 +74,16 @@ export class AuditWriter {
     let gone = 0
     if (seq !== null) {
       this.#remember.run(text, seq)
+      this.#parts.remove(scope, this.#those(text, after, last, completedBefore))
       gone = Number(this.#purge.run(text, after, last, completedBefore).changes)
     }
     return { gone, ...(last !== null && looked >= looks && { after: last }) }
+  } /** Read before they are deleted: none is, while a statement runs on them. */
+  #those(...range: SQLInputValue[]) {
+    return this.#old.all(...range).map((r) => ({
+      seq: Number(r['seq']),
+      id: fromSql(r['id']),
+      actionId: fromSql(r['action_id']),
+    }))
   }
 }

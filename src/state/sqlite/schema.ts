@@ -1,9 +1,11 @@
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { StateUnavailable } from '../../core/errors.ts'
+import { AuditParts } from './audit-parts.ts'
 import { holdFile } from './lock.ts'
+import { fromSql } from './text.ts'
 
-export const VERSION = 2
+export const VERSION = 3
 
 /**
  * Small rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Entries are not small: in the order they came,
@@ -32,21 +34,27 @@ CREATE TABLE item (
   seq INTEGER PRIMARY KEY, scope BLOB NOT NULL, buffer BLOB NOT NULL, item_id BLOB NOT NULL, at INTEGER NOT NULL, item BLOB NOT NULL,
   UNIQUE (scope, buffer, item_id));
 `
+/** See audit-parts.ts. */
+const PARTS = `
+CREATE TABLE audit_part (first BLOB PRIMARY KEY, part INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit_action (
+  part INTEGER NOT NULL, hash INTEGER NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY (part, hash, seq)) WITHOUT ROWID;
+`
 /**
  * Numbered in the order of the commits, under numbers never given twice, and clustered so: a record is a quarter of a page, and a tree
  * by scope would hold it in its branches too (measured with 1300 characters: 72 µs a row and twice the file, against 52). What was
  * purged of a scope stays known by its last number. What a record says beside its keys is read out of its JSON where a filter asks for
- * it: a bounded scan, against seven columns in every dispatch.
+ * it: a bounded scan, against seven columns in every dispatch. How it is found by action: audit-parts.ts.
  */
 const AUDIT = `
 CREATE TABLE audit (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   scope BLOB NOT NULL, id TEXT NOT NULL, action_id BLOB NOT NULL, chain_id BLOB, json TEXT NOT NULL,
   UNIQUE (scope, id));
-CREATE INDEX audit_action ON audit (scope, action_id, id);
 CREATE INDEX audit_chain ON audit (chain_id, scope, id) WHERE chain_id IS NOT NULL;
 CREATE TABLE audit_purged (scope BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-`
+${PARTS}`
 /** What a new file is made with. */
 export const SCHEMA = TABLES + AUDIT
 
@@ -57,6 +65,11 @@ ALTER TABLE audit RENAME TO audit_1;
 ${AUDIT}
 INSERT INTO audit (scope, id, action_id, chain_id, json) SELECT scope, id, action_id, chain_id, json FROM audit_1 ORDER BY id;
 DROP TABLE audit_1;
+`
+/** Schema 2 had one index of all actions. */
+const FROM_2 = `
+DROP INDEX audit_action;
+${PARTS}
 `
 
 export interface FileOptions {
@@ -82,11 +95,25 @@ export function openWriter(opts: FileOptions): DatabaseSync {
     PRAGMA synchronous = ${opts.synchronous === 'normal' ? 'NORMAL' : 'FULL'}; PRAGMA cache_size = -16384;`)
   if (opts.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${Math.floor(opts.maxPageCount)}`)
   if (found === VERSION) return db
-  // An empty file has nothing to bring along; both ways end at the same tables.
-  db.exec(`BEGIN IMMEDIATE; ${found === 0 ? SCHEMA : FROM_1} PRAGMA user_version = ${VERSION}; COMMIT`)
+  // An empty file has nothing to bring along; all ways end at the same tables.
+  db.exec(`BEGIN IMMEDIATE; ${[SCHEMA, FROM_1, FROM_2][found]} PRAGMA user_version = ${VERSION}`)
+  if (found > 0) placeAll(db)
+  db.exec('COMMIT')
   // The upgrade has written the whole audit into the log.
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   return db
+}
+
+/** Every record of before gets its place by its action. */
+function placeAll(db: DatabaseSync): void {
+  const parts = new AuditParts(db)
+  for (const r of db.prepare('SELECT seq, id, scope, action_id FROM audit ORDER BY seq').iterate())
+    parts.add({
+      seq: Number(r['seq']),
+      id: fromSql(r['id']),
+      scope: fromSql(r['scope']),
+      actionId: fromSql(r['action_id']),
+    })
 }
 
 /** What is sent, and the secret that lineage is signed with, are nobody else's to read on the machine. SQLite's log takes the mode of its file. */
