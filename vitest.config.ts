@@ -28,8 +28,8 @@ export default defineConfig(({ mode }) => ({
     include: [mode === 'proof' ? PROOFS : 'test/**/*.test.ts'],
     exclude: mode === 'proof' ? [] : [PROOFS],
     setupFiles: 'test/fakes/seed.ts',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // What is polled for ends the wait when it is there: the limit is for a machine that has much else to do.
     expect: { poll: { timeout: 30_000 } },
     pool: 'threads',
