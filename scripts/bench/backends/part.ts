@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Bench, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { type Bench, SERVER_CORE, warmMs } from '../bench.ts'
 import { echoAt, load, openGateway } from '../dispatch/part.ts'
 import { slowFsync } from '../fsync.ts'
 import { runPinned } from '../process.ts'
@@ -41,7 +41,7 @@ async function table(bench: Bench, title: string, echo: ReadonlyMap<number, numb
       }
       const server = await openGateway(bench, store.settings)
       try {
-        await load(server.port, 64, 1, bench.seconds * 1000, WARM_MS)
+        await load(server.port, 64, 1, bench.seconds * 1000, warmMs(bench))
         for (const connections of CONNECTIONS) {
           const {
             requestsPerSecond: perSecond,

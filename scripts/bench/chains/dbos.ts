@@ -17,6 +17,8 @@ export interface DbosRequest {
   readonly atOnce: readonly number[]
   readonly warmupMs: number
   readonly measureMs: number
+  /** Times that each is measured. */
+  readonly turns: number
 }
 export type DbosResult = ChainResult & {
   readonly atOnce: number
@@ -94,11 +96,15 @@ async function measure(atOnce: number, warmupMs: number, measureMs: number): Pro
 DBOS.setConfig({ name: 'three-steps', systemDatabaseUrl: request.url, logLevel: 'warn' })
 await DBOS.launch()
 await measure(Math.max(...request.atOnce), request.warmupMs, 0)
-const results: DbosResult[] = []
+const results: DbosResult[][] = []
 for (const atOnce of request.atOnce) {
-  const before = cpuMs()
-  const result = await measure(atOnce, 300, request.measureMs)
-  results.push({ ...result, atOnce, cpuMs: cpuMs() - before })
+  const turns: DbosResult[] = []
+  for (let turn = 0; turn < request.turns; turn++) {
+    const before = cpuMs()
+    const result = await measure(atOnce, 300, request.measureMs)
+    turns.push({ ...result, atOnce, cpuMs: cpuMs() - before })
+  }
+  results.push(turns)
 }
 await DBOS.shutdown()
 process.stdout.write(JSON.stringify(results))

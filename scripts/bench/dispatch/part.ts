@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Bench, LOAD_CORE, SERVER_CORE, WARM_MS } from '../bench.ts'
+import { type Bench, LOAD_CORE, SERVER_CORE, warmMs } from '../bench.ts'
 import { slowFsync } from '../fsync.ts'
 import { sqlite } from '../gateway-file.ts'
 import { type Running, runPinned, start, startGateway } from '../process.ts'
@@ -62,7 +62,7 @@ async function measure(bench: Bench, echo: Running, asked: Asked, open: () => Pr
   const { what, batch, ids } = asked
   const server = await open()
   const idleMiB = server.memory()
-  await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, WARM_MS, ids)
+  await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, warmMs(bench), ids)
   const results = new Map<number, { row: Measured; echo?: Measured }>()
   for (const n of batch > 1 ? BATCH_CONNECTIONS : CONNECTIONS) {
     const [row, beside] = await inTurns(bench, n, asked, batch > 1 ? [server] : [server, echo])
@@ -108,7 +108,7 @@ async function inTurns(
 export async function echoAt(bench: Bench, connections: readonly number[]): Promise<ReadonlyMap<number, number>> {
   const server = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log: bench.log })
   try {
-    await load(server.port, 64, 1, bench.seconds * 1000, WARM_MS)
+    await load(server.port, 64, 1, bench.seconds * 1000, warmMs(bench))
     const found = new Map<number, number>()
     for (const n of connections) found.set(n, (await load(server.port, n, 1, bench.seconds * 1000)).requestsPerSecond)
     return found
@@ -146,7 +146,7 @@ async function table(bench: Bench, title: string, env: NodeJS.ProcessEnv): Promi
   const logTarget = 'type = "log"'
   const webhook = `type = "webhook"\nurl = "http://127.0.0.1:${sink.port}/hook"`
   const echo = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log })
-  await load(echo.port, 64, 1, bench.seconds * 1000, WARM_MS)
+  await load(echo.port, 64, 1, bench.seconds * 1000, warmMs(bench))
   const of = (asked: Asked, synchronous: 'full' | 'normal', target = logTarget): Promise<Row> =>
     measure(bench, echo, asked, () => openGateway(bench, sqlite(synchronous), target, env))
   const ids = 'random'
