@@ -48,6 +48,11 @@ export const awsS3 = defineProvider({
       const key = textAt(payload, 'key')
       if (key === undefined || key === '') throw invalidPayload(pointerTo('key'), 'expected the key of an object')
       if (!key.isWellFormed()) throw invalidPayload(pointerTo('key'), 'is no Unicode: half of a character stands alone')
+      if (/(^|\/)\.{1,2}(\/|$)/.test(key))
+        throw invalidPayload(
+          pointerTo('key'),
+          'takes no part that is "." or "..": what stands before S3 may resolve it',
+        )
       return { Bucket, Key: config.object_prefix + key }
     }
 

@@ -84,6 +84,9 @@ test.each([
   [{ key: '', body: 'x' }, '/payload/key'],
   [{ key: 5, body: 'x' }, '/payload/key'],
   [{ key: 'half \ud83d', body: 'x' }, '/payload/key'],
+  [{ key: '../../other-bucket/x', body: 'x' }, '/payload/key'],
+  [{ key: 'a/./b', body: 'x' }, '/payload/key'],
+  [{ key: 'a/..', body: 'x' }, '/payload/key'],
   [{ key: 'k' }, '/payload/body'],
   [{ key: 'k', body: 'x', body_base64: 'eA==' }, '/payload/body_base64'],
   [{ key: 'k', body_base64: 'not base64' }, '/payload/body_base64'],
@@ -96,6 +99,12 @@ test.each([
 ])('wrong: %j', async (payload, pointer) => {
   const { render } = await open()
   expect(() => render(put(payload))).toThrow(expect.objectContaining({ code: 'invalid_payload', pointer }))
+})
+
+test('dots that are part of a name are a key like another', async () => {
+  const { render } = await open()
+  for (const key of ['.hidden', 'a..b/...', 'v1.2/.x.', '%2e%2e/x', '\\..\\x'])
+    expect(render(put({ key, body: 'x' }))).toMatchObject({ input: { Key: `raw/${key}` } })
 })
 
 test('check asks for the bucket', async () => {
