@@ -111,6 +111,19 @@ test.each([
   )
 })
 
+test.each([
+  ['message', { message: 'half \ud83d' }],
+  ['subject', { message: 'm', subject: '\ude00' }],
+  ['an attribute', { message: 'm', message_attributes: { '\ud83d': 'x' } }],
+])('half of a character in %s is a fault of the payload, and nothing was sent', async (_name, payload) => {
+  const { send } = await open()
+  await expect(send({ action_type: 'publish', payload })).rejects.toMatchObject({
+    code: 'invalid_payload',
+    retryable: false,
+    unknown: false,
+  })
+})
+
 test('check asks for the topic’s attributes', async () => {
   const { check, server } = await open({}, () => error('sns', 404, 'NotFound'))
   await expect(check()).rejects.toMatchObject({ code: 'not_found', retryable: false })

@@ -106,6 +106,11 @@ export function awsError(e: unknown, signal: AbortSignal, now: number): Provider
   if (status === undefined || signal.aborted) {
     // No answer was read. A name that speaks for itself (thrown before sending) comes after the network's own.
     if (signal.aborted || codeOfError(e) !== undefined) return networkError(e, signal)
+    // Thrown where a request is written as a form or a path.
+    if (e instanceof URIError)
+      return failure('invalid_payload', 'a text of the payload is no Unicode: half of a character stands alone', {
+        cause: e,
+      })
     const code = codeOfName(name)
     return code ? failure(code, providerErrorCodes[code].meaning, { cause: e }) : networkError(e, signal)
   }
