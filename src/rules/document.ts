@@ -104,8 +104,9 @@ export function readDocument(
     if (typeof v === 'string') {
       if (!v.includes('${')) return { value: narrow(v), at }
       const text = narrow(expand(v, at))
-      if (!WHOLE.test(v)) return { value: text, at }
-      return { value: node.type === Scalar.PLAIN ? scalar(text) : text, at, reference: text }
+      const put = { at, ...(text !== v && { written: narrow(v) }) }
+      if (!WHOLE.test(v)) return { value: text, ...put }
+      return { value: node.type === Scalar.PLAIN ? scalar(text) : text, ...put, reference: text }
     }
     if (v === null || typeof v === 'boolean' || (typeof v === 'number' && Number.isFinite(v))) return { value: v, at }
     report.error(at, `${String(node.source ?? v)} is no value that JSON knows`)

@@ -3,7 +3,7 @@ import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
 import { operators, operatorWords } from './conditions/index.ts'
 import { compileField, type Field, shownValue } from './fields.ts'
-import { kindOf, type Located, type Report, scalar } from './located.ts'
+import { kindOf, type Located, type Report, scalar, shownOperand } from './located.ts'
 import {
   allOf,
   type Condition,
@@ -83,7 +83,7 @@ function compileWord(
     report.error(operand.at, compare.refused)
     return undefined
   }
-  const said = `${field.text} ${word} ${show(value)}`
+  const said = `${field.text} ${word} ${show(asked(field, operator, operand, redact))}`
   const required = negated || folded ? NOTHING_REQUIRED : equality(operator.name, field, value)
   return { required, test: leafTest(field, compare, negated, said, seen(field, redact)) }
 }
@@ -151,6 +151,14 @@ function equality(operator: string, field: Field, operand: Json): Required {
     values.add(v)
   }
   return values.size === 0 ? NOTHING_REQUIRED : new Map([[field.text, { field, values }]])
+}
+
+/** What is compared with, as a trace shows it: an equal text would tell what a hidden field holds. Limits are shown as the numbers they are. */
+function asked(field: Field, { ordered }: Operator, operand: Located, redact: Redact): Json {
+  const shown = shownOperand(operand)
+  if (!ordered) return typeof shown === 'boolean' ? shown : shownValue(field, shown, redact)
+  const limits = numbers(operand)
+  return [limits].flat().every((n) => typeof n === 'number') ? limits : shown
 }
 
 const show = (v: Json): string => {

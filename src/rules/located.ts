@@ -8,6 +8,8 @@ export interface Located {
   readonly at: number
   /** The text of a value that was one `${…}` reference: it takes the type its key expects. */
   readonly reference?: string
+  /** The text as it stands in the file, where something was put in for a `${…}` of it. */
+  readonly written?: string
   readonly fields?: ReadonlyMap<string, LocatedField>
   readonly items?: readonly Located[]
 }
@@ -19,6 +21,17 @@ export interface LocatedField {
 export interface Report {
   error(at: number, message: string): void
   warn(at: number, message: string): void
+}
+
+/** A value as those may see it who ask the gateway: what the environment holds is not theirs to know. */
+export function shownOperand({ value, items, fields, written }: Located): Json {
+  if (items) return items.map(shownOperand)
+  if (fields) {
+    const out: Record<string, Json> = {}
+    for (const [key, { node }] of fields) setOwn(out, key, shownOperand(node))
+    return out
+  }
+  return written ?? value
 }
 
 /** The node at a path, or the last that is there: a missing key is reported at the mapping that lacks it. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Action } from '../../src/core/action.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import { type Resume, resumeBehind } from '../../src/core/plan.ts'
+import { compileRedact } from '../../src/core/redact.ts'
 import { action, compiled, evaluate, NOON, ruleset, setOf, traced } from './build.ts'
 
 const rule = (name: string, more: JsonObject): JsonObject => ({ name, ...more })
@@ -168,6 +169,25 @@ describe('trace', () => {
     ])
     const { trace } = traced(ruleset(text, { redact }), action({ a: { token: 'secret' } }))
     expect(trace[0]?.why).toBe('action.payload.a.token eq "x", saw "[REDACTED]"')
+  })
+  it('shows what came from the environment as it is written, and nothing that a hidden field is compared with', () => {
+    const environment = { TOKEN: 's3cr3t', LIMIT: '85' }
+    const redact = compileRedact({ enabled: true, fields: ['pin'], placeholder: '[REDACTED]' })
+    const why = (condition: JsonObject) =>
+      traced(
+        ruleset(file([rule('a', { condition, action: { type: 'deny' } })]), { environment, redact }),
+        action({ token: 's3cr3t', value: 90, pin: '1234' }),
+      ).trace[0]?.why
+    expect(why({ field: 'action.payload.token', ne: '${TOKEN}' })).toContain('token ne "${TOKEN}", saw')
+    expect(why({ field: 'action.payload.gone', in: ['x', 'Bearer ${TOKEN}'] })).toBe(
+      'action.payload.gone in ["x","Bearer ${TOKEN}"], saw nothing',
+    )
+    expect(why({ field: 'action.payload.gone', eq: { a: '${TOKEN}' } })).toContain('eq {"a":"${TOKEN}"}')
+    expect(why({ field: 'action.payload.value', gt: '${LIMIT}' })).toBe('action.payload.value gt 85, saw 90')
+    expect(why({ field: 'action.payload.pin', eq: '1234' })).toBe(
+      'action.payload.pin eq "[REDACTED]", saw "[REDACTED]"',
+    )
+    expect(why({ field: 'action.payload.pin', exists: true })).toBe('action.payload.pin exists true, saw "[REDACTED]"')
   })
 })
 
