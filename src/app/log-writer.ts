@@ -14,6 +14,14 @@ const BLOCK = 65_536
 /** Characters kept while a reader is slow; beyond it lines are dropped, and counted, rather than memory. */
 const MOST = 16_777_216
 
+/**
+ * A terminal takes one of these for the beginning of a command, as it does the escape that JSON writes in other words by itself. What
+ * callers have sent stands in a line, inside its strings.
+ */
+const CONTROL = /[\x7f-\x9f]/
+const EACH_CONTROL = new RegExp(CONTROL, 'g')
+const escaped = (c: string): string => `\\u00${c.charCodeAt(0).toString(16)}`
+
 export function logWriter(fd: number, clock: Clock): LogWriter {
   let lines = ''
   let dropped = 0
@@ -51,7 +59,7 @@ export function logWriter(fd: number, clock: Clock): LogWriter {
         dropped++
         return
       }
-      lines += line
+      lines += CONTROL.test(line) ? line.replace(EACH_CONTROL, escaped) : line
       goOn()
     },
     async close() {

@@ -27,6 +27,19 @@ describe('log writer', () => {
     closeSync(fd)
   })
 
+  it('writes control characters as JSON has them, so that a terminal shows them and does not obey', async () => {
+    const path = join(dir, 'control.log')
+    const fd = openSync(path, 'w')
+    const to = logWriter(fd, fakeClock())
+    const said = { payload: 'a\u009b31mred\u009d0;title\u009c\x7f\x1b[0m ü €' }
+    to.write(`${JSON.stringify(said)}\n`)
+    await to.close()
+    closeSync(fd)
+    const text = readFileSync(path, 'utf8')
+    expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
+    expect(JSON.parse(text)).toEqual(said)
+  })
+
   it('writes a line that came while the one before waited for a slow reader, also when no other follows', async () => {
     const path = join(dir, 'pipe')
     execFileSync('mkfifo', [path])
