@@ -12,6 +12,18 @@ export function header(c: Ctx, name: string): string | undefined {
 /** Who is asking, as the audit names it. */
 export const callerOf = (_c: Ctx): string => 'anonymous'
 
+/** A part of a path that is `.` or `..`, and what begins a fragment; before the query. */
+const AMBIGUOUS = /^[^?]*(?:#|\/(?:\.|%2e){1,2}(?:[/?]|$))/i
+
+/**
+ * A proxy that lets requests through by their path may not resolve these, as the reading of an address does: it would let
+ * `/v1/dispatch/../rules/reload` through for a dispatch. Throws Problem 400 `invalid_path`.
+ */
+export function checkTarget(c: Ctx): void {
+  if (AMBIGUOUS.test(c.env?.incoming?.url ?? ''))
+    throw new Problem(400, 'invalid_path', 'the path has a part that is "." or "..", or a fragment; write it without')
+}
+
 /** A part of the path, percent-decoded. Throws Problem 400 `invalid_path` where the encoding is broken. */
 export function param(c: Ctx, name: string): string {
   const path = new URL(c.req.url).pathname

@@ -5,6 +5,7 @@ import { type Answered, response } from './answered.ts'
 import type { HttpDeps } from './deps.ts'
 import { guard } from './guard.ts'
 import { problemOf, problemResponse } from './problem.ts'
+import { checkTarget } from './request.ts'
 import type { Ctx, Http, Route } from './route.ts'
 import { FixedFirst } from './router.ts'
 import { routes } from './routes/index.ts'
@@ -24,10 +25,12 @@ export function createApp(deps: HttpDeps): Hono<Http> {
   for (const route of routes)
     app.on(route.method, route.path.replace(/\{(\w+)\}/g, ':$1'), async (c) => {
       if (!ANY_NAME.has(route.path)) check(c)
+      checkTarget(c)
       return response(await route.handle(c, deps))
     })
   app.notFound((c) => {
     check(c)
+    checkTarget(c)
     return response(refuse(nowhere(c), c, deps))
   })
   app.onError((e, c) => response(refuse(e, c, deps)))

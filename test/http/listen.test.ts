@@ -56,6 +56,25 @@ describe('over a socket', () => {
     expect((await fetch(`${base}/v1/quotas/a%2Fb%25`)).status).toBe(404)
   })
   test.each([
+    ['/v1/dispatch/../rules', 400],
+    ['/v1/dispatch/%2e%2E/rules', 400],
+    ['/v1/dispatch/x/.%2e/../rules', 400],
+    ['/v1/./rules', 400],
+    ['/v1/rules/..', 400],
+    ['/livez/../v1/rules', 400],
+    ['/v1/rules#x', 400],
+    ['http://localhost/v1/dispatch/../rules', 400],
+    ['/v1/rules?namespace=a/../b', 200],
+    ['/v1/quotas/...', 404],
+    ['/v1/quotas/.x/..', 400],
+  ])('a path is taken as it is written, as a proxy before may have read it: %s', async (path, status) => {
+    const { server } = await listening()
+    const { answer } = await raw(server.port, `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+    const text = await answer()
+    expect(text).toContain(`HTTP/1.1 ${status} `)
+    if (status === 400) expect(text).toContain('"invalid_path"')
+  })
+  test.each([
     ['Chunked', 200],
     ['gzip, chunked', 415],
   ])('a body that comes as "%s" is read only where that is known: %i', async (coding, status) => {
