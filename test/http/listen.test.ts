@@ -2,9 +2,12 @@ import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { text as readText } from 'node:stream/consumers'
+import { Hono } from 'hono'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
 import { createDirect } from '../../src/http/direct.ts'
+import type { Patience } from '../../src/http/listen.ts'
+import type { Http } from '../../src/http/route.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
 import { type GatewayGiven, type TestGateway, testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
@@ -37,6 +40,33 @@ async function raw(
       return got
     },
   }
+}
+/** More than the buffers of both ends take. */
+const LARGE = 64_000_000
+/** A client that has asked for a large answer and does not read it, with the gateway's end of its connection. */
+async function unread(patience: Patience) {
+  const g = await testGateway()
+  let serverSide: Socket | undefined
+  const app = new Hono<Http>().get('/', (c) => {
+    serverSide = c.env.incoming?.socket
+    return c.body('x'.repeat(LARGE))
+  })
+  const server = await listen(app, { ...g.config.server, port: 0 }, { patience })
+  const socket = connect(server.port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  socket.on('error', () => undefined)
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await once(socket, 'readable')
+  return { server, socket, serverSide: serverSide! }
+}
+/** How many bytes come until the connection ends. */
+async function rest(socket: Socket): Promise<number> {
+  let got = 0
+  socket.on('data', (d) => {
+    got += d.length
+  })
+  await once(socket, 'close')
+  return got
 }
 const post = (more: string, body = ''): string =>
   `POST /v1/dispatch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n${more}\r\n\r\n${body}`
@@ -131,7 +161,7 @@ describe('over a socket', () => {
     'a request that was told it came too late has no effect when it comes all the same: %s',
     async (_, early, late) => {
       const g = await testGateway({})
-      const patience = { headersMs: 30, requestMs: 60, lookMs: 10 }
+      const patience = { headersMs: 30, requestMs: 60, answerMs: 60_000, lookMs: 10 }
       const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience, direct: createDirect(g.deps) })
       onTestFinished(() => server.close())
       const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
@@ -226,12 +256,30 @@ describe('over a socket', () => {
     ['a body', post('Content-Length: 500', '{')],
   ])('%s that come drop by drop are not waited for for ever', async (_what, bytes) => {
     const g = await testGateway()
-    const patience = { headersMs: 30, requestMs: 60, lookMs: 10 }
+    const patience = { headersMs: 30, requestMs: 60, answerMs: 60_000, lookMs: 10 }
     const server = await listen(g.app, { ...g.config.server, port: 0 }, { patience, direct: createDirect(g.deps) })
     onTestFinished(() => server.close())
     const answer = await (await raw(server.port, bytes)).answer()
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)
     expect(answer).toContain('"code":"request_timeout"')
+  })
+  const IMPATIENT = { headersMs: 60_000, requestMs: 60_000, answerMs: 30, lookMs: 10 }
+  test('a client that takes nothing of its answer is not waited for for ever, and nothing is kept for it', async () => {
+    const { server, socket, serverSide } = await unread(IMPATIENT)
+    onTestFinished(() => server.close())
+    await once(serverSide, 'close')
+    expect(await rest(socket)).toBeLessThan(LARGE)
+  })
+  test('who waits longer than that for an answer to begin gets it', async () => {
+    const hand = held()
+    const g = await testGateway({ providers: { out: [hand.answer] } })
+    const options = { patience: IMPATIENT, direct: createDirect(g.deps) }
+    const server = await listen(g.app, { ...g.config.server, port: 0 }, options)
+    onTestFinished(() => server.close())
+    const it = await raw(server.port, post(`Content-Length: ${ACTION.length}`, ACTION))
+    await new Promise((r) => setTimeout(r, 5 * IMPATIENT.answerMs))
+    hand.finish(OK)
+    expect(await it.answer()).toMatch(/^HTTP\/1\.1 200 [\s\S]*"outcome":"executed"/)
   })
   test('an address that is taken is an error of the start', async () => {
     const { g, server } = await listening()
