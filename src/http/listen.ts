@@ -32,7 +32,7 @@ const PATIENCE: Patience = { headersMs: 10_000, requestMs: 60_000, answerMs: 60_
 const KEEP_ALIVE_MS = 65_000
 /** How often a server that is closing looks for connections that have become idle. */
 const SWEEP_MS = 20
-/** How long a server that is closing waits for the rest of a request that has not arrived whole: nobody has been promised anything. */
+/** How long a server that is closing waits for the rest of a request that has not arrived whole, as nobody has been promised anything, and for who takes nothing of an answer. */
 const REST_MS = 2000
 
 /** Rejects when the address cannot be had. */
@@ -78,10 +78,12 @@ export async function listen(
   // Left to itself, node waits for ever. A connection from which nobody waits for anything is idle, and ends as node would end it.
   http.timeout = patience.answerMs
   http.on('timeout', (socket: Socket) => {
-    const exchange = connections.get(socket)
-    const idle = exchange?.incoming.complete === true && exchange.outgoing.writableFinished
-    if (socket.writableLength > 0 || idle) socket.destroy()
+    if (socket.writableLength > 0 || idle(connections.get(socket))) socket.destroy()
   })
+  // Node's own, which its `close` calls too, takes a connection for idle once its answer is made, and cuts off what is still to be sent.
+  http.closeIdleConnections = () => {
+    for (const [socket, exchange] of connections) if (idle(exchange)) socket.destroy()
+  }
   // Who has said all it will say (`nc -N`, small devices) still wants the answer: left to itself, node acts and tells nobody.
   Object.assign(http, { httpAllowHalfOpen: true })
   // A body that is too large is refused before it is sent.
@@ -132,6 +134,8 @@ export async function listen(
           resolve()
         })
         const last = clock.now() + REST_MS
+        // Nor is anybody waited for who does not read; whoever does has moved on by then, and again.
+        for (const socket of connections.keys()) socket.setTimeout(REST_MS)
         const sweep = (): void => {
           if (over) return
           // Closing ends the server's own watch over slow clients, and takes a connection nobody has used for a busy one.
@@ -153,6 +157,9 @@ interface Exchange {
 }
 const underWay = (exchange: Exchange | undefined): boolean =>
   exchange?.incoming.complete === true && !exchange.outgoing.writableFinished
+
+const idle = (exchange: Exchange | undefined): boolean =>
+  exchange?.incoming.complete === true && exchange.outgoing.writableFinished
 
 const bound = (http: Server, { host, port }: { readonly host: string; readonly port: number }): Promise<void> =>
   new Promise((resolve, reject) => {

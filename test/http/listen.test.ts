@@ -44,14 +44,14 @@ async function raw(
 /** More than the buffers of both ends take. */
 const LARGE = 64_000_000
 /** A client that has asked for a large answer and does not read it, with the gateway's end of its connection. */
-async function unread(patience: Patience) {
+async function unread(patience?: Patience) {
   const g = await testGateway()
   let serverSide: Socket | undefined
   const app = new Hono<Http>().get('/', (c) => {
     serverSide = c.env.incoming?.socket
     return c.body('x'.repeat(LARGE))
   })
-  const server = await listen(app, { ...g.config.server, port: 0 }, { patience })
+  const server = await listen(app, { ...g.config.server, port: 0 }, patience && { patience })
   const socket = connect(server.port, '127.0.0.1')
   onTestFinished(() => void socket.destroy())
   socket.on('error', () => undefined)
@@ -288,6 +288,15 @@ describe('over a socket', () => {
 })
 
 describe('closing', () => {
+  test('an answer that is being read is read to its end; one that nobody reads is not waited for', async () => {
+    const reading = await unread()
+    const closed = reading.server.close()
+    expect(await rest(reading.socket)).toBeGreaterThan(LARGE)
+    await closed
+    const left = await unread()
+    await left.server.close()
+    expect(await rest(left.socket)).toBeLessThan(LARGE)
+  })
   test('what is in hand is answered, idle connections are ended, new ones are refused', async () => {
     const hand = held()
     const { g, server, base } = await listening({ providers: { out: [hand.answer] } })
