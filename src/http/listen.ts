@@ -22,12 +22,12 @@ export interface Patience {
   /** A client that sends its request drop by drop holds a connection no longer than this: for its headers, and for all of it. */
   readonly headersMs: number
   readonly requestMs: number
-  /** A client that takes nothing of its answer for so long might as well be gone; what it leaves there is in our memory. */
+  /** A client that takes nothing of its answer for so long, or twice that, might as well be gone; what it leaves there is in our memory. */
   readonly answerMs: number
   /** How often the server looks for such connections. */
   readonly lookMs: number
 }
-const PATIENCE: Patience = { headersMs: 10_000, requestMs: 60_000, answerMs: 60_000, lookMs: 1000 }
+const PATIENCE: Patience = { headersMs: 10_000, requestMs: 60_000, answerMs: 30_000, lookMs: 1000 }
 /** Longer than the 60 s after which most proxies drop an idle connection, so that they do it, not we. */
 const KEEP_ALIVE_MS = 65_000
 /** How often a server that is closing looks for connections that have become idle. */
