@@ -11,12 +11,20 @@ export type Variables = { readonly [root: string]: Json | undefined }
 /** A JSON value with references, parsed once. Rendering is one pass: text that came from data is never expanded again. */
 export interface Template {
   readonly references: readonly Reference[]
-  /** Paths that are not there are null as a whole value, empty inside text, and pushed to `missing`; never an error. */
+  /** Paths that are not there are null as a whole value, empty inside text, and pushed to `missing`; never an error. Throws TextTooLong. */
   render(variables: Variables, missing?: string[]): Json
 }
 
 type Part = string | Reference
-type Node = (variables: Variables, missing: string[] | undefined) => Json
+type Node = (variables: Variables, missing: string[] | undefined, room: Room) => Json
+/** Characters of text that one rendering may still put together. Values that are handed on whole cost nothing. */
+interface Room {
+  left: number
+}
+const MOST_TEXT = 64 * 1024 * 1024
+
+/** A few references to a long text, repeated, would fill the memory. */
+export class TextTooLong extends RangeError {}
 
 /** White space is cut off afterwards: left to the pattern, a long run of it takes cubic time, and callers write templates too. */
 const REFERENCE = /\{\{([^{}]*)\}\}/g
@@ -28,20 +36,20 @@ const ONLY_REFERENCE = new RegExp(`^${REFERENCE.source}$`)
 export function compileTemplate(source: Json): Template {
   const references: Reference[] = []
   const node = compile(source, references)
-  return { references, render: (variables, missing) => node(variables, missing) }
+  return { references, render: (variables, missing) => node(variables, missing, { left: MOST_TEXT }) }
 }
 
 function compile(source: Json, references: Reference[]): Node {
   if (typeof source === 'string') return compileText(source, references)
   if (Array.isArray(source)) {
     const nodes = source.map((s: Json) => compile(s, references))
-    return (v, m) => nodes.map((n) => n(v, m))
+    return (v, m, room) => nodes.map((n) => n(v, m, room))
   }
   if (isObject(source)) {
     const entries = Object.keys(source).map((k) => [k, compile(own(source, k)!, references)] as const)
-    return (v, m) => {
+    return (v, m, room) => {
       const out: Record<string, Json> = {}
-      for (const [k, n] of entries) setOwn(out, k, n(v, m))
+      for (const [k, n] of entries) setOwn(out, k, n(v, m, room))
       return out
     }
   }
@@ -64,7 +72,16 @@ function compileText(source: string, references: Reference[]): Node {
   if (typeof only === 'string') return () => only
   // A string that is one reference keeps the value's JSON type.
   if (only) return (v, m) => resolve(only, v, m) ?? null
-  return (v, m) => parts.map((p) => (typeof p === 'string' ? p : asText(resolve(p, v, m)))).join('')
+  return (v, m, room) => {
+    let text = ''
+    for (const p of parts) {
+      const part = typeof p === 'string' ? p : asText(resolve(p, v, m))
+      room.left -= part.length
+      if (room.left < 0) throw new TextTooLong('a template makes more text than 64 Mi characters')
+      text += part
+    }
+    return text
+  }
 }
 
 function resolve(r: Reference, variables: Variables, missing: string[] | undefined): Json | undefined {

@@ -353,6 +353,20 @@ describe('10 MB of inputs and results', () => {
     expect(view['data_bytes']).toBeLessThan(5 * 1024 * 1024)
   })
 
+  it.each([
+    ['text', { payload_template: { a: '{{steps.one.body}}'.repeat(20) } }],
+    ['a value in many places', { payload_template: { a: Array<string>(140).fill('{{steps.one.body}}') } }],
+  ])('what is more than memory or a text may hold is an input beyond, too: %s', async (_, twice) => {
+    const w = await world([line(step('one', 'p'), step('two', 'q', twice))], {
+      p: { script: [{ status: 200, body: big(4) }] },
+      q: {},
+    })
+    const view = await ran(w)
+    expect(view).toMatchObject({ status: 'failed', error: { code: 'too_much_data' }, last_step: 'two' })
+    expect(stepsOf(view)['one']).toMatchObject({ status: 'completed' })
+    expect(w.providers['q']!.sent).toHaveLength(0)
+  })
+
   it('a store that keeps less of a step: an input beyond is not sent, a result and the sum of a group are not kept', async () => {
     const kb = (n: number): Json => 'x'.repeat(n * 1024)
     const all = {

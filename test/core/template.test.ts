@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import type { Json } from '../../src/core/json.ts'
-import { compileTemplate, type Variables } from '../../src/core/template.ts'
+import { compileTemplate, TextTooLong, type Variables } from '../../src/core/template.ts'
 
 const variables: Variables = {
   origin: {
@@ -183,4 +183,13 @@ test.each([
 
 test('a hundred thousand references', { timeout: 2000 }, () => {
   expect(rendered('{{a}}-'.repeat(100_000), { a: 'x' }).value).toBe('x-'.repeat(100_000))
+})
+
+test('a few references to a long text do not fill the memory; handed on whole they cost nothing', () => {
+  const long = 'x'.repeat(1_000_000)
+  const v: Variables = { prev: long }
+  expect(() => rendered('{{prev}}'.repeat(70), v)).toThrow(TextTooLong)
+  expect(() => rendered(Array<string>(70).fill('a{{prev}}'), v)).toThrow(TextTooLong)
+  expect(rendered('{{prev}}'.repeat(60), v).value).toHaveLength(60_000_000)
+  expect(rendered(Array<string>(1000).fill('{{prev}}'), v).value).toHaveLength(1000)
 })

@@ -250,6 +250,13 @@ export function itemOf(turn: Turn, t: Task): Pick<StepContext, 'item'> {
   return item === undefined ? {} : { item: { item, index } }
 }
 
-/** Bytes of a value as it is stored. */
-export const bytesOf = (v: Json | readonly Json[] | undefined): number =>
-  v === undefined ? 0 : Buffer.byteLength(JSON.stringify(v))
+/** Bytes of a value as it is stored. Infinity where no text could hold it: a value may have a large part in many places. */
+export function bytesOf(v: Json | readonly Json[] | undefined): number {
+  if (v === undefined) return 0
+  try {
+    return Buffer.byteLength(JSON.stringify(v))
+  } catch (e) {
+    if (e instanceof RangeError) return Number.POSITIVE_INFINITY
+    throw e
+  }
+}

@@ -13,6 +13,8 @@ import {
   type RetryPolicy,
   type StepDefinition,
 } from '../model/definition.ts'
+import { failed, opening } from '../model/outcomes.ts'
+import type { Entered, StepContext } from '../model/step-kind.ts'
 import { kindOf } from '../steps/index.ts'
 import { type Sends, sends } from '../steps/provider.ts'
 
@@ -66,7 +68,7 @@ function compileStep(
     name: step.name,
     definition: step,
     kind,
-    does: kind.prepare(step, tests),
+    does: bounded(kind.prepare(step, tests)),
     branches: (step.branches ?? []).map((b) => {
       const test = tests.compile(b.operator, b.value)
       if (typeof test === 'string') throw new Error(`chain "${chain.name}", step "${step.name}": ${test}`)
@@ -79,7 +81,7 @@ function compileStep(
     undo: compensate && {
       definition: compensate,
       retry: compensate.retry ?? UNDO_RETRY,
-      does: sends(undoing(compensate)),
+      does: bounded(sends(undoing(compensate))),
     },
     cache:
       ttl === undefined
@@ -88,6 +90,22 @@ function compileStep(
     group: groupOf(chain, step, tests),
     needs: step.needs ?? [],
   }
+}
+
+/**
+ * What a template makes may be longer than a text can be, or than anybody should put together. That fails the step, like all that is
+ * too much to keep; thrown, it would take the end of the step before it with it, and the execution would stand until its time is over.
+ */
+function bounded<A extends readonly [StepContext, ...unknown[]], B extends { enter(...at: A): Entered }>(does: B): B {
+  const enter = (...at: A): Entered => {
+    try {
+      return does.enter(...at)
+    } catch (e) {
+      if (!(e instanceof RangeError)) throw e
+      return failed(opening(at[0]), { code: 'too_much_data', message: 'its templates make more than can be sent' })
+    }
+  }
+  return { ...does, enter }
 }
 
 const undoing = (c: Compensation): Sends => ({
