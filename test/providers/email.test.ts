@@ -99,6 +99,8 @@ describe('over SMTP', () => {
     [{ to: 'a@example.com\nBcc: b@example.com' }, '/payload/to'],
     [{ cc: ['a@example.com', 'b@example.com\r\n'] }, '/payload/cc/1'],
     [{ reply_to: 'a@example.com\0' }, '/payload/reply_to'],
+    [{ to: 'ops@exa\x1bmple.com' }, '/payload/to'],
+    [{ bcc: 'ops@example.com\u0085.evil.example' }, '/payload/bcc'],
     [{ to: 5 }, '/payload/to'],
     [{ to: 'nobody' }, '/payload/to'],
     [{ body: { a: 1 } }, '/payload/body'],

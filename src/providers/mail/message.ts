@@ -98,9 +98,14 @@ export async function rawMail(mail: Mail): Promise<RawMail> {
 const asList = (v: string | readonly string[] | undefined): readonly string[] =>
   v === undefined ? [] : typeof v === 'string' ? [v] : v
 
+/** nodemailer leaves them out of an address, which is then another one. */
+const CONTROL = /[\0-\x08\x0a-\x1f\x7f-\x9f]/
+
 function addresses(list: readonly string[], key: string): readonly string[] {
-  for (const text of list)
+  for (const text of list) {
+    if (CONTROL.test(text)) throw invalidPayload(pointerTo(key), 'takes no control characters')
     if (!/[^\s@]@[^\s@]/.test(text)) throw invalidPayload(pointerTo(key), 'expected an e-mail address')
+  }
   return list
 }
 
