@@ -10,7 +10,8 @@ const withoutPort = (host: string): string => /^(\[[^\]]*\]|[^:]*)(?::\d*)?$/.ex
 
 /**
  * Who may be asked under which name, and from which pages. A page of another site that is made to resolve to this address (DNS
- * rebinding) still sends its own name in `Host`; one that simply asks sends its own in `Origin`. Throws Problem 403.
+ * rebinding) still sends its own name in `Host`; one that simply asks sends its own in `Origin`. Throws Problem 403, and 400 where
+ * it cannot be known which of two headers is meant.
  */
 export function guard(server: HttpDeps['server']): (c: Ctx) => void {
   const bound = server.host.toLowerCase()
@@ -29,12 +30,29 @@ export function guard(server: HttpDeps['server']): (c: Ctx) => void {
   }
 
   return (c) => {
+    checkOnce(c)
     const host = header(c, 'host') ?? new URL(c.req.url).host
     if (!mayBe(host))
       throw new Problem(403, 'host_refused', 'this gateway does not answer under that name; see server.allowed_hosts')
     const origin = header(c, 'origin')
     if (origin !== undefined && !sameSite(origin, host, allowed))
       throw new Problem(403, 'origin_refused', 'requests from pages of other sites are not taken')
+  }
+}
+
+/** Node takes the first of two, or joins them; what stands before it may take the other (RFC 9112, section 3.2, has 400 for `Host`). */
+const ONCE: ReadonlySet<string> = new Set(['host', 'content-type', 'idempotency-key'])
+const LENGTHS: ReadonlySet<number> = new Set(Array.from(ONCE, (name) => name.length))
+
+function checkOnce(c: Ctx): void {
+  const headers = c.env?.incoming?.rawHeaders ?? []
+  const seen: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    if (!LENGTHS.has(headers[i]!.length)) continue
+    const name = headers[i]!.toLowerCase()
+    if (!ONCE.has(name)) continue
+    if (seen.includes(name)) throw new Problem(400, 'invalid_request', `the header ${name} is there twice`)
+    seen.push(name)
   }
 }
 

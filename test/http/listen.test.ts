@@ -231,6 +231,9 @@ describe('over a socket', () => {
       'headers_too_large',
     ],
     ['an expectation nobody knows', post('Content-Length: 2\r\nExpect: foo', '{}'), 417, 'expectation_failed'],
+    ['two Hosts', post('Content-Length: 2\r\nHost: other', '{}'), 400, 'invalid_request'],
+    ['two keys', post('Content-Length: 2\r\nIdempotency-Key: a\r\nidempotency-key: a', '{}'), 400, 'invalid_request'],
+    ['two types', post('Content-Length: 2\r\nContent-type: text/plain', '{}'), 400, 'invalid_request'],
     ['two lengths', post('Content-Length: 2\r\nContent-Length: 3', '{}'), 400, 'invalid_request'],
     [
       'a length beside chunks',
