@@ -91,6 +91,34 @@ describe('pause', () => {
     expect(await chains.get(scope, id)).toMatchObject({ status: 'completed', duration_ms: expect.any(Number) })
   })
 
+  it('shows no moment that stands still meanwhile as one that has passed', async () => {
+    const steps = [
+      { name: 'wait', needs: [], wait: { seconds: 60 } },
+      { name: 'moment', needs: [], wait: { until: '{{origin.payload.at}}' } },
+      { ...step('again', 'p', { retry: { max_attempts: 2, backoff: 'fixed', initial_ms: 60_000 } }), needs: [] },
+    ]
+    const w = await world([{ name: 'line', steps }], { p: { script: [unavailable(60_000), OK] } })
+    const chains = await w.node()
+    const at = new Date(w.env.clock.now() + 1_000_000).toISOString()
+    const id = await start(w, chains, w.memory.state, 'line', actionOf({ at }))
+    await pullFor(w, chains, 1)
+    const moments = async () => {
+      const view = (await chains.get(scope, id))!
+      const { wait, moment, again } = stepsOf(view)
+      return [view, wait!, moment!, again!].map((v) =>
+        Object.keys(v).filter((k) => ['expires_at', 'not_before', 'waits_until'].includes(k)),
+      )
+    }
+    const running = [['not_before', 'expires_at'], ['waits_until'], ['waits_until'], ['not_before']]
+    expect(await moments()).toEqual(running)
+    await chains.pause(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await moments()).toEqual([[], [], ['waits_until'], []])
+    await chains.resume(scope, id, 'ann')
+    await w.env.clock.settle()
+    expect(await moments()).toEqual(running)
+  })
+
   it('still ends an execution in time, counted without the pause', async () => {
     const w = await world([line(ask())], {})
     const chains = await w.node()

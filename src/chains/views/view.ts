@@ -16,7 +16,10 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
   const at = stepAt(run)
   const ended = hasEnded(run)
   const children = run.open.flatMap((t) => (t.child === undefined ? [] : [t.child]))
-  const notBefore = run.open.flatMap((t) => (t.notBefore === undefined ? [] : [t.notBefore]))
+  const notBefore = run.open.flatMap((t) => {
+    const at = momentsOf(run, t).notBefore
+    return at === undefined ? [] : [at]
+  })
   return {
     chain_id: run.id,
     chain_name: run.chain,
@@ -41,8 +44,8 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
     ...(notBefore.length > 0 && !ended && { not_before: isoTime(Math.min(...notBefore)) }),
     ...(run.paused && { paused_at: isoTime(run.paused.at), paused_by: run.paused.by }),
     started_at: isoTime(run.startedAt),
-    // In line it has no time limit; its time begins in full when it may begin.
-    ...(run.status !== 'pending' && { expires_at: isoTime(run.deadline) }),
+    // In line it has no time limit; its time begins in full when it may begin. Paused, it is put off for as long as that lasts.
+    ...(run.status !== 'pending' && !run.paused && { expires_at: isoTime(run.deadline) }),
     ...(run.endedAt !== undefined && { ended_at: isoTime(run.endedAt), duration_ms: run.endedAt - run.startedAt }),
     ...(run.cause && !ended && { ending: run.cause.status }),
     ...(run.error && { error: run.error }),
@@ -53,6 +56,18 @@ export function runView({ key, value, tags }: Pick<Entry, 'key' | 'value' | 'tag
     data_bytes: run.bytes,
   }
 }
+
+interface Moments {
+  readonly notBefore?: number | undefined
+  readonly until?: number | undefined
+}
+/** What it waits for by the clock. While an execution is paused these stand still: nobody can say when they will be, but for the calendar. */
+const momentsOf = (run: Run, { notBefore, until, fixed }: Task): Moments =>
+  run.paused ? { until: fixed ? until : undefined } : { notBefore, until }
+const shown = ({ notBefore, until }: Moments): JsonObject => ({
+  ...(notBefore !== undefined && { not_before: isoTime(notBefore) }),
+  ...(until !== undefined && { waits_until: isoTime(until) }),
+})
 
 /** The providers that its open steps need and that this node does not have: what it waits for, as `waiting_for` says it. */
 export function lacking(run: Run, chain: Chain | undefined, has: (provider: string) => boolean): readonly string[] {
@@ -82,17 +97,17 @@ export function stepViews(
   const seen = [...records].sort((a, b) => a.enteredAt - b.enteredAt || a.seq - b.seq || a.iteration - b.iteration)
   const undone = new Map(undoing.map((r) => [`${r.iteration}/${r.key}`, r]))
   const views = seen.map((r) => recordView(run, stepOf(chain, r.key), r, undone.get(`${r.iteration}/${r.key}`)))
-  const shown = new Set(seen.map((r) => `${r.iteration}/${r.key}`))
+  const listed = new Set(seen.map((r) => `${r.iteration}/${r.key}`))
   const taken = new Set(seen.map((r) => r.key))
   for (const t of run.open) {
     // Nothing is stored of a step that needs no store, until it has ended.
-    if (t.undo || shown.has(`${t.iteration}/${t.key}`)) continue
+    if (t.undo || listed.has(`${t.iteration}/${t.key}`)) continue
     views.push({
       ...about(t.key, stepOf(chain, t.key)?.definition),
       iteration: t.iteration,
       status: statusOf(t),
       attempts: t.attempt,
-      ...(t.notBefore !== undefined && { not_before: isoTime(t.notBefore) }),
+      ...shown(momentsOf(run, t)),
     })
     taken.add(t.key)
   }
@@ -144,8 +159,7 @@ function recordView(run: Run, step: ChainStep | undefined, r: StepRecord, undo: 
     started_at: isoTime(r.enteredAt),
     ...(r.endedAt !== undefined && { ended_at: isoTime(r.endedAt), duration_ms: r.endedAt - r.enteredAt }),
     ...(attempts > 0 && { attempts }),
-    ...(task?.notBefore !== undefined && { not_before: isoTime(task.notBefore) }),
-    ...(task?.until !== undefined && { waits_until: isoTime(task.until) }),
+    ...(task && shown(momentsOf(run, task))),
     ...(task?.signal !== undefined && { waits_for_signal: task.signal }),
     ...(task?.group && { members: { ...task.group, redo: [...(task.group.redo ?? [])] } }),
     ...(r.input !== undefined && { input: r.input }),
