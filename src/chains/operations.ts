@@ -42,7 +42,7 @@ export function createOperations(
     scope: Scope,
     id: string,
     op: (run: Run) => Put,
-    check?: (run: Run) => void,
+    check?: (run: Run) => void | Promise<void>,
     key?: Put,
     came?: Op,
   ): Promise<Run & { readonly keyHas?: string }> {
@@ -50,7 +50,7 @@ export function createOperations(
     if (!entry) throw notFound('execution')
     const run = readRun(entry.value)
     if (hasEnded(run)) throw ended(run)
-    check?.(run)
+    await check?.(run)
     const message = op(run)
     const wake: Op = { op: 'wake', kind: kinds.run, id }
     const done = await state.commit(scope, [message, wake, ...(key ? [key] : []), ...(came ? [came] : [])])
@@ -80,6 +80,15 @@ export function createOperations(
     const [held, entry] = await state.get([{ kind, scope, id }, run])
     return held && entry && { hash: held.value, run: readRun(entry.value) }
   }
+  /** When it has acted on all it was told: the answer 202 is given before that, and who then says the opposite knows no better. */
+  async function willBePaused(scope: Scope, id: string): Promise<boolean> {
+    const told = (await readInbox(state, scope, id)).map((r) => r.message.type)
+    const last = told.findLast((type) => type === 'pause' || type === 'unpause')
+    if (last) return last === 'pause'
+    // Last of all: what has just been taken out of its inbox stands here.
+    const [now] = await state.get([{ kind: kinds.run, scope, id }])
+    return now !== undefined && readRun(now.value).paused !== undefined
+  }
   const same = (hash: string, key: { readonly hash: string } | undefined): true => {
     if (hash === key?.hash) return true
     throw new Problem(422, 'idempotency_mismatch', 'this Idempotency-Key was used with another body')
@@ -91,15 +100,17 @@ export function createOperations(
       return told(run, { cancel_requested: true })
     },
     async pause(scope, id, by) {
-      const run = await say(scope, id, said({ type: 'pause', by }), (r) => {
+      const run = await say(scope, id, said({ type: 'pause', by }), async (r) => {
         if (r.cause) throw new Problem(409, 'chain_ending', 'the execution is about to end, and cannot be paused')
-        if (r.paused) throw new Problem(409, 'chain_paused', 'the execution is paused already')
+        if (r.paused && (await willBePaused(scope, id)))
+          throw new Problem(409, 'chain_paused', 'the execution is paused already')
       })
       return told(run, { pause_requested: true })
     },
     async resume(scope, id, by) {
-      const run = await say(scope, id, said({ type: 'unpause', by }), (r) => {
-        if (!r.paused) throw new Problem(409, 'chain_not_paused', 'the execution is not paused')
+      const run = await say(scope, id, said({ type: 'unpause', by }), async (r) => {
+        if (!r.paused && !(await willBePaused(scope, id)))
+          throw new Problem(409, 'chain_not_paused', 'the execution is not paused')
       })
       return told(run, { resume_requested: true })
     },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
+import type { StateStore } from '../../src/core/state.ts'
 import { testEnv } from '../fakes/env.ts'
 import { badRequest, held, OK, unavailable } from '../fakes/provider.ts'
 import { actionOf, line, pullFor, scope, slow, start, step, stepsOf, world } from './set-up.ts'
@@ -117,6 +118,55 @@ describe('pause', () => {
     await chains.resume(scope, id, 'ann')
     await w.env.clock.settle()
     expect(await moments()).toEqual(running)
+  })
+
+  it('is taken back, and said again, also before anybody has acted on what was said before', async () => {
+    const h = held()
+    const w = await world([line(step('a'), ask())], { p: { script: [h.answer] } })
+    const chains = await w.node()
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    // What is said here waits for the node that drives it, which looks by itself from time to time.
+    const other = await w.node()
+    await other.pause(scope, id, 'ann')
+    await other.resume(scope, id, 'ann')
+    await expect(other.resume(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_not_paused' })
+    await w.env.clock.advance(5_000)
+    expect(await other.get(scope, id)).not.toHaveProperty('paused_at')
+    await other.pause(scope, id, 'ann')
+    await w.env.clock.advance(5_000)
+    expect(await other.get(scope, id)).toMatchObject({ paused_by: 'ann' })
+    await other.resume(scope, id, 'bob')
+    await other.pause(scope, id, 'cyd')
+    await expect(other.pause(scope, id, 'ann')).rejects.toMatchObject({ status: 409, code: 'chain_paused' })
+    await w.env.clock.advance(5_000)
+    expect(await other.get(scope, id)).toMatchObject({ paused_by: 'cyd' })
+    h.finish(OK)
+    await w.env.clock.settle()
+  })
+
+  it('is taken back also where it is acted on between two looks', async () => {
+    const w = await world([line(ask())], {})
+    const chains = await w.node()
+    let isDone = false
+    const slowly: StateStore = {
+      ...w.memory.state,
+      async get(keys) {
+        const found = await w.memory.state.get(keys)
+        if (!isDone) {
+          isDone = true
+          await chains.pause(scope, id, 'ann')
+          await w.env.clock.settle()
+        }
+        return found
+      },
+    }
+    const id = await start(w, chains, w.memory.state, 'line')
+    await w.env.clock.settle()
+    const other = await w.node(slowly)
+    expect(await other.resume(scope, id, 'bob')).toMatchObject({ resume_requested: true })
+    await pullFor(w, chains, 5)
+    expect(await chains.get(scope, id)).not.toHaveProperty('paused_at')
   })
 
   it('still ends an execution in time, counted without the pause', async () => {
