@@ -1,3 +1,4 @@
+import { tidyKeys } from '../schedules/stale-keys.ts'
 import { claimOf } from './admission.ts'
 import type { Parts } from './parts.ts'
 import type { Run } from './run.ts'
@@ -17,8 +18,10 @@ export async function goOnHeld(
   const { remove = [], unlink = [], attempts = 1 } = run.held ?? {}
   const taken = takeOver(parts, from, run)
   const { ops, at, until } = taken
-  const done = await parts.state.commit(run.scope, [...ops, ...remove, ...unlink])
+  const all = [...ops, ...remove, ...unlink]
+  const done = await parts.state.commit(run.scope, all)
   if (!done.ok) return done.at >= ops.length && done.at < ops.length + remove.length ? 'lost' : 'moved'
+  await tidyKeys({ state: parts.state, newId: parts.env.newId }, run.scope, all, done)
   await sender.send(taken.intent, claimOf({ at }, { owner: parts.node, until }, done), attempts)
   return 'gone_on'
 }

@@ -4,6 +4,7 @@ import type { Plan } from '../core/plan.ts'
 import type { Claimed } from '../core/state.ts'
 import { flushAction } from '../groups/group.ts'
 import { readHold } from '../schedules/schedule.ts'
+import { tidyKey } from '../schedules/stale-keys.ts'
 import { common, readIntent } from './intent.ts'
 import type { Parts } from './parts.ts'
 import { refusalRecord } from './refusal-record.ts'
@@ -34,7 +35,7 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     if (done.ok) tellEnd(parts, ended.outcome, intent, now)
     return
   }
-  const { action, runId, auditId, heldAt, kind, rule, lineage, resume } =
+  const { action, runId, auditId, heldAt, kind, rule, lineage, resume, keyId } =
     entry.key.kind === kinds.flush ? ofFlush(entry) : ofHold(entry)
   const run: Run = {
     runId,
@@ -75,16 +76,19 @@ export async function exhausted(parts: Parts, entry: Claimed): Promise<void> {
     ...letter.ops,
     ...refusalRecord(parts, run, plan, told, now),
   ])
-  if (done.ok) tellEnd(parts, told, run, now)
+  if (!done.ok) return
+  if (keyId !== undefined) await tidyKey({ state: parts.state, newId: parts.env.newId }, entry.key.scope, keyId)
+  tellEnd(parts, told, run, now)
 }
 
 const ofFlush = (entry: Claimed) => {
   const { action, runId, auditId, sealedAt, resume, lineage } = flushAction(entry.value)
-  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule: resume.rule, lineage, resume }
+  const { rule } = resume
+  return { action, runId, auditId, heldAt: sealedAt, kind: 'flush' as const, rule, lineage, resume, keyId: undefined }
 }
 const ofHold = (entry: Claimed) => {
   const hold = readHold(entry)
   const kind = hold.kind === 'scheduled' ? ('release' as const) : hold.kind
-  const { action, runId, auditId, heldAt, rule, lineage, resume } = hold
-  return { action, runId, auditId, heldAt, kind, rule, lineage, resume }
+  const { action, runId, auditId, heldAt, rule, lineage, resume, keyId } = hold
+  return { action, runId, auditId, heldAt, kind, rule, lineage, resume, keyId }
 }

@@ -10,6 +10,7 @@ import { LEASE_MS } from '../delivery/lease.ts'
 import { flushAction } from '../groups/group.ts'
 import { readHold, unlinkOps } from '../schedules/schedule.ts'
 import type { Schedules } from '../schedules/schedules.ts'
+import { tidyKeys } from '../schedules/stale-keys.ts'
 import { type Admission, admit, claimOf, keysOf, NOTHING_READ } from './admission.ts'
 import { goOnHeld } from './behind-first.ts'
 import type { GatewayTools } from './gateway.ts'
@@ -63,6 +64,7 @@ interface Work {
 const ROUNDS = 8
 export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
   const { env, state } = parts
+  const keeping = { state, newId: env.newId }
 
   async function release(work: Work): Promise<void> {
     const now = env.clock.now()
@@ -100,7 +102,10 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
       const keys = ids.length > 0 ? await tools.schedules.keys(run.scope, ids) : NOTHING_READ.keys
       const admission = admit(parts, tools, run, plan, { keys, stale })
       const done = await state.commit(run.scope, admission.ops)
-      if (done.ok) return carryOn(run, admission, done, work.entry.attempts)
+      if (done.ok) {
+        await tidyKeys(keeping, run.scope, admission.ops, done)
+        return carryOn(run, admission, done, work.entry.attempts)
+      }
       const verdict = await judge(parts, run, admission, done)
       if (verdict.is === 'claim_lost') return
       if (verdict.is === 'take_over') {
@@ -221,7 +226,9 @@ export function createHeld(parts: Parts, tools: HeldTools, sender: Send): Held {
     const { remove = [], unlink = [] } = run.held ?? {}
     const ops = [...remove, ...unlink, ...more, ...refusalRecord(parts, run, plan, outcome, env.clock.now())]
     const done = await state.commit(run.scope, ops)
-    if (done.ok) tellEnd(parts, outcome, run, env.clock.now())
+    if (!done.ok) return
+    await tidyKeys(keeping, run.scope, ops, done)
+    tellEnd(parts, outcome, run, env.clock.now())
   }
 
   async function putBack(

@@ -110,15 +110,19 @@ const without = (key: KeyState, runId: string | undefined): KeyState => ({
 
 /**
  * Takes an ended hold off its key: the last ops of the commit that ends it, after those of a plan that may change the same
- * key. `key` is the key's entry as it stood; if it has moved on meanwhile, in this commit or another, the op is skipped, and
- * a stale pointer is passed over when the key is next read.
+ * key. `key` is the key's entry as it stood; if it has moved on meanwhile, in this commit or another, the op is skipped:
+ * `tidyKeys` then looks what is left. A stale pointer is passed over when the key is read.
  */
 export function unlinkOps(hold: Hold, key: Entry | undefined, version: string): readonly Op[] {
   if (!key) return []
   const left = readKey(key).filter((id) => id !== hold.runId)
-  const guard = { kind: kinds.scheduleKey, id: key.key.id, ifVersion: key.version, orSkip: true } as const
-  if (left.length === 0) return [{ op: 'delete', ...guard }]
-  return [{ op: 'put', ...guard, value: keyValue(left), version }]
+  return [{ ...linkTo(left, key, version), orSkip: true }]
+}
+
+/** The key, as it stands, points at these alone. */
+export function linkTo(holds: readonly string[], key: Entry, version: string): Extract<Op, { op: 'put' | 'delete' }> {
+  const guard = { kind: kinds.scheduleKey, id: key.key.id, ifVersion: key.version } as const
+  return holds.length === 0 ? { op: 'delete', ...guard } : { op: 'put', ...guard, value: keyValue(holds), version }
 }
 
 /** Asks that an entry is still what was read, and free: the same is put again under the same version, so that others who ask are in no way. */

@@ -6,6 +6,7 @@ import { type EndedWork, eachEntry } from '../core/pages.ts'
 import type { Redact } from '../core/redact.ts'
 import type { Entry, Key, Op, StateStore } from '../core/state.ts'
 import { type EndedHold, type KeyState, readHold, readKey, unlinkOps } from './schedule.ts'
+import { tidyKeys } from './stale-keys.ts'
 
 /** The audit record of a hold that ended without an effect. */
 export interface HoldRecord {
@@ -92,12 +93,15 @@ export function schedules(deps: SchedulesDeps): Schedules {
       if (!entry) return 'not_found'
       if (entry.claim) return 'being_released'
       const hold = readHold(entry)
-      const done = await state.commit(scope, [
+      const ops: readonly Op[] = [
         { op: 'delete', kind: kinds[kind], id, ifVersion: entry.version, ifUnclaimed: true },
         ...unlinkOps(hold, await keyOf(hold), newId()),
         ...deps.record(endedRecord({ hold, outcome: 'cancelled' }, now(), { caller: by })),
-      ])
-      if (done.ok) return 'cancelled'
+      ]
+      const done = await state.commit(scope, ops)
+      if (!done.ok) continue
+      await tidyKeys(deps, scope, ops, done)
+      return 'cancelled'
     }
   }
 

@@ -159,6 +159,19 @@ describe('schedule keys', () => {
     expect((await ends(house)).filter(([, , o]) => o === 'cancelled')).toHaveLength(2)
   })
 
+  it.each([
+    ['delivered', undefined],
+    ['suppressed', '{ type: suppress }'],
+    ['duplicates', '{ type: deduplicate, ttl_seconds: 60, key: [payload.k] }'],
+  ])('add: holds that end at one moment leave nothing under their key: %s', async (_, behind) => {
+    const { house, send, pass } = await world([...key('add'), ...(behind ? [rule('behind', 3, behind)] : [])])
+    for (const id of ['one', 'two', 'three']) await send(id)
+    await pass(60_000)
+    expect((await ends(house)).filter(([kind]) => kind === 'release')).toHaveLength(3)
+    expect(await house.stored('scheduled')).toEqual([])
+    expect(await house.stored('schedule_key')).toEqual([])
+  })
+
   it('one plan may cancel a key, cancel it again, and schedule under it: the old ends, the new is held', async () => {
     for (const onRepeat of ['restart', 'keep', 'add']) {
       const again = ['gone', 'gone-too'].map((name) =>

@@ -226,6 +226,24 @@ describe('PITFALLS 28: what always throws', () => {
     ])
   })
 
+  it('leaves nothing under its schedule key', async () => {
+    const poison = scriptedProvider('hook', [OK], {
+      render: () => {
+        throw new TypeError('a fault of ours')
+      },
+    })
+    const keyed = rule('later', 2, '{ type: schedule, delay_seconds: 10, key: "{{payload.k}}" }')
+    const { house, send, pass } = await world([keyed], [OK], {
+      providers: [poison],
+      toml: '[background]\nhold_max_attempts = 3\n',
+    })
+    await send('bad')
+    expect(await house.stored('schedule_key')).toHaveLength(1)
+    await pass(60_000)
+    expect(await house.stored('dead_letter')).toMatchObject([{ code: 'gateway_fault' }])
+    expect(await house.stored('schedule_key')).toEqual([])
+  })
+
   it('a delivery that was accepted, too: a dead letter that may have arrived, and its keys stay with it', async () => {
     const hook = scriptedProvider('hook', [refused(), OK])
     let broken = true

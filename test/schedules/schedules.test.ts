@@ -3,7 +3,7 @@ import type { Scope } from '../../src/core/action.ts'
 import { type Hold, kinds } from '../../src/core/hold.ts'
 import { compileRedact } from '../../src/core/redact.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
-import { cancelOps, movedOn, type ScheduleOps, scheduleOps, unlinkOps } from '../../src/schedules/schedule.ts'
+import { cancelOps, movedOn, readKey, type ScheduleOps, scheduleOps, unlinkOps } from '../../src/schedules/schedule.ts'
 import { endedRecord, type HoldRecord, type Schedules, schedules } from '../../src/schedules/schedules.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { memoryState } from '../fakes/store.ts'
@@ -219,6 +219,14 @@ describe('holds that have ended or are being released', () => {
     await schedule(hold('b'), 'restart')
     expect((await state.commit(SCOPE, unlinkOps(a, stale, env.newId()))).ok).toBe(true)
     expect((await held.keys(SCOPE, [KEY])).get(KEY)?.holds.map((h) => h.key.id)).toEqual(['b'])
+  })
+  test('holds that are cancelled at one moment leave no key', async () => {
+    for (const id of ['a', 'b', 'c', 'd']) await schedule(hold(id), 'add')
+    const told = await Promise.all(['a', 'b', 'd'].map((id) => held.cancel(SCOPE, id, 'ann')))
+    expect(told).toEqual(['cancelled', 'cancelled', 'cancelled'])
+    expect(readKey((await keyEntry())!)).toEqual(['c'])
+    expect(await held.cancel(SCOPE, 'c', 'ann')).toBe('cancelled')
+    expect(await keyEntry()).toBeUndefined()
   })
   test('a claimed hold is past cancelling: it stays, with a warning, and no record says that it ended', async () => {
     await schedule(hold('a'), 'restart')
