@@ -52,7 +52,7 @@ export function createChains(deps: ChainsDeps): Chains {
   // Asked first: the file's definitions are the same objects each time, and hashing one takes longer than a start.
   const byObject = new WeakMap<ChainDefinition, Chain>()
   const definitions = createDefinitions(deps)
-  const newborn = createNewborn()
+  const newborn = createNewborn(env.clock)
   const seats = () => config().maxConcurrentAdvances
   const intake = createIntake({ state, env, owner, newborn, seats, tools: () => tools })
 
