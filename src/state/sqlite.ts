@@ -87,10 +87,9 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
 
 /**
  * Whoever has just been answered asks again at once, and is worth a few turns of the loop: one commit for sixty costs little more than
- * one for thirty. A lone caller waits four empty turns, some microseconds beside an fsync. (With two, a tenth more processor time for a
- * dispatch at 64 connections; with ten no less.)
+ * one for thirty. A lone caller waits two empty turns, some microseconds beside an fsync.
  */
-const GATHERING = { quiet: 4, most: 48 }
+const GATHERING = { quiet: 2, most: 16 }
 
 const end = (e: Error): void => {
   process.stderr.write(`the store failed and cannot go on: ${e.message}\n`)
