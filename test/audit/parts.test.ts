@@ -41,7 +41,8 @@ function audit() {
       writer.flush()
       if (stands) return db.exec('COMMIT')
       db.exec('ROLLBACK')
-      writer.forgetAll()
+      writer.forget()
+      writer.forgetParts()
     },
     purge(scope: 0 | 1, below: string, completedBefore: string, looks: number) {
       db.exec('BEGIN')

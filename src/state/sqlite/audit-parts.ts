@@ -51,7 +51,7 @@ export class AuditParts {
       CROSS JOIN audit a ON a.seq = x.seq WHERE x.part = ?`)
     this.#begin = db.prepare(`INSERT INTO audit_part (first, part)
       SELECT ?, coalesce(max(part), 0) + 1 FROM audit_part RETURNING part`)
-    this.#at = db.prepare('SELECT first, part FROM audit_part WHERE first <= ? ORDER BY first DESC LIMIT 1')
+    this.#at = db.prepare('SELECT part FROM audit_part WHERE first <= ? ORDER BY first DESC LIMIT 1')
     this.#insert = db.prepare('INSERT INTO audit_action (part, hash, seq) VALUES (?,?,?)')
     this.#delete = db.prepare('DELETE FROM audit_action WHERE part = ? AND hash = ? AND seq = ?')
     this.#end = db.prepare(`DELETE FROM audit_part WHERE part = ?1
@@ -62,7 +62,7 @@ export class AuditParts {
     this.#insert.run(this.#for(id), hashOf(scope, actionId), seq)
   }
 
-  /** `rows` in the order of their ids, of one scope; parts that are left empty are no more. */
+  /** `rows` of one scope; parts that are left empty are no more. */
   remove(scope: string, rows: Iterable<Pick<Placed, 'seq' | 'id' | 'actionId'>>): void {
     const touched = new Set<number>()
     for (const { seq, id, actionId } of rows) {

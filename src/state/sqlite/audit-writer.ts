@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { AuditOld, AuditPurged, AuditRow } from '../../core/audit.ts'
 import type { Undo } from '../decide/undo.ts'
 import { scopeText } from '../scope.ts'
@@ -26,7 +26,6 @@ export class AuditWriter {
   readonly #look: StatementSync
   readonly #remember: StatementSync
   readonly #purge: StatementSync
-  readonly #old: StatementSync
   readonly #parts: AuditParts
   /** `partRows`: see AuditParts. */
   constructor(db: DatabaseSync, undo: Undo, partRows?: number) {
@@ -39,9 +38,8 @@ export class AuditWriter {
       (SELECT id, seq, ${old} AS old FROM audit WHERE scope = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?5)`)
     this.#remember = db.prepare(`INSERT INTO audit_purged (scope, seq) VALUES (?,?)
       ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`)
-    const those = `FROM audit WHERE scope = ?1 AND id > ?2 AND id <= ?3 AND ${old}`
-    this.#purge = db.prepare(`DELETE ${those}`)
-    this.#old = db.prepare(`SELECT seq, id, action_id ${those} ORDER BY id`)
+    this.#purge = db.prepare(`DELETE FROM audit WHERE scope = ?1 AND id > ?2 AND id <= ?3 AND ${old}
+      RETURNING seq, id, action_id`)
     this.#parts = new AuditParts(db, partRows)
   }
   add(row: KeptRow): void {
@@ -61,9 +59,8 @@ export class AuditWriter {
   forget(): void {
     this.#rows.length = 0
   }
-  /** The transaction is void, and what was learned in it. */
-  forgetAll(): void {
-    this.forget()
+  /** The transaction is void: so is what was learned of the index in it. */
+  forgetParts(): void {
     this.#parts.forget()
   }
   /** The last number among those deleted stays known to those who follow. */
@@ -74,16 +71,13 @@ export class AuditWriter {
     let gone = 0
     if (seq !== null) {
       this.#remember.run(text, seq)
-      this.#parts.remove(scope, this.#those(text, after, last, completedBefore))
-      gone = Number(this.#purge.run(text, after, last, completedBefore).changes)
+      const rows = this.#purge.all(text, after, last, completedBefore)
+      this.#parts.remove(
+        scope,
+        rows.map((r) => ({ seq: Number(r['seq']), id: fromSql(r['id']), actionId: fromSql(r['action_id']) })),
+      )
+      gone = rows.length
     }
     return { gone, ...(last !== null && looked >= looks && { after: last }) }
-  } /** Read before they are deleted: none is, while a statement runs on them. */
-  #those(...range: SQLInputValue[]) {
-    return this.#old.all(...range).map((r) => ({
-      seq: Number(r['seq']),
-      id: fromSql(r['id']),
-      actionId: fromSql(r['action_id']),
-    }))
   }
 }

@@ -181,7 +181,7 @@ export class Engine {
   /** Nothing that the void transaction has left in memory may be believed. */
   #forget(): void {
     this.#forgetRows()
-    this.#tx.audit.forgetAll()
+    this.#tx.audit.forgetParts()
     this.#undo.keep()
     this.#claims.forget()
     this.#numbers.forget()
