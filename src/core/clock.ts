@@ -78,6 +78,11 @@ export function deadline(clock: Clock, ms: number, fn: () => void): Timer {
   return { cancel: () => timer.cancel() }
 }
 
+/** Node's own watch over a connection: its `timeout` comes when nothing has moved on it for `ms`, which nobody else can see. */
+export const watchTraffic = (socket: { setTimeout(ms: number): unknown }, ms: number): void => {
+  socket.setTimeout(ms)
+}
+
 /** An AbortSignal that fires after `ms` on the given clock; `clear` frees the timer. */
 export function deadlineSignal(clock: Clock, ms: number): { signal: AbortSignal; clear(): void } {
   const abort = new AbortController()

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
-import { type Clock, systemClock } from '../core/clock.ts'
+import { type Clock, systemClock, watchTraffic } from '../core/clock.ts'
 import { Problem } from '../core/errors.ts'
 import { response } from './answered.ts'
 import { PROBLEM_TYPE, problemBody, problemResponse } from './problem.ts'
@@ -135,7 +135,7 @@ export async function listen(
         })
         const last = clock.now() + REST_MS
         // Nor is anybody waited for who does not read; whoever does has moved on by then, and again.
-        for (const socket of connections.keys()) socket.setTimeout(REST_MS)
+        for (const socket of connections.keys()) watchTraffic(socket, REST_MS)
         const sweep = (): void => {
           if (over) return
           // Closing ends the server's own watch over slow clients, and takes a connection nobody has used for a busy one.
