@@ -40,6 +40,19 @@ describe('log writer', () => {
     expect(JSON.parse(text)).toEqual(said)
   })
 
+  it('leaves each line whole, however long, and whatever is in it', async () => {
+    const path = join(dir, 'long.log')
+    const fd = openSync(path, 'w')
+    const to = logWriter(fd, fakeClock())
+    const lines = ['°', 'é€😀', 'x', '\u0085', 'y'].flatMap((c) =>
+      [1, 20_000, 90_000, 300_000].map((n) => `${c.repeat(n)}\n`),
+    )
+    for (const line of lines) to.write(line)
+    await to.close()
+    closeSync(fd)
+    expect(readFileSync(path, 'utf8') === lines.join('').replaceAll('\u0085', '\\u0085')).toBe(true)
+  })
+
   it('writes a line that came while the one before waited for a slow reader, also when no other follows', async () => {
     const path = join(dir, 'pipe')
     execFileSync('mkfifo', [path])
