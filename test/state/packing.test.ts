@@ -128,7 +128,7 @@ test('one memory serves batch after batch; one that is too large for it has its 
   const sent = ['small', 'x'.repeat(5_000_000), 'again', 'and again'].map((value) => {
     const packed = pack(1, put(value))
     expect(unpack(packed)).toEqual([1, put(value)])
-    return packed.memory
+    return packed.longIn
   })
   expect(sent.map((memory) => memory !== undefined)).toEqual([true, true, true, false])
   expect(sent[2]).toBe(sent[0])
@@ -189,4 +189,26 @@ test('answers arrive as they were given: what stands, what refused, what failed'
     [0, []],
   ]
   expect(answersUnpacker()(answersPacker()(answers))).toEqual(answers)
+})
+
+test('each memory grows as often as a batch needs, and what was in it stays', () => {
+  const pack = writesPacker()
+  const unpack = writesUnpacker()
+  const wakes = (n: number, id: string): Op[] =>
+    Array.from({ length: n }, (_, i) => ({ op: 'wake', kind: `k${i % 2}`, id: `${i}${id}` }))
+  const batches = [
+    wakes(180_000, ''),
+    wakes(14_000, 'ä'.repeat(180)),
+    [...wakes(9_000, 'a'.repeat(500)), ...wakes(2, '\ud800')],
+    wakes(3, 'x'),
+  ]
+  for (const ops of [...batches, batches[1]!]) {
+    const [, [call]] = unpack(pack(1, [commit(ops)]))
+    // Compared by hand: a difference among so many would be told for minutes.
+    const arrived = (call as Extract<Write, readonly ['commit', ...unknown[]]>)[2] as readonly OpOf<'wake'>[]
+    expect(arrived).toHaveLength(ops.length)
+    expect(ops.findIndex((op, i) => op.op !== 'wake' || op.id !== arrived[i]?.id || op.kind !== arrived[i].kind)).toBe(
+      -1,
+    )
+  }
 })

@@ -1,23 +1,25 @@
 /**
- * What crosses to the writer's thread lies in memory that both see: all numbers, then short texts in one; long ones beside them, each
- * on its own. One batch is under way at a time, so the same memory serves them all, and what is posted is where to look. (Cloned, a
- * batch of a thousand actions is copied five times into memory that is new each time; that was a fifth of all that the calling thread
- * did. Records and all in one text is joined in memory that is new each time, too: three times the cost of writing them one by one.)
+ * What crosses to the writer's thread lies in memory that both see: all numbers, all short texts one behind the other, and long ones
+ * apart from them. One batch is under way at a time, so the same memory serves them all, and what is posted is where to look. (Cloned,
+ * a batch of a thousand actions is copied five times into memory that is new each time; that was a fifth of all that the calling thread
+ * did. Short texts joined in one before they are written cost five times what writing each costs.) They are read as one, and cut: a
+ * cut is no copy.
  */
 export interface Packed {
-  /** Where to read from now on; absent: where the last one was. */
-  readonly memory?: SharedArrayBuffer
-  readonly long?: SharedArrayBuffer
+  /** How many. */
   readonly numbers: number
+  /** Of the short texts: in UTF-8, and in UTF-16 units. */
   readonly bytes: number
-  /** Lone surrogates have no UTF-8. */
-  readonly encoding: 'utf8' | 'utf16le'
+  readonly units: number
+  /** Where to read from now on, of each; absent: where the last one was. */
+  readonly numbersIn?: SharedArrayBuffer
+  readonly shortIn?: SharedArrayBuffer
+  readonly longIn?: SharedArrayBuffer
 }
 
-/** What nearly every batch has room in; a larger one gets memory of its own, which is not kept. Untouched pages take no memory. */
+/** What nearly every batch has room in; one that needs more gets memory of its own, which is not kept. Untouched pages take no memory. */
 const STANDING_BYTES = 4_194_304
-const NUMBER_BYTES = Float64Array.BYTES_PER_ELEMENT
-/** Characters from which a text is worth a call of its own. */
+/** UTF-16 units from which a text is read by itself: not all of them are asked for, and then as they came. */
 const LONG = 200
 /** UTF-8 takes no more for a UTF-16 unit. */
 const MOST_BYTES = 3
@@ -25,8 +27,42 @@ const MOST_BYTES = 3
 const UNDEFINED = -1
 const NULL = -2
 const SAME = -3
-/** Followed by its length, and its bytes. */
+/** Followed by its units and its bytes. */
 const BESIDE = -4
+/** As it is in UTF-16, since half of a pair has no UTF-8; followed by its units. */
+const HALVES = -5
+
+/** Memory of one kind, on the writing side. */
+class Memory<View extends Buffer | Float64Array> {
+  readonly #over: (shared: SharedArrayBuffer) => View
+  readonly #standing: View
+  view: View
+  #told: ArrayBufferLike | undefined
+  constructor(over: (shared: SharedArrayBuffer) => View) {
+    this.#over = over
+    this.#standing = over(new SharedArrayBuffer(STANDING_BYTES))
+    this.view = this.#standing
+  }
+  begin(): void {
+    this.view = this.#standing
+  }
+  /** Room for so many more elements behind those in use. */
+  grow(used: number, more: number): void {
+    const { length, BYTES_PER_ELEMENT } = this.view
+    const larger = this.#over(new SharedArrayBuffer(BYTES_PER_ELEMENT * Math.max(2 * length, used + more)))
+    larger.set(this.view.subarray(0, used))
+    this.view = larger
+  }
+  /** What the other side has to know before it reads. */
+  news(): SharedArrayBuffer | undefined {
+    const { buffer } = this.view
+    if (buffer === this.#told) return undefined
+    this.#told = buffer
+    return buffer as SharedArrayBuffer
+  }
+}
+const numbersOver = (shared: SharedArrayBuffer): Float64Array => new Float64Array(shared)
+const bytesOver = (shared: SharedArrayBuffer): Buffer => Buffer.from(shared)
 
 /** Where the same text most often comes again and again: it is written once, and then named. */
 export type Place = 'scope' | 'kind' | 'namespace' | 'tenant' | 'counted' | 'admitted'
@@ -41,41 +77,41 @@ const nothingSeen = (): Seen => ({
 })
 
 export class Packer {
-  #numbers = new Float64Array(4096)
+  readonly #numbers = new Memory(numbersOver)
+  readonly #short = new Memory(bytesOver)
+  readonly #long = new Memory(bytesOver)
   #n = 0
-  #text = ''
-  #seen = nothingSeen()
-  readonly #standing = new SharedArrayBuffer(STANDING_BYTES)
-  #told: SharedArrayBuffer | undefined
-  readonly #longMemory = new SharedArrayBuffer(STANDING_BYTES)
-  readonly #long = Buffer.from(this.#longMemory)
+  #shortAt = 0
+  #units = 0
   #longAt = 0
-  #longTold = false
+  #seen = nothingSeen()
 
   number(value: number): void {
-    if (this.#n === this.#numbers.length) {
-      const more = new Float64Array(2 * this.#n)
-      more.set(this.#numbers)
-      this.#numbers = more
-    }
-    this.#numbers[this.#n++] = value
+    if (this.#n === this.#numbers.view.length) this.#numbers.grow(this.#n, 1)
+    this.#numbers.view[this.#n++] = value
   }
   text(value: string): void {
-    if (value.length >= LONG && this.#beside(value)) return
-    this.number(value.length)
-    this.#text += value
-  }
-  /** False where there is no room, or no UTF-8 for it. */
-  #beside(value: string): boolean {
     const { length } = value
-    const at = this.#longAt
-    if (at + length * MOST_BYTES > STANDING_BYTES || !value.isWellFormed()) return false
-    const bytes = this.#long.write(value, at, 'utf8')
-    this.#longAt = at + bytes
-    this.number(BESIDE)
+    const most = length * MOST_BYTES
+    if (length >= LONG || !value.isWellFormed()) {
+      this.#beside(value, most)
+      return
+    }
+    if (this.#shortAt + most > this.#short.view.length) this.#short.grow(this.#shortAt, most)
     this.number(length)
-    this.number(bytes)
-    return true
+    this.#shortAt += this.#short.view.write(value, this.#shortAt)
+    this.#units += length
+  }
+  #beside(value: string, most: number): void {
+    const at = this.#longAt
+    if (at + most > this.#long.view.length) this.#long.grow(at, most)
+    const { view } = this.#long
+    const whole = value.isWellFormed()
+    const bytes = whole ? view.write(value, at) : view.write(value, at, 'utf16le')
+    this.#longAt = at + bytes
+    this.number(whole ? BESIDE : HALVES)
+    this.number(value.length)
+    if (whole) this.number(bytes)
   }
   again(place: Place, value: string): void {
     if (this.#seen[place] === value) {
@@ -102,30 +138,23 @@ export class Packer {
 
   begin(): void {
     this.#n = 0
-    this.#text = ''
+    this.#shortAt = 0
+    this.#units = 0
     this.#longAt = 0
     this.#seen = nothingSeen()
+    for (const memory of [this.#numbers, this.#short, this.#long]) memory.begin()
   }
   done(): Packed {
-    const numbers = this.#n
-    const encoding = this.#text.isWellFormed() ? 'utf8' : 'utf16le'
-    const bytes = Buffer.byteLength(this.#text, encoding)
-    const from = numbers * NUMBER_BYTES
-    const size = from + bytes
-    const memory = size <= STANDING_BYTES ? this.#standing : new SharedArrayBuffer(size)
-    new Float64Array(memory, 0, numbers).set(this.#numbers.subarray(0, numbers))
-    Buffer.from(memory, from, bytes).write(this.#text, encoding)
-    this.#text = ''
-    const known = memory === this.#told
-    this.#told = memory
-    const beside = this.#longAt > 0 && !this.#longTold
-    this.#longTold ||= beside
+    const numbersIn = this.#numbers.news()
+    const shortIn = this.#short.news()
+    const longIn = this.#long.news()
     return {
-      numbers,
-      bytes,
-      encoding,
-      ...(!known && { memory }),
-      ...(beside && { long: this.#longMemory }),
+      numbers: this.#n,
+      bytes: this.#shortAt,
+      units: this.#units,
+      ...(numbersIn && { numbersIn }),
+      ...(shortIn && { shortIn }),
+      ...(longIn && { longIn }),
     }
   }
 }
@@ -135,24 +164,24 @@ export class Packer {
  * lest it keep the whole batch (`owned`).
  */
 export class Unpacker {
-  #memory = new SharedArrayBuffer(0)
-  #long = Buffer.from(this.#memory)
-  #longAt = 0
-  #numbers = new Float64Array(this.#memory)
+  #numbers: Float64Array = new Float64Array(0)
+  #short: Buffer = Buffer.alloc(0)
+  #long: Buffer = Buffer.alloc(0)
   #at = 0
+  #longAt = 0
   #text = ''
   #from = 0
   #seen = nothingSeen()
 
-  begin({ memory, long, numbers, bytes, encoding }: Packed): void {
-    if (memory !== undefined) this.#memory = memory
-    if (long !== undefined) this.#long = Buffer.from(long)
-    this.#longAt = 0
-    this.#numbers = new Float64Array(this.#memory, 0, numbers)
+  begin({ bytes, units, numbersIn, shortIn, longIn }: Packed): void {
+    if (numbersIn !== undefined) this.#numbers = numbersOver(numbersIn)
+    if (shortIn !== undefined) this.#short = bytesOver(shortIn)
+    if (longIn !== undefined) this.#long = bytesOver(longIn)
     this.#at = 0
-    this.#seen = nothingSeen()
-    this.#text = Buffer.from(this.#memory, numbers * NUMBER_BYTES, bytes).toString(encoding)
+    this.#longAt = 0
+    this.#text = decoded(this.#short, 0, bytes, units)
     this.#from = 0
+    this.#seen = nothingSeen()
   }
   number(): number {
     return this.#numbers[this.#at++]!
@@ -166,7 +195,8 @@ export class Unpacker {
     if (length !== BESIDE) return this.#cut(length)
     this.#at++
     const from = this.#longAt
-    return this.#long.subarray(from, this.#longEnd())
+    this.#longAt += this.number()
+    return this.#long.subarray(from, this.#longAt)
   }
   again(place: Place): string {
     const length = this.number()
@@ -194,20 +224,22 @@ export class Unpacker {
   json(): unknown {
     return JSON.parse(this.text())
   }
-  #longEnd(): number {
-    this.#longAt += this.number()
-    return this.#longAt
-  }
   #cut(length: number): string {
-    if (length === BESIDE) {
-      const units = this.number()
-      const start = this.#longAt
-      const end = this.#longEnd()
-      // As many bytes as units are ASCII, which is cheaper to read.
-      return this.#long.toString(end - start === units ? 'latin1' : 'utf8', start, end)
-    }
+    if (length < 0) return this.#besides(length)
     const from = this.#from
     this.#from = from + length
     return this.#text.slice(from, this.#from)
   }
+  #besides(how: number): string {
+    const units = this.number()
+    const from = this.#longAt
+    this.#longAt += how === HALVES ? 2 * units : this.number()
+    return how === HALVES
+      ? this.#long.toString('utf16le', from, this.#longAt)
+      : decoded(this.#long, from, this.#longAt, units)
+  }
 }
+
+/** As many bytes as units are ASCII, which is cheaper to read. */
+const decoded = (from: Buffer, start: number, end: number, units: number): string =>
+  from.toString(end - start === units ? 'latin1' : 'utf8', start, end)
