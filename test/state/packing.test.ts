@@ -114,6 +114,28 @@ test('what is no commit travels between commits', () => {
   expect(there(batch)).toEqual(batch)
 })
 
+test('records from elsewhere arrive with what is kept of them', () => {
+  const { row } = whole.record
+  const rows = [
+    row,
+    { ...row, chainId: undefined, id: 'é', json: `{"x":"${'→'.repeat(300)}"}` },
+    { ...row, actionId: '\ud800' },
+  ]
+  const json = (text: string) => (text.length < 200 ? text : new Uint8Array(Buffer.from(text)))
+  const kept = rows.map((r) => ({
+    id: r.id,
+    scope: r.scope,
+    actionId: r.actionId,
+    chainId: r.chainId,
+    json: json(r.json),
+  }))
+  const [first, second, third] = there([['append', rows], commit([whole.wake]), ['append', []]])
+  expect([first?.[0], second, third]).toEqual(['append', commit([whole.wake]), ['append', []]])
+  const arrived = (first as Extract<Write, readonly ['append', ...unknown[]]>)[1]
+  const plain = (text: string | Uint8Array) => (typeof text === 'string' ? text : new Uint8Array(text))
+  expect(arrived.map((r) => ({ ...r, json: plain(r.json) }))).toEqual(kept)
+})
+
 test('lone surrogates and every plane arrive as they are', () => {
   for (const id of ['\ud800', 'a\udfffb', '🙂', 'é', '\u0000'])
     expect(there([commit([{ op: 'wake', kind: 'k', id }, whole.count])])).toEqual([
@@ -164,7 +186,7 @@ test('a batch that cannot be packed leaves nothing in the next', () => {
   const pack = writesPacker()
   const circle: unknown[] = []
   circle.push(circle)
-  expect(() => pack(1, [commit([whole.wake]), ['append', circle as never]])).toThrow('circular')
+  expect(() => pack(1, [commit([whole.wake]), ['claim', circle as never]])).toThrow('circular')
   expect(writesUnpacker()(pack(2, [commit([whole.admit])]))).toEqual([2, [commit([whole.admit])]])
 })
 

@@ -1,3 +1,4 @@
+import type { AuditRow } from '../../core/audit.ts'
 import type { ClaimRef, Op, SealInto } from '../../core/state.ts'
 import type { KeptRow } from './audit-writer.ts'
 import type { Write } from './engine.ts'
@@ -166,28 +167,27 @@ const ways: Ways = {
     }),
   },
   record: {
-    pack(to, { row }) {
-      to.again('namespace', row.scope[0])
-      to.again('tenant', row.scope[1])
-      to.text(row.id)
-      to.text(row.actionId)
-      to.maybeText(row.chainId)
-      to.text(row.json)
-    },
-    // What the writer keeps; the rest is in its JSON.
-    unpack: (from) => ({
-      op: 'record',
-      row: {
-        scope: [from.again('namespace'), from.again('tenant')],
-        id: from.text(),
-        actionId: from.text(),
-        chainId: from.maybeText(),
-        json: from.textOrBytes(),
-      },
-    }),
+    pack: (to, { row }) => packRow(to, row),
+    unpack: (from) => ({ op: 'record', row: unpackRow(from) }),
   },
 }
 
+function packRow(to: Packer, { scope, id, actionId, chainId, json }: Pick<AuditRow, keyof KeptRow>): void {
+  to.again('namespace', scope[0])
+  to.again('tenant', scope[1])
+  to.text(id)
+  to.text(actionId)
+  to.maybeText(chainId)
+  to.text(json)
+}
+/** What the writer keeps; the rest is in its JSON. */
+const unpackRow = (from: Unpacker): Whole<KeptRow> => ({
+  scope: [from.again('namespace'), from.again('tenant')],
+  id: from.text(),
+  actionId: from.text(),
+  chainId: from.maybeText(),
+  json: from.textOrBytes(),
+})
 function packTexts(to: Packer, texts: readonly string[] | undefined): void {
   to.maybeNumber(texts?.length)
   if (texts !== undefined) for (const t of texts) to.text(t)
@@ -233,8 +233,10 @@ const NAMES = Object.keys(ways) as readonly Op['op'][]
 const placeOf = new Map(NAMES.map((name, i) => [name, i]))
 const packers = NAMES.map((name) => ways[name].pack as (to: Packer, op: Op) => void)
 const unpackers = NAMES.map((name) => ways[name].unpack as (from: Unpacker) => unknown)
-const COMMIT = 1
+/** How a call travels. */
 const OTHER = 0
+const COMMIT = 1
+const APPEND = 2
 
 /** Batches of writes from one thread to another, one under way at a time. */
 export function writesPacker(): (now: number, batch: readonly Write[]) => Packed {
@@ -244,6 +246,13 @@ export function writesPacker(): (now: number, batch: readonly Write[]) => Packed
     to.number(now)
     to.number(batch.length)
     for (const call of batch) {
+      if (call[0] === 'append') {
+        to.number(APPEND)
+        to.number(call[1].length)
+        // Bytes they are on the other side only.
+        for (const row of call[1] as readonly AuditRow[]) packRow(to, row)
+        continue
+      }
       if (call[0] !== 'commit') {
         to.number(OTHER)
         to.json(call)
@@ -268,7 +277,9 @@ export function writesUnpacker(): (packed: Packed) => readonly [now: number, bat
   const from = new Unpacker()
   const op = (): Op => unpackers[from.number()]!(from) as Op
   const call = (): Write => {
-    if (from.number() === OTHER) return from.json() as Write
+    const how = from.number()
+    if (how === OTHER) return from.json() as Write
+    if (how === APPEND) return ['append', Array.from({ length: from.number() }, () => unpackRow(from))]
     const scope = from.again('scope')
     const dry = from.maybeFlag() === true
     const ops: Op[] = []

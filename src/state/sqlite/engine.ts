@@ -1,12 +1,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { AuditOld, AuditRow } from '../../core/audit.ts'
+import type { AuditOld } from '../../core/audit.ts'
 import type { Claimed, Committed, Op, Refused } from '../../core/state.ts'
 import type { Answer } from '../batching.ts'
 import { charsOf } from '../chars.ts'
 import { decide } from '../decide/ops/index.ts'
 import { bufferShape, counterShape, semaphoreShape, windowShape } from '../decide/shapes.ts'
 import { Undo } from '../decide/undo.ts'
-import { AuditWriter } from './audit-writer.ts'
+import { AuditWriter, type KeptRow } from './audit-writer.ts'
 import { Cells } from './cells.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type ClaimCall, Claims } from './claims.ts'
@@ -23,7 +23,7 @@ export type Write =
   | readonly ['commit', scope: string, ops: readonly Op[], dry: boolean]
   | readonly ['claim', ClaimCall]
   | readonly ['nextDue', kind: string]
-  | readonly ['append', rows: readonly AuditRow[]]
+  | readonly ['append', rows: readonly KeptRow[]]
   | readonly ['purge', scope: string, old: AuditOld, looks: number]
   | readonly ['sweep', limit: number]
 
