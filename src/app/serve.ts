@@ -11,6 +11,7 @@ import { createStreams } from '../http/stream/streams.ts'
 import { backgroundLoops } from '../loops/index.ts'
 import { startLoops } from '../loops/loop.ts'
 import { RulesNotLoaded } from '../rules/rules.ts'
+import { AFTER_START_MS, collectGarbage } from './after-start.ts'
 import { type Assembled, assemble, ChainsNotLoaded } from './assemble.ts'
 import type { Serve } from './commands/command.ts'
 import { openingProblem } from './commands/migrate.ts'
@@ -145,6 +146,7 @@ export const serve: Serve = async (first, again, loaded, warned) => {
   // objects old at birth, where each keeps a request alive until the next full collection (a tenth of all processor time). Only now,
   // when all is loaded: with another flag than it was built with, V8 takes no built-in module's compiled code, in any thread.
   setFlagsFromString('--no-allocation-site-pretenuring')
+  const collecting = clock.timer(AFTER_START_MS, collectGarbage)
 
   // Whoever reads that it listens may stop it at once.
   const told = stopSignal(clock)
@@ -152,6 +154,7 @@ export const serve: Serve = async (first, again, loaded, warned) => {
   await told
   log.info({}, 'stopping')
   stopping.abort()
+  collecting.cancel()
   const forced = clock.timer(first.server.shutdownTimeoutSeconds * 1000, () => {
     log.error({}, 'work in hand did not end in time; its claims will run out')
     void closeLog().then(() => process.exit(1))

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { type Bench, LOAD_CORE, SERVER_CORE, warmMs } from '../bench.ts'
 import { slowFsync } from '../fsync.ts'
 import { sqlite } from '../gateway-file.ts'
@@ -17,6 +18,8 @@ const here = import.meta.dirname
  * counts, and times are those of all turns together.
  */
 const TURNS = 5
+/** So long a server has nothing to do before it counts as idle: some seconds after its start it gives back what that has taken. */
+const REST_MS = 15_000
 
 /** With the server's processor time a request, which a noisy neighbour does not change. */
 type Measured = Omit<LoadResult, 'timesMs' | 'total'> & { readonly cpuUs: number }
@@ -61,6 +64,7 @@ interface Asked {
 async function measure(bench: Bench, echo: Running, asked: Asked, open: () => Promise<Running>): Promise<Row> {
   const { what, batch, ids } = asked
   const server = await open()
+  await setTimeout(REST_MS)
   const idleMiB = server.memory()
   await load(server.port, batch > 1 ? 8 : 64, batch, bench.seconds * 1000, warmMs(bench), ids)
   const results = new Map<number, { row: Measured; echo?: Measured }>()
