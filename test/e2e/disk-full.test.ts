@@ -63,6 +63,7 @@ rules:
   await until(
     async () => (await send(first, 'hold')).status === 202,
     'the next one is taken again, once the records of another tenant have had their time',
+    30_000,
   )
   expect((await first.ask('GET', '/readyz')).status).toBe(200)
   first.signal('SIGKILL')

@@ -281,7 +281,19 @@ describe('the file', () => {
       expect(found.every((e) => e?.value.length === 8000)).toBe(true)
       expect((await state.list('k', scope, { limit: 1000 })).entries.map((e) => e.key.id)).toEqual([...kept].sort())
 
-      const gone = kept.slice(0, 10).map((id): Op => ({ op: 'delete', kind: 'k', id }))
+      // What travels with one that finds no room is done all the same, and of that one it is known that it is not.
+      const [first, ...others] = kept
+      const together = await Promise.allSettled([
+        state.commit(scope, [put('large', { value: 'x'.repeat(80_000) })]),
+        state.commit(scope, [{ op: 'count', id: 'c', by: 1, expiresAt: env.clock.now() + 1000 }]),
+        state.commit(scope, [{ op: 'delete', kind: 'k', id: first! }]),
+        state.claim('none', { owner: 'o', leaseMs: 1, limit: 1 }),
+      ])
+      expect(together.map((t) => t.status)).toEqual(['rejected', 'fulfilled', 'fulfilled', 'fulfilled'])
+      expect(together[0]).toMatchObject({ reason: expect.any(StateUnavailable) })
+      expect(await state.get(['large', first!].map((id) => ({ kind: 'k', scope, id })))).toEqual([undefined, undefined])
+
+      const gone = others.slice(0, 10).map((id): Op => ({ op: 'delete', kind: 'k', id }))
       expect((await state.commit(scope, gone)).ok).toBe(true)
       expect((await state.commit(scope, [put('after', { value: 'y'.repeat(8000) })])).ok).toBe(true)
       await state.close()

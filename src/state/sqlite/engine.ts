@@ -188,15 +188,13 @@ export class Engine {
   }
 
   /**
-   * The batch is void before COMMIT. Where the connection says that the transaction still stands, rolling it back is certain:
-   * one commit at fault must not take the others with it, so they run again each on its own. Else (a full disk ends the
-   * transaction by itself) nobody can be told more than "unknown".
+   * The batch is void before COMMIT: nothing of it is done, also where SQLite has ended the transaction by itself (a full disk). One
+   * commit at fault must not take the others with it, least of all those that make room, so they run again each on its own.
    */
   #void(e: unknown, now: number, batch: readonly Write[]): readonly Answer[] {
     this.#forget()
     if (isFatal(e)) throw new Fatal(say(e))
-    if (!this.#db.isTransaction) return batch.map(() => [2, say(e)])
-    this.#rollback.run()
+    if (this.#db.isTransaction) this.#rollback.run()
     if (batch.length === 1) return [[1, say(e)]]
     return batch.flatMap((call) => this.run(now, [call]))
   }
