@@ -26,7 +26,7 @@ export interface SqliteOptions {
   readonly synchronous?: 'full' | 'normal'
   readonly clock: Clock
   readonly random: Random
-  /** Pages (8 KiB in a file it makes) the file may grow to. */
+  /** Pages of 4 KiB the file may grow to. */
   readonly maxPageCount?: number
   /** The audit lives in another place: records wait here in the outbox until `drainOutbox` has carried them over. */
   readonly auditElsewhere?: boolean

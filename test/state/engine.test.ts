@@ -339,7 +339,7 @@ describe('housekeeping', () => {
     await state.commit(
       scope,
       Array.from({ length: 800 }, (_, i) =>
-        put(`e${i}`, { value: 'x'.repeat(8000), expiresAt: env.clock.now() + 1000 }),
+        put(`e${i}`, { value: 'x'.repeat(4000), expiresAt: env.clock.now() + 1000 }),
       ),
     )
     const full = pages()

@@ -259,7 +259,7 @@ describe('the file', () => {
   for (const inThread of [true, false])
     it(`PITFALLS 69: a full disk (${inThread ? 'here' : 'worker'}): callers are told, nothing acknowledged is missing, and it works again when there is room`, async () => {
       const env = testEnv()
-      const { state } = await openSqlite({ path: file('full.db'), maxPageCount: 75, inThread, ...env })
+      const { state } = await openSqlite({ path: file('full.db'), maxPageCount: 150, inThread, ...env })
       const kept: string[] = []
       const told: unknown[] = []
       for (let round = 0; round < 12; round++)

@@ -20,13 +20,13 @@ export function mayCopyBeside(version: string): boolean {
   return true
 }
 
-/** Bytes of pages in the log before it is copied back. */
-const LONG = 8_000_000
+/** Frames (4 KiB pages) in the log before it is copied back: about 8 MiB. */
+const FRAMES = 2000
 /** A rest the writer copies itself: a few milliseconds. For a longer one the other is asked again, but for no third time. */
-const REST = 2_000_000
+const REST = 500
 const ROUNDS = 2
-/** A log of so many bytes the writer copies itself, or waits for whoever is at it: nobody has been through for long. */
-const MOST = 64_000_000
+/** A log of this length the writer copies itself, or waits for whoever is at it: nobody has been through for long. About 64 MiB. */
+const MOST = 16_000
 /** So that the commits are slowed down then to what the disk can take; in steps of some milliseconds. */
 const WAIT_STEPS = 200
 const WAIT_STEP_MS = 5
@@ -37,8 +37,6 @@ const CHECK_EVERY = 16
 export class Checkpoints {
   readonly #db: DatabaseSync
   readonly #askOther: (() => void) | undefined
-  /** Bytes; a file made before has other pages. */
-  readonly #page: number
   #batches = 0
   /** How often the other was asked since the log began; 0 while it is not. */
   #asked = 0
@@ -47,7 +45,6 @@ export class Checkpoints {
   constructor(db: DatabaseSync, askOther?: () => void) {
     this.#db = db
     this.#askOther = askOther
-    this.#page = Number(db.prepare('PRAGMA page_size').get()?.page_size)
   }
 
   /** After a batch. */
@@ -55,9 +52,9 @@ export class Checkpoints {
     if (++this.#batches % CHECK_EVERY === 0) tolerant(() => this.#look())
   }
   #look(): void {
-    const left = this.#left()
-    if (left < LONG) return
-    if (left >= MOST) this.#insist()
+    const frames = this.#frames()
+    if (frames < FRAMES) return
+    if (frames >= MOST) this.#insist()
     else if (this.#askOther === undefined) this.#copyAll()
     else if (this.#asked === 0) this.#ask()
   }
@@ -65,7 +62,7 @@ export class Checkpoints {
   /** The other has copied what it found. */
   copied(): void {
     tolerant(() => {
-      if (this.#asked > 0 && this.#asked < ROUNDS && this.#left() > REST) this.#ask()
+      if (this.#asked > 0 && this.#asked < ROUNDS && this.#frames() > REST) this.#ask()
       else this.#copyAll()
     })
   }
@@ -82,10 +79,10 @@ export class Checkpoints {
   #insist(): void {
     for (let step = 0; step < WAIT_STEPS && !this.#copyAll(); step++) Atomics.wait(nothing, 0, 0, WAIT_STEP_MS)
   }
-  /** Bytes that are not in the file yet. */
-  #left(): number {
+  /** Frames that are not in the file yet. */
+  #frames(): number {
     const log = this.#db.prepare('PRAGMA wal_checkpoint(NOOP)').get()
-    return (Number(log?.log) - Number(log?.checkpointed)) * this.#page
+    return Number(log?.log) - Number(log?.checkpointed)
   }
 }
 

@@ -6,11 +6,6 @@ import { holdFile } from './lock.ts'
 import { fromSql } from './text.ts'
 
 export const VERSION = 3
-/**
- * Of a new file; one that is there keeps its own. Seven records to a page in place of three: an eighth less of the writer's time than
- * with SQLite's 4 KiB, for 80 KB in place of 48 that a dispatch alone writes, and as many as before in company.
- */
-const PAGE = 8192
 
 /**
  * Small rows are clustered by their key (WITHOUT ROWID): a decision writes few pages. Entries are not small: in the order they came,
@@ -81,7 +76,7 @@ export interface FileOptions {
   readonly path: string
   /** `full`: durable when answered. `normal`: a power cut may lose the last moments, a killed process nothing. */
   readonly synchronous: 'full' | 'normal'
-  /** Pages (of PAGE bytes) the file may grow to; for tests of a full disk. */
+  /** Pages (4 KiB) the file may grow to; for tests of a full disk. */
   readonly maxPageCount?: number | undefined
 }
 
@@ -95,8 +90,8 @@ export function openWriter(opts: FileOptions): DatabaseSync {
       `${opts.path} was written by a newer version (schema ${found}, this one knows ${VERSION})`,
     )
   }
-  // Pages and auto_vacuum must be set before the first table. Checkpoints are ours, between batches.
-  db.exec(`PRAGMA page_size = ${PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+  // auto_vacuum must be set before the first table. Checkpoints are ours, between batches.
+  db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
     PRAGMA synchronous = ${opts.synchronous === 'normal' ? 'NORMAL' : 'FULL'}; PRAGMA cache_size = -16384;`)
   if (opts.maxPageCount !== undefined) db.exec(`PRAGMA max_page_count = ${Math.floor(opts.maxPageCount)}`)
   if (found === VERSION) return db
