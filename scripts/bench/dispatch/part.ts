@@ -22,7 +22,7 @@ const TURNS = 5
 const REST_MS = 15_000
 
 /** With the server's processor time a request, which a noisy neighbour does not change. */
-type Measured = Omit<LoadResult, 'timesMs' | 'total'> & { readonly cpuUs: number }
+export type Measured = Omit<LoadResult, 'timesMs' | 'total'> & { readonly cpuUs: number }
 interface Row {
   readonly what: string
   readonly batch: number
@@ -78,10 +78,11 @@ async function measure(bench: Bench, echo: Running, asked: Asked, open: () => Pr
   return { what, batch, results, idleMiB, loadedMiB, readyMs: server.readyMs }
 }
 
-async function inTurns(
+/** The middle one of each server's turns. */
+export async function inTurns(
   bench: Bench,
   connections: number,
-  { batch, ids }: Asked,
+  { batch, ids }: Omit<Asked, 'what'>,
   servers: readonly Running[],
 ): Promise<readonly Measured[]> {
   const seen = servers.map((): (LoadResult & { readonly cpuUs: number })[] => [])
@@ -108,17 +109,11 @@ async function inTurns(
   })
 }
 
-/** What a bare echo does at each number of connections, requests per second. */
-export async function echoAt(bench: Bench, connections: readonly number[]): Promise<ReadonlyMap<number, number>> {
-  const server = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log: bench.log })
-  try {
-    await load(server.port, 64, 1, bench.seconds * 1000, warmMs(bench))
-    const found = new Map<number, number>()
-    for (const n of connections) found.set(n, (await load(server.port, n, 1, bench.seconds * 1000)).requestsPerSecond)
-    return found
-  } finally {
-    await server.stop()
-  }
+/** A bare echo, warm: what everything is compared with. */
+export async function openEcho(bench: Bench): Promise<Running> {
+  const echo = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log: bench.log })
+  await load(echo.port, 64, 1, bench.seconds * 1000, warmMs(bench))
+  return echo
 }
 
 let runs = 0
@@ -149,8 +144,7 @@ async function table(bench: Bench, title: string, env: NodeJS.ProcessEnv): Promi
   const sink = await start([join(here, '../sink.ts')], { core: LOAD_CORE, log })
   const logTarget = 'type = "log"'
   const webhook = `type = "webhook"\nurl = "http://127.0.0.1:${sink.port}/hook"`
-  const echo = await start([join(here, 'echo.ts')], { core: SERVER_CORE, log })
-  await load(echo.port, 64, 1, bench.seconds * 1000, warmMs(bench))
+  const echo = await openEcho(bench)
   const of = (asked: Asked, synchronous: 'full' | 'normal', target = logTarget): Promise<Row> =>
     measure(bench, echo, asked, () => openGateway(bench, sqlite(synchronous), target, env))
   const ids = 'random'
