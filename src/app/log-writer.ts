@@ -1,5 +1,6 @@
 import { write } from 'node:fs'
 import type { Clock } from '../core/clock.ts'
+import { MOST_BYTES } from '../core/utf8.ts'
 
 /** Where log lines go: gathered, and written in blocks, because a write for each dispatch would cost more than the dispatch. */
 export interface LogWriter {
@@ -15,8 +16,6 @@ const BLOCK = 65_536
 const MOST = 16_777_216
 /** A piece of memory for lines; a line that may be longer gets one of its own. */
 const ROOM = 4 * BLOCK
-/** UTF-8 takes no more for a UTF-16 unit. */
-const MOST_BYTES = 3
 
 /**
  * A terminal takes one of these for the beginning of a command, as it does the escape that JSON writes in other words by itself. What

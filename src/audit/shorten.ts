@@ -1,5 +1,6 @@
 import type { AuditRecord, AuditRow, AuditRows } from '../core/audit.ts'
 import type { Json } from '../core/json.ts'
+import { fitsIn } from '../core/utf8.ts'
 
 /** Of what is left of a record; else its metadata and the names of its rules go as well. Bytes. */
 const LEAST_ROOM = 32 * 1024
@@ -19,7 +20,7 @@ export function shortened(row: AuditRow, why: string, room = LEAST_ROOM): AuditR
 /** The way to an audit that keeps no record of more bytes: one that has become longer on its way arrives shortened. */
 export function fitting(audit: Pick<AuditRows, 'append'>, room: number): Pick<AuditRows, 'append'> {
   const why = `the audit keeps records of up to ${Math.floor(room / 1024)} KB`
-  // A character is three bytes at most, so that few are measured.
-  const fits = ({ json }: AuditRow): boolean => json.length * 3 <= room || Buffer.byteLength(json) <= room
-  return { append: (rows) => audit.append(rows.map((row) => (fits(row) ? row : shortened(row, why, room)))) }
+  return {
+    append: (rows) => audit.append(rows.map((row) => (fitsIn(row.json, room) ? row : shortened(row, why, room)))),
+  }
 }

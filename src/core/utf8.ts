@@ -30,3 +30,9 @@ export function utf8(raw: Buffer): string {
 }
 const STANDS_FOR = '\ufffd'
 const isWritten = (raw: Buffer, at: number): boolean => raw.subarray(at, at + 3).equals(Buffer.from(STANDS_FOR))
+
+/** UTF-8 takes no more bytes for a UTF-16 unit. */
+export const MOST_BYTES = 3
+/** Whether the text takes up no more than so many bytes; only those that may not are measured. */
+export const fitsIn = (text: string, bytes: number): boolean =>
+  text.length * MOST_BYTES <= bytes || Buffer.byteLength(text) <= bytes

@@ -2,6 +2,7 @@ import { sha256 } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
 import { canonicalJson, type Json, setOwn } from '../core/json.ts'
 import { compileTemplate } from '../core/template.ts'
+import { fitsIn } from '../core/utf8.ts'
 import { type Field, shownValue, wholePath } from './fields.ts'
 import type { Compiling, Draft } from './stage.ts'
 
@@ -51,7 +52,7 @@ const marked = (v: Json): string => (v === null ? '-' : typeof v === 'string' ? 
 
 /** The text itself, or its hash (with a warning) when it is over the limit. */
 export function bounded(text: string, rule: string, what: string, draft: Draft): string {
-  if (text.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(text) <= MAX_KEY_BYTES) return text
+  if (fitsIn(text, MAX_KEY_BYTES)) return text
   draft.warnings.push(`rule "${rule}": the value of ${what} is over ${MAX_KEY_BYTES} bytes and counts by its hash`)
   return `#${sha256(text)}`
 }

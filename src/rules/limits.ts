@@ -4,6 +4,7 @@ import { joinParts, sha256 } from '../core/ids.ts'
 import { canonicalJson, type Json } from '../core/json.ts'
 import type { DisableDetails, LimitName } from '../core/outcome.ts'
 import type { RunLimit } from '../core/plan.ts'
+import { fitsIn } from '../core/utf8.ts'
 import { compileField, type Field, wholePath } from './fields.ts'
 import { MAX_KEY_BYTES } from './keys.ts'
 import type { Draft, RuleAction } from './stage.ts'
@@ -143,7 +144,7 @@ function entityReader(names: readonly string[]): (draft: Draft, lockBy: string |
 }
 function marked(v: Json): string {
   const text = typeof v === 'string' ? `s${v}` : `j${canonicalJson(v)}`
-  return text.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(text) <= MAX_KEY_BYTES ? text : `#${sha256(text)}`
+  return fitsIn(text, MAX_KEY_BYTES) ? text : `#${sha256(text)}`
 }
 
 /** A limit as it is written. */

@@ -1,3 +1,5 @@
+import { MOST_BYTES } from '../../core/utf8.ts'
+
 /**
  * What crosses to the writer's thread lies in memory that both see: all numbers, all short texts one behind the other, and long ones
  * apart from them. One batch is under way at a time, so the same memory serves them all, and what is posted is where to look. (Cloned,
@@ -21,8 +23,6 @@ export interface Packed {
 const STANDING_BYTES = 4_194_304
 /** UTF-16 units from which a text is read by itself: not all of them are asked for, and then as they came. */
 const LONG = 200
-/** UTF-8 takes no more for a UTF-16 unit. */
-const MOST_BYTES = 3
 /** In place of a length. */
 const UNDEFINED = -1
 const NULL = -2
