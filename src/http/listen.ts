@@ -1,10 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { type Clock, systemClock, watchTraffic } from '../core/clock.ts'
 import { Problem } from '../core/errors.ts'
 import { response } from './answered.ts'
+import { linger } from './linger.ts'
 import { PROBLEM_TYPE, problemBody, problemResponse } from './problem.ts'
 import type { Http } from './route.ts'
 
@@ -53,6 +54,7 @@ export async function listen(
   const connections = new Map<Socket, Exchange | undefined>()
   /** They have been told that they were too late, or are no HTTP: what arrives on them all the same must have no effect. */
   const refused = new WeakSet<Socket>()
+  const lingering = new WeakSet<Socket>()
   const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (refused.has(incoming.socket)) {
       incoming.socket.destroy()
@@ -114,6 +116,15 @@ export async function listen(
   })
   http.on('connection', (socket: Socket) => {
     connections.set(socket, undefined)
+    // How node closes behind an answer that is its connection's last.
+    socket.destroySoon = () => {
+      const rest = connections.get(socket)?.incoming
+      if (!rest || rest.complete) Socket.prototype.destroySoon.call(socket)
+      else if (!lingering.has(socket)) {
+        lingering.add(socket)
+        linger(socket, rest, clock)
+      }
+    }
     socket.once('close', () => connections.delete(socket))
     socket.once('end', () => {
       // A stream has no end of its own: who hangs up has left it.

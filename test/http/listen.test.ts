@@ -9,6 +9,7 @@ import { createDirect } from '../../src/http/direct.ts'
 import type { Patience } from '../../src/http/listen.ts'
 import type { Http } from '../../src/http/route.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
+import { fakeClock } from '../fakes/clock.ts'
 import { type GatewayGiven, type TestGateway, testGateway } from '../fakes/gateway.ts'
 import { held, OK } from '../fakes/provider.ts'
 
@@ -143,6 +144,49 @@ describe('over a socket', () => {
     await once(small.socket, 'data')
     small.socket.write(ACTION)
     expect(await small.answer()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /)
+  })
+  test.each([
+    ['says its length', (n: number) => [`Content-Length: ${n}`, 'x'.repeat(n)]],
+    ['does not', (n: number) => ['Transfer-Encoding: chunked', chunk('x'.repeat(n)) + chunk('')]],
+  ])(
+    'a client that sends a body that is too large to its end is not cut off before it has its answer: one that %s',
+    async (_, body) => {
+      const { server, base } = await listening()
+      const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+      onTestFinished(() => void socket.destroy())
+      const [head, bytes] = body(40_000_000) as [string, string]
+      // What a client does that writes all it has before it reads: `write` fails where the connection was reset.
+      socket.write(post(head, bytes))
+      await once(socket, 'drain')
+      expect(await readText(socket)).toMatch(/^HTTP\/1\.1 413 /)
+      for (let i = 0; i < 20; i++) {
+        const told = await fetch(`${base}/v1/dispatch`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: 'x'.repeat(3_000_000),
+        })
+        expect(told.status).toBe(413)
+        await told.text()
+      }
+    },
+  )
+  test('who never ends a body that was refused is let go', async () => {
+    const g = await testGateway({ set: ['server.body_limit_bytes=65536'] })
+    const clock = fakeClock()
+    const server = await listen(g.app, { ...g.config.server, port: 0 }, { clock })
+    onTestFinished(() => server.close())
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    socket.write(post('Content-Length: 40000000', 'x'))
+    expect(await readText(socket)).toMatch(/^HTTP\/1\.1 413 /)
+    socket.write('still taken')
+    await clock.advance(10_000)
+    const cut = once(socket, 'close').catch((e: NodeJS.ErrnoException) =>
+      expect(e.code).toMatch(/^(EPIPE|ECONNRESET)$/),
+    )
+    const again = setInterval(() => socket.write('no more'), 5)
+    onTestFinished(() => clearInterval(again))
+    await cut
   })
   test.each([
     ['before its first byte', '', post(`Content-Length: ${ACTION.length}`, ACTION)],
