@@ -129,4 +129,13 @@ describe('the house', () => {
     for (const t of providerTypes) expect(statSync(join(src, 'providers', `${t.type}.ts`)).isFile(), t.type).toBe(true)
     for (const l of loopTable) expect(statSync(join(src, 'loops', `${l.name}.ts`)).isFile(), l.name).toBe(true)
   })
+
+  it('waits in tests for as long as a busy machine takes, not for the one second that is the default', () => {
+    const short = files(join(root, 'test')).flatMap((f) => {
+      const text = readFileSync(f, 'utf8')
+      const waits = text.match(/\bvi\.wait(For|Until)\(/g)?.length ?? 0
+      return waits > (text.match(/\bSOON\b(?! })/g)?.length ?? 0) ? [show(f)] : []
+    })
+    expect(short).toEqual([])
+  })
 })

@@ -6,6 +6,7 @@ import type { Json } from '../../src/core/json.ts'
 import { lineageSigner, newLineage } from '../../src/core/lineage.ts'
 import type { Provider } from '../../src/core/provider.ts'
 import { providerErrorCodes } from '../../src/providers/index.ts'
+import { SOON } from '../fakes/soon.ts'
 
 /** How the other side behaves from now on. */
 export type Mode = 'ok' | 'hang' | 'reset' | 'throttled' | 'rejected' | 'server_error'
@@ -96,7 +97,7 @@ export function providerContract(type: string, build: () => Promise<Rig>): void 
       await provider.send(provider.render(action, { token }), { token, signal: never() })
       await provider.close()
       await provider.close()
-      if (wire) await vi.waitFor(async () => expect(await wire.connections()).toBe(0))
+      if (wire) await vi.waitFor(async () => expect(await wire.connections()).toBe(0), SOON)
     })
 
     test('a known key of the wrong type is permanent, with its pointer', async () => {

@@ -9,8 +9,8 @@ import { sleep, start, until } from './run.ts'
 
 const KILLS = 4
 const CLIENTS = 64
-/** Half a lease: what a killed process had claimed must not wait until the lease has run out. */
-const GRACE_MS = 15_000
+/** Less than a lease: what a killed process had claimed must not wait until the lease has run out. */
+const GRACE_MS = 25_000
 
 const KINDS = ['chained', 'copied', 'dedup', 'grouped', 'keyed', 'plain', 'scheduled', 'window']
 

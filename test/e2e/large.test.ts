@@ -176,7 +176,7 @@ rules:
   await until(async () => (await count('one-of-held', 'cancelled')) === 60, 'all of them are cancelled', 30_000)
   await until(async () => (await status(many)) === 'completed', 'all of them have ended', 30_000)
   expect([await status(held), await count('one-of-many', 'completed')]).toEqual(['cancelled', 60])
-  await drained(gateway, 10_000)
+  await drained(gateway, 25_000)
   expect(gateway.stderr).not.toMatch(/DynamoDB takes 100/)
   expect(await gateway.stop()).toBe(0)
 })

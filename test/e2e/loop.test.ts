@@ -74,7 +74,6 @@ test('through a chain and through the metadata as well', async () => {
   await until(
     () => told.length > 0,
     () => 'the receiver has dispatched',
-    5000,
   )
   const cycle = ['rule:start', 'chain:calls', 'rule:start']
   expect(told.map((t) => [t.status, t.body['cycle']])).toEqual([[508, cycle]])

@@ -92,7 +92,7 @@ export const sleep = (ms: number): Promise<void> => new Promise((done) => setTim
 export async function until<T>(
   look: () => T | Promise<T>,
   what: string | (() => string),
-  ms = 10_000,
+  ms = 30_000,
   everyMs: number | (() => number) = 15,
 ): Promise<NonNullable<T>> {
   const last = performance.now() + ms

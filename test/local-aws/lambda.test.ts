@@ -1,3 +1,6 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   CreateAliasCommand,
   CreateFunctionCommand,
@@ -14,8 +17,9 @@ import {
   waitUntilFunctionActiveV2,
 } from '@aws-sdk/client-lambda'
 import { CreateTopicCommand, PublishCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns'
-import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Invocation } from '../../scripts/local-aws/lambda/invocations.ts'
+import { SOON } from '../fakes/soon.ts'
 import { client, url, useLocalAws, zip } from './setup.ts'
 
 useLocalAws()
@@ -53,6 +57,13 @@ exports.handler = async (event, context) => {
   if (event.exit) process.exit(3)
   if (event.sleep) await new Promise((done) => setTimeout(done, event.sleep))
   return { calls: ++calls, event, token: context.clientContext?.custom?.token, arn: context.invokedFunctionArn, flag: process.env.FLAG }
+}`
+const HELD = `
+const { existsSync, writeFileSync } = require('node:fs')
+exports.handler = async ({ began, go }) => {
+  writeFileSync(began, '')
+  while (!existsSync(go)) await new Promise((done) => setTimeout(done, 10))
+  return 'old'
 }`
 const PYTHON = `
 import os
@@ -112,7 +123,7 @@ describe('a Node function', () => {
       const last = (await seen('counting')).at(-1)
       expect(last).toMatchObject({ function: 'counting', payload: { from: 'event' }, client_context: null })
       expect(last?.result).toMatchObject({ event: { from: 'event' } })
-    })
+    }, SOON)
     const all = await seen('counting')
     expect(all.find(({ error }) => error?.errorType === 'TypeError')?.payload).toEqual({ boom: true })
     expect(all.find(({ client_context }) => client_context !== null)).toMatchObject({
@@ -181,14 +192,18 @@ describe('Lambda', () => {
 
   it('lets a call end on the code it began with', async () => {
     const FunctionName = 'replaced'
-    await create(FunctionName, nodeZip(COUNTING))
-    const before = invoke(FunctionName, { sleep: 200 })
-    await vi.waitFor(async () => expect((await invoke(FunctionName)).result).toMatchObject({ calls: 1 }))
+    const dir = mkdtempSync(join(tmpdir(), 'signalbox-'))
+    onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+    const [began, go] = [join(dir, 'began'), join(dir, 'go')]
+    await create(FunctionName, nodeZip(HELD), { Timeout: 60 })
+    const before = invoke(FunctionName, { began, go })
+    await vi.waitUntil(() => existsSync(began), SOON)
     await lambda.send(
       new UpdateFunctionCodeCommand({ FunctionName, ZipFile: nodeZip('exports.handler = async () => "new"') }),
     )
     expect((await invoke(FunctionName)).result).toBe('new')
-    expect((await before).result).toMatchObject({ event: { sleep: 200 } })
+    writeFileSync(go, '')
+    expect((await before).result).toBe('old')
   })
 
   it('is called by a topic it is subscribed to', async () => {
@@ -198,7 +213,7 @@ describe('Lambda', () => {
     const Endpoint = 'arn:aws:lambda:us-east-1:000000000000:function:listener'
     await sns.send(new SubscribeCommand({ TopicArn, Protocol: 'lambda', Endpoint }))
     await sns.send(new PublishCommand({ TopicArn, Message: 'ring' }))
-    await vi.waitFor(async () => expect(await seen('listener')).toMatchObject([{ result: 'ring' }]), { timeout: 5000 })
+    await vi.waitFor(async () => expect(await seen('listener')).toMatchObject([{ result: 'ring' }]), SOON)
   })
 
   it('lists, deletes, and says what does not exist', async () => {

@@ -13,6 +13,7 @@ import {
 } from '@aws-sdk/client-sns'
 import { CreateQueueCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { SOON } from '../fakes/soon.ts'
 import { client, useLocalAws } from './setup.ts'
 
 useLocalAws()
@@ -119,7 +120,7 @@ describe('SNS', () => {
     const Endpoint = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
     await sns.send(new SubscribeCommand({ TopicArn, Protocol: 'http', Endpoint }))
     await sns.send(new PublishCommand({ TopicArn, Message: 'ring' }))
-    await vi.waitFor(() => expect(posted).toHaveLength(1))
+    await vi.waitFor(() => expect(posted).toHaveLength(1), SOON)
     receiver.close()
     expect(posted[0]?.type).toBe('Notification')
     expect(JSON.parse(posted[0]?.body ?? '')).toMatchObject({ Message: 'ring', TopicArn })

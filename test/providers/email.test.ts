@@ -3,6 +3,7 @@ import type { Action } from '../../src/core/action.ts'
 import type { JsonObject } from '../../src/core/json.ts'
 import type { Provider } from '../../src/core/provider.ts'
 import { testEnv } from '../fakes/env.ts'
+import { SOON } from '../fakes/soon.ts'
 import { error, form } from './aws/answers.ts'
 import { awsRigs } from './aws/rig.ts'
 import { mailServer } from './mail/server.ts'
@@ -189,7 +190,7 @@ describe('over SMTP', () => {
     await reached
     stop.abort(new DOMException('timed out', 'TimeoutError'))
     await expect(sending).rejects.toMatchObject({ code: 'connect_timeout', timeout: true, unknown: false })
-    await vi.waitFor(() => expect(server.sockets.size).toBe(0))
+    await vi.waitFor(() => expect(server.sockets.size).toBe(0), SOON)
   })
 
   test('STARTTLS is demanded by default: a server without it gets neither login nor mail', async () => {

@@ -61,7 +61,7 @@ ${settings.join('\n')}
     env: binary.env,
     pidFile: 'pid',
     ready: /process up: PgBouncer/,
-    readyMs: 20_000,
+    readyMs: 60_000,
     kill: 'SIGKILL',
     as: NOBODY,
   })

@@ -47,7 +47,7 @@ export function withoutPostgres(): boolean {
   return true
 }
 
-const READY_MS = 30_000
+const READY_MS = 60_000
 
 export interface PostgresOptions {
   /** The processor core it is pinned to, with all its processes. */

@@ -34,7 +34,7 @@ const debian = fromDebian({
 /** Whether tests that need one of their own must be skipped. */
 export const withoutRedis = debian.without
 
-const READY_MS = 20_000
+const READY_MS = 60_000
 
 /** The server at TEST_REDIS_URL where there is one, as it is and left as it is: for tests that ask nothing of its settings and keep to keys of their own. */
 export async function someRedis(): Promise<Pick<Redis, 'url' | 'stop'>> {

@@ -13,6 +13,7 @@ import { ensureTables } from '../../src/state/dynamodb/tables.ts'
 import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
 import { testEnv } from '../fakes/env.ts'
+import { SOON } from '../fakes/soon.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { dynamo, startBetween, THROTTLED } from './dynamodb-open.ts'
 
@@ -129,7 +130,7 @@ describe('answers lost on their way', () => {
   })
   it('silence while writing: unknown, in time, and one read tells; work goes on without a restart', async () => {
     const writing = opened.state.commit(scope, [put(id, { version: 'mine' })])
-    const read = vi.waitFor(() => expect(opened.client.trouble).toBeDefined())
+    const read = vi.waitFor(() => expect(opened.client.trouble).toBeDefined(), SOON)
     proxy.blackHole()
     await expect(writing).rejects.toThrow(/DynamoDB|no answer/)
     await read
@@ -217,7 +218,7 @@ describe('two gateways on one table', () => {
   it('a control document is at the other within a second', async () => {
     const [mine, theirs] = [await one.state.control('topic'), await two.state.control('topic')]
     expect(await mine.put('switch', 'off')).toBe(true)
-    const polled = vi.waitFor(() => expect(theirs.get('switch')?.value).toBe('off'), { timeout: 10_000 })
+    const polled = vi.waitFor(() => expect(theirs.get('switch')?.value).toBe('off'), SOON)
     await env.clock.advance(1000)
     await polled
   })
@@ -234,8 +235,9 @@ it('a request that is late, while others are in the way of its repetition: its c
     if (mine !== 2) return undefined
     // What was given up by its sender arrives now.
     late.resolve()
-    await vi.waitFor(async () =>
-      expect(await other.state.get([{ kind: 'k', scope: at, id: 'late' }])).toMatchObject([{}]),
+    await vi.waitFor(
+      async () => expect(await other.state.get([{ kind: 'k', scope: at, id: 'late' }])).toMatchObject([{}]),
+      SOON,
     )
     return 'TransactionConflictException'
   })

@@ -10,6 +10,7 @@ import { answerText, type Read, type Reads } from '../../src/state/sqlite/reads.
 import { openWriter } from '../../src/state/sqlite/schema.ts'
 import { storeOver } from '../../src/state/sqlite/store.ts'
 import { testEnv } from '../fakes/env.ts'
+import { SOON } from '../fakes/soon.ts'
 import { memoryState } from '../fakes/store.ts'
 import { failure, preparing } from './preparing.ts'
 
@@ -254,13 +255,13 @@ describe('the channel', () => {
     await Promise.resolve()
     expect(sizes).toEqual([21, 20])
     free[1]!()
-    await vi.waitUntil(() => sizes.length === 3)
+    await vi.waitUntil(() => sizes.length === 3, SOON)
     expect(sizes).toEqual([21, 20, 7])
     free[0]!()
     free[2]!()
     expect((await first).length + (await Promise.all(more)).flat().length).toBe(48)
     const closing = [call(9), channel.close()]
-    await vi.waitUntil(() => free.length === 4)
+    await vi.waitUntil(() => free.length === 4, SOON)
     free[3]!()
     await Promise.all(closing)
     expect(sizes).toEqual([21, 20, 7, 9])

@@ -165,7 +165,7 @@ describe.skipIf(withoutPostgres())('PostgreSQL with faults', { timeout: 60_000 }
       const from = performance.now()
       for (let i = 0; i < 100; i++) await expect(state.get([])).resolves.toEqual([])
       for (let i = 0; i < 100; i++) await expect(counted(state)).rejects.toThrow(StateUnavailable)
-      expect(performance.now() - from).toBeLessThan(2000)
+      expect(performance.now() - from).toBeLessThan(10_000)
       proxy.up()
       await until(() => trouble() === undefined)
       expect((await state.commit(scope, [count])).ok).toBe(true)

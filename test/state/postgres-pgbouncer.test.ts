@@ -7,6 +7,7 @@ import type { OpenedPostgres } from '../../src/state/postgres.ts'
 import { stateContract } from '../contract/state.contract.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { testGateway } from '../fakes/gateway.ts'
+import { SOON } from '../fakes/soon.ts'
 import { type PgBouncer, startPgBouncer, withoutPgBouncer } from '../servers/pgbouncer.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { openReal, openSimulated } from './postgres-store.ts'
@@ -102,7 +103,7 @@ describe.skipIf(withoutPostgres() || withoutPgBouncer())(
         const [writer, polls, hears] = await Promise.all([open(), open(), open(server.url)])
         const [ours, polled, heard] = await Promise.all([writer, polls, hears].map(({ state }) => state.control('t')))
         const told = (control: typeof ours, value: string) =>
-          vi.waitUntil(() => control?.get('doc')?.value === value, { timeout: 10_000, interval: 5 })
+          vi.waitUntil(() => control?.get('doc')?.value === value, SOON)
         await ours?.put('doc', '1')
         await told(heard, '1')
         expect(polled?.get('doc')).toBeUndefined()
@@ -123,7 +124,7 @@ describe.skipIf(withoutPostgres() || withoutPgBouncer())(
         opened = await openReal(pooler.url, { prefix: name() })
       })
       afterEach(() => opened.state.close())
-      const back = () => vi.waitUntil(() => opened.trouble() === undefined, { timeout: 20_000, interval: 10 })
+      const back = () => vi.waitUntil(() => opened.trouble() === undefined, SOON)
 
       it('is ended, killed and started again under commits: what was answered is there, what was refused is not', async () => {
         const { state } = opened
@@ -146,10 +147,10 @@ describe.skipIf(withoutPostgres() || withoutPgBouncer())(
         const clients = Array.from({ length: 12 }, (_, me) => client(me))
         for (const end of [() => pooler.tell('SHUTDOWN').catch(() => []), () => pooler.kill()]) {
           const before = told.done
-          await vi.waitUntil(() => told.done > before + 50, { timeout: 10_000, interval: 5 })
+          await vi.waitUntil(() => told.done > before + 50, SOON)
           await end()
           await pooler.ended()
-          await vi.waitUntil(() => opened.trouble() !== undefined, { timeout: 10_000, interval: 1 })
+          await vi.waitUntil(() => opened.trouble() !== undefined, SOON)
           await pooler.again()
           await back()
         }

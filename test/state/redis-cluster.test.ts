@@ -6,6 +6,7 @@ import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
 import { openLink } from '../../src/state/redis/link.ts'
 import { scopeLine, TAGS, tagOf } from '../../src/state/redis/text.ts'
 import { stateContract } from '../contract/state.contract.ts'
+import { SOON } from '../fakes/soon.ts'
 import { type Redis, startRedis, withoutRedis } from '../servers/redis.ts'
 import { laterThanOldest } from './redis-since.ts'
 import { redisStore } from './redis-store.ts'
@@ -34,7 +35,7 @@ describe.skipIf(withoutRedis())('redis cluster', () => {
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
     // An empty cluster waits two seconds before it takes anything.
     const ready = async () => ((await admin.call('CLUSTER', 'INFO')) as string).includes('cluster_state:ok')
-    await vi.waitUntil(ready, { timeout: 10_000 })
+    await vi.waitUntil(ready, SOON)
     await admin.config('RESETSTAT')
   })
   afterAll(async () => {
@@ -88,11 +89,11 @@ describe.skipIf(withoutRedis())('redis cluster', () => {
     await server.kill()
     const failed = await put('2').catch((e: unknown) => e)
     expect(failed instanceof StateUnavailable || failed instanceof StateUnknown).toBe(true)
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     await expect(put('3')).rejects.toThrow(StateUnavailable)
     await server.again()
-    await vi.waitUntil(() => link.trouble() === undefined, { timeout: 10_000 })
-    await vi.waitFor(async () => expect(await put('4')).toMatchObject({ ok: true }), { timeout: 10_000 })
+    await vi.waitUntil(() => link.trouble() === undefined, SOON)
+    await vi.waitFor(async () => expect(await put('4')).toMatchObject({ ok: true }), SOON)
     expect((await state.list('k', ['a', 'b'], { limit: 9 })).entries.map((e) => e.key.id)).toEqual(['1', '4'])
   })
 })

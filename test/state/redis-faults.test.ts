@@ -6,6 +6,7 @@ import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
 import type { Link } from '../../src/state/redis/link.ts'
+import { SOON } from '../fakes/soon.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { type Redis, startRedis, withoutRedis } from '../servers/redis.ts'
 import { redisStore } from './redis-store.ts'
@@ -55,12 +56,12 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
   })
   const ok = async (...ops: Op[]) => expect(await state.commit(scope, ops)).toMatchObject({ ok: true })
   const value = async (id: string) => (await state.get([{ kind: 'work', scope, id }]))[0]?.value
-  const back = () => vi.waitUntil(() => link.trouble() === undefined, { timeout: 10_000, interval: 10 })
+  const back = () => vi.waitUntil(() => link.trouble() === undefined, SOON)
 
   it('is gone: nothing is done, nothing hangs, and it is found again by itself', async () => {
     await ok(put('before'))
     proxy.down()
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     await expect(state.commit(scope, [put('a')])).rejects.toThrow(StateUnavailable)
     await expect(state.get([{ kind: 'work', scope, id: 'a' }])).rejects.toThrow(StateUnavailable)
     await expect(state.claim('work', { owner: 'w', leaseMs: 1000, limit: 1 })).rejects.toThrow(StateUnavailable)
@@ -127,7 +128,7 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
     await expect(state.claim('work', { owner: 'leaseless', leaseMs: 1, limit: 9 })).rejects.toThrow(StateUnknown)
     await lost
     await back()
-    await vi.waitFor(async () => expect(await claim()).toMatchObject([{ key: { id: 'a' }, attempts: 2 }]))
+    await vi.waitFor(async () => expect(await claim()).toMatchObject([{ key: { id: 'a' }, attempts: 2 }]), SOON)
     await ok({ op: 'delete', kind: 'work', id: 'a' })
   })
 
@@ -146,7 +147,7 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
         }
       }
     })
-    await vi.waitUntil(() => answered.length > 200)
+    await vi.waitUntil(() => answered.length > 200, SOON)
     await server.kill()
     await Promise.all(writing)
     await expect(state.commit(scope, [put('meanwhile')])).rejects.toThrow(StateUnavailable)
@@ -164,7 +165,7 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
   it('is another one than before when it comes back: it is looked at again', async () => {
     await admin.config('SET', 'appendfsync', 'everysec')
     proxy.cut()
-    await vi.waitUntil(() => link.trouble()?.includes('[state].durability is "always"'))
+    await vi.waitUntil(() => link.trouble()?.includes('[state].durability is "always"'), SOON)
     await expect(state.commit(scope, [put('a')])).rejects.toThrow('[state].durability is "always"')
     await admin.config('SET', 'appendfsync', 'always')
     await back()
@@ -174,7 +175,7 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
   it('has become a replica: refused, and nothing is written', async () => {
     await admin.call('REPLICAOF', '127.0.0.1', '1')
     await expect(state.commit(scope, [put('a')])).rejects.toThrow(StateUnavailable)
-    await vi.waitUntil(() => link.trouble()?.includes('replica'))
+    await vi.waitUntil(() => link.trouble()?.includes('replica'), SOON)
     await admin.call('REPLICAOF', 'NO', 'ONE')
     await back()
     await ok(put('a'))
@@ -218,7 +219,7 @@ describe.skipIf(withoutRedis())('a Redis in trouble', () => {
 
   it('is slow to take a connection back: calls never wait for it', async () => {
     proxy.down()
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     const many = await Promise.allSettled(Array.from({ length: 500 }, (_, i) => state.commit(scope, [put(`m${i}`)])))
     expect(many.every((r) => r.status === 'rejected' && r.reason instanceof StateUnavailable)).toBe(true)
     proxy.up()

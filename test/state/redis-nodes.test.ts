@@ -6,6 +6,7 @@ import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
 import { type Link, openLink } from '../../src/state/redis/link.ts'
 import { scopeLine, tagOf } from '../../src/state/redis/text.ts'
+import { SOON } from '../fakes/soon.ts'
 import { withoutRedis } from '../servers/redis.ts'
 import { type Master, type RedisCluster, startRedisCluster } from '../servers/redis-cluster.ts'
 import { redisStore } from './redis-store.ts'
@@ -52,7 +53,7 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
     (await cluster.masters[0]!.admin.call('CLUSTER', 'KEYSLOT', `{${tagOf(scopeLine(scope))}}`)) as number
   const commit = (scope: Scope, id = `${++n}`) => state.commit(scope, [put(id)])
   const ok = async (scope: Scope) => expect(await commit(scope)).toMatchObject({ ok: true })
-  const back = () => vi.waitUntil(() => link.trouble() === undefined, { timeout: 10_000, interval: 10 })
+  const back = () => vi.waitUntil(() => link.trouble() === undefined, SOON)
 
   it('a connection that says nothing any more is given up, and a new one is used; the other nodes work on', async () => {
     master.proxy.forget()
@@ -66,7 +67,7 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
 
   it('a node that is gone: nothing is sent to it, and it is found again by itself', async () => {
     master.proxy.down()
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     for (let i = 0; i < 20; i++) {
       await expect(commit(here)).rejects.toThrow(StateUnavailable)
       await ok(there)
@@ -81,7 +82,7 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
     const claim = () => state.claim('due', { owner: 'me', leaseMs: 30_000, limit: 10 })
     for (const scope of [here, there]) expect(await due(scope)).toMatchObject({ ok: true })
     master.proxy.down()
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     expect((await claim()).map((e) => e.key.scope)).toEqual([there])
     await expect(claim()).rejects.toThrow(StateUnavailable)
     master.proxy.up()
@@ -93,7 +94,7 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
   it('each node is looked at on each new connection', async () => {
     await master.admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
     master.proxy.cut()
-    await vi.waitUntil(() => link.trouble()?.includes('maxmemory-policy'), { timeout: 10_000, interval: 10 })
+    await vi.waitUntil(() => link.trouble()?.includes('maxmemory-policy'), SOON)
     await expect(commit(here)).rejects.toThrow(
       new StateUnavailable(`cannot use Redis at 127.0.0.1:${master.proxy.port}: ${EVICTS}`),
     )
@@ -120,7 +121,7 @@ describe.skipIf(withoutRedis())('a Redis Cluster of several masters', () => {
     // Which of them is asked first for the others is a matter of chance, and so is who is named.
     await expect(open()).rejects.toThrow(/^cannot use Redis at 127\.0\.0\.1:\d+: [^\n]+$/)
     master.proxy.up()
-    await vi.waitFor(() => ok(here), { timeout: 10_000, interval: 20 })
+    await vi.waitFor(() => ok(here), SOON)
   })
 
   it('a slot on its way to another node: refused until it is there, as half of what it has would be taken for absent', async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, vi } from 'vitest'
 import { type ScriptName, scripts } from '../../src/state/redis/lua/index.ts'
 import type { Lost } from '../contract/state/subject.ts'
 import { stateContract } from '../contract/state.contract.ts'
+import { SOON } from '../fakes/soon.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
 import { type Redis, someRedis, withoutRedis } from '../servers/redis.ts'
 import { redisStore } from './redis-store.ts'
@@ -34,8 +35,8 @@ describe.skipIf(process.env['TEST_REDIS_URL'] === undefined && withoutRedis())('
     async function lose(call: Lost): Promise<void> {
       await proxy.loseReply({ request: onWire[call] })
       // Its one connection is lost with the answer.
-      await vi.waitUntil(() => link.trouble() !== undefined, { interval: 1 })
-      await vi.waitUntil(() => link.trouble() === undefined, { timeout: 10_000, interval: 5 })
+      await vi.waitUntil(() => link.trouble() !== undefined, SOON)
+      await vi.waitUntil(() => link.trouble() === undefined, SOON)
     }
     return { state, lose }
   })

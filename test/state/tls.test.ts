@@ -6,6 +6,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { StateUnavailable } from '../../src/core/errors.ts'
 import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
+import { SOON } from '../fakes/soon.ts'
 import { type Authority, authority, type Certificate } from '../servers/certificates.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { type Redis, startRedis, withoutRedis } from '../servers/redis.ts'
@@ -19,7 +20,6 @@ const scope = ['a', 'b'] as const
 const count: Op = { op: 'count', id: 'n', by: 1, expiresAt: 1e15 }
 const counted = async (state: StateStore): Promise<number> => (await state.peek('count', scope, ['n']))[0]?.n ?? 0
 
-const SOON = { timeout: 20_000, interval: 10 }
 const UNTRUSTED = /(unable to verify the first|self-signed) certificate/
 const OTHER_NAME = /Hostname\/IP does not match certificate's altnames: (IP: 127\.0\.0\.1|Host: localhost\.) is not /
 
@@ -87,7 +87,7 @@ describe.skipIf(withoutRedis() || withoutPostgres())('over TLS', () => {
       const { state, link } = await opened()
       expect((await state.commit(scope, [count])).ok).toBe(true)
       await shows(other)
-      await vi.waitUntil(() => link.trouble() !== undefined)
+      await vi.waitUntil(() => link.trouble() !== undefined, SOON)
       await expect(state.commit(scope, [count])).rejects.toThrow(StateUnavailable)
       await shows(good)
       await vi.waitUntil(() => link.trouble() === undefined, SOON)
@@ -114,7 +114,7 @@ describe.skipIf(withoutRedis() || withoutPostgres())('over TLS', () => {
     expect(link.cluster).toBe(true)
     expect((await state.commit(scope, [count])).ok).toBe(true)
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-    await vi.waitUntil(() => link.trouble() !== undefined)
+    await vi.waitUntil(() => link.trouble() !== undefined, SOON)
     await vi.waitUntil(() => link.trouble() === undefined, SOON)
     expect(await counted(state)).toBe(1)
     await state.close()
