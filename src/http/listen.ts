@@ -60,6 +60,11 @@ export async function listen(
       incoming.socket.destroy()
       return
     }
+    // Behind the last answer of its connection, or what will be that: nobody would be told what became of it.
+    if (!incoming.socket.writable || connections.get(incoming.socket)?.outgoing.shouldKeepAlive === false) {
+      incoming.resume()
+      return
+    }
     if (closing) outgoing.shouldKeepAlive = false
     // HTTP/1.0 knows no Host, and load balancers still ask so: under no name in particular.
     if (incoming.headers.host === undefined && incoming.httpVersion === '1.0') incoming.headers.host = 'localhost'
@@ -94,7 +99,8 @@ export async function listen(
     on(incoming, outgoing)
   })
   // Left to itself, node answers these without a word.
-  http.on('checkExpectation', (_, outgoing) => {
+  http.on('checkExpectation', (incoming, outgoing) => {
+    connections.set(incoming.socket, { incoming, outgoing })
     outgoing.shouldKeepAlive = false // the body may be on its way, or not
     const { status, headers, body } = problemResponse(
       new Problem(417, 'expectation_failed', 'only "Expect: 100-continue" is known; send the request without it'),

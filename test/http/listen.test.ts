@@ -170,6 +170,38 @@ describe('over a socket', () => {
       }
     },
   )
+  test.each([
+    ['413', 'sent later', 'Content-Length: 65537', 65_537],
+    ['417', 'sent with it', 'Expect: a miracle\r\nContent-Length: 9', 9],
+  ])('what is sent behind a last answer (%s), %s, has no effect', async (status, when, head, length) => {
+    const { g, server } = await listening()
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    const first = post(head).replace('Connection: close\r\n', '') + 'x'.repeat(length - 9)
+    const rest = 'x'.repeat(9) + post(`Content-Length: ${ACTION.length}`, ACTION)
+    socket.write(when === 'sent with it' ? first + rest : first)
+    expect(await readText(socket)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^{]*connection: close`, 'i'))
+    socket.on('error', () => undefined)
+    socket.end(when === 'sent with it' ? '' : rest)
+    await once(socket, 'close')
+    const last = await raw(server.port, post(`Content-Length: ${ACTION.length}`, ACTION))
+    expect(await last.answer()).toMatch(/^HTTP\/1\.1 200 /)
+    expect(g.providers.out!.sent).toHaveLength(1)
+  })
+  test('an action behind one that a stopping gateway answers last is not done unseen', async () => {
+    const hand = held()
+    const { g, server } = await listening({ providers: { out: [hand.answer] } })
+    const one = post(`Content-Length: ${ACTION.length}`, ACTION).replace('Connection: close\r\n', '')
+    const it = await raw(server.port, one)
+    while (g.providers.out!.inFlight === 0) await new Promise((r) => setImmediate(r))
+    const closed = server.close()
+    it.socket.write(one + one)
+    while (g.providers.out!.inFlight < 2) await new Promise((r) => setImmediate(r))
+    hand.finish(OK)
+    await closed
+    const answers = (await it.answer()).match(/"outcome":"executed"/g)
+    expect(answers).toHaveLength(g.providers.out!.sent.length)
+  })
   test('who never ends a body that was refused is let go', async () => {
     const g = await testGateway({ set: ['server.body_limit_bytes=65536'] })
     const clock = fakeClock()
