@@ -48,6 +48,8 @@ export async function listen(
 ): Promise<Listening> {
   let closing = false
   const answer = getRequestListener(app.fetch, {
+    // Would end a connection that its answer has said to keep, half a second behind it. Node reads past what is left of a body.
+    autoCleanupIncoming: false,
     errorHandler: () =>
       response(problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed'))),
   })

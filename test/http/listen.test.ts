@@ -188,6 +188,17 @@ describe('over a socket', () => {
     expect(await last.answer()).toMatch(/^HTTP\/1\.1 200 /)
     expect(g.providers.out!.sent).toHaveLength(1)
   })
+  test('a refusal that leaves its connection open leaves it open, however much of the body is still to come', async () => {
+    const { g, server } = await listening()
+    const head = `POST /v1/nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000000\r\n\r\n`
+    const it = await raw(server.port, head)
+    const [told] = (await once(it.socket, 'data')) as [Buffer]
+    expect(told.toString()).toMatch(/^HTTP\/1\.1 404 [^{]*Connection: keep-alive/)
+    it.socket.write('x'.repeat(70_000_000))
+    it.socket.write(post(`Content-Length: ${ACTION.length}`, ACTION))
+    expect(await it.answer()).toMatch(/^HTTP\/1\.1 404 [\s\S]*HTTP\/1\.1 200 [\s\S]*"outcome":"executed"/)
+    expect(g.providers.out!.sent).toHaveLength(1)
+  })
   test('an action behind one that a stopping gateway answers last is not done unseen', async () => {
     const hand = held()
     const { g, server } = await listening({ providers: { out: [hand.answer] } })
