@@ -114,10 +114,14 @@ export async function listen(
     const exchange = connections.get(socket)
     // A request before these bytes has its own answer, and takes the next one for it.
     if (exchange && underWay(exchange)) {
-      exchange.outgoing.once('close', () => refuseBytes(error, socket))
+      exchange.outgoing.once('close', () => refuseBytes(error, socket, clock))
       return
     }
-    refuseBytes(error, socket)
+    if (exchange?.outgoing.writableFinished && !exchange.incoming.complete) {
+      socket.destroySoon() // has its answer; what is late, or broken, is the rest of its body
+      return
+    }
+    refuseBytes(error, socket, clock)
     // Whoever waits for the rest of its body waits no longer. (After a standstill node looks for late requests before it reads them.)
     const last = exchange?.incoming
     if (last && !last.complete && last.listenerCount('error') > 0) last.emit('error', error)
@@ -190,7 +194,7 @@ const bound = (http: Server, { host, port }: { readonly host: string; readonly p
   })
 
 /** Bytes that are no request get their problem too, where the other side still listens. */
-function refuseBytes(error: Error & { readonly code?: string }, socket: Socket): void {
+function refuseBytes(error: Error & { readonly code?: string }, socket: Socket, clock: Clock): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -203,5 +207,6 @@ function refuseBytes(error: Error & { readonly code?: string }, socket: Socket):
         : new Problem(400, 'invalid_request', 'this is no HTTP request')
   const body = JSON.stringify(problemBody(p))
   const head = `HTTP/1.1 ${p.status} ${STATUS_CODES[p.status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`
-  socket.end(head + body)
+  socket.write(head + body)
+  linger(socket, undefined, clock)
 }

@@ -199,6 +199,27 @@ describe('over a socket', () => {
     expect(await it.answer()).toMatch(/^HTTP\/1\.1 404 [\s\S]*HTTP\/1\.1 200 [\s\S]*"outcome":"executed"/)
     expect(g.providers.out!.sent).toHaveLength(1)
   })
+  test.each([
+    ['/v1/dispatch', /^HTTP\/1\.1 408 /],
+    ['/v1/nowhere', /^HTTP\/1\.1 404 (?![\s\S]*HTTP\/1\.1 )/],
+  ])('who does not send its body in time, and does not hang up, is let go: %s', async (path, told) => {
+    const g = await testGateway({})
+    const clock = fakeClock()
+    const patience = { headersMs: 30, requestMs: 60, answerMs: 60_000, lookMs: 10 }
+    const server = await listen(g.app, { ...g.config.server, port: 0 }, { clock, patience })
+    onTestFinished(() => server.close())
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    socket.write(post('Content-Length: 90', 'x').replace('/v1/dispatch', path).replace('Connection: close\r\n', ''))
+    expect(await readText(socket)).toMatch(told)
+    const cut = once(socket, 'close').catch((e: NodeJS.ErrnoException) =>
+      expect(e.code).toMatch(/^(EPIPE|ECONNRESET)$/),
+    )
+    await clock.advance(10_000)
+    const again = setInterval(() => socket.write('x'), 5)
+    onTestFinished(() => clearInterval(again))
+    await cut
+  })
   test('an action behind one that a stopping gateway answers last is not done unseen', async () => {
     const hand = held()
     const { g, server } = await listening({ providers: { out: [hand.answer] } })
