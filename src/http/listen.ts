@@ -121,7 +121,7 @@ export async function listen(
       socket.destroySoon() // has its answer; what is late, or broken, is the rest of its body
       return
     }
-    refuseBytes(error, socket, clock)
+    refuseBytes(error, socket, clock, exchange?.incoming.complete === false)
     // Whoever waits for the rest of its body waits no longer. (After a standstill node looks for late requests before it reads them.)
     const last = exchange?.incoming
     if (last && !last.complete && last.listenerCount('error') > 0) last.emit('error', error)
@@ -194,7 +194,7 @@ const bound = (http: Server, { host, port }: { readonly host: string; readonly p
   })
 
 /** Bytes that are no request get their problem too, where the other side still listens. */
-function refuseBytes(error: Error & { readonly code?: string }, socket: Socket, clock: Clock): void {
+function refuseBytes(error: Error & { readonly code?: string }, socket: Socket, clock: Clock, inBody = false): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -204,7 +204,9 @@ function refuseBytes(error: Error & { readonly code?: string }, socket: Socket, 
       ? new Problem(431, 'headers_too_large', 'the headers of the request are too large')
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? new Problem(408, 'request_timeout', 'the request did not arrive in time')
-        : new Problem(400, 'invalid_request', 'this is no HTTP request')
+        : inBody && error.code === 'HPE_INVALID_EOF_STATE'
+          ? new Problem(400, 'incomplete_body', 'the connection ended before the body did')
+          : new Problem(400, 'invalid_request', 'this is no HTTP request')
   const body = JSON.stringify(problemBody(p))
   const head = `HTTP/1.1 ${p.status} ${STATUS_CODES[p.status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`
   socket.write(head + body)

@@ -220,6 +220,13 @@ describe('over a socket', () => {
     onTestFinished(() => clearInterval(again))
     await cut
   })
+  test('who hangs up its half in the middle of a body is told so', async () => {
+    const { g, server } = await listening()
+    const it = await raw(server.port, post(`Content-Length: ${ACTION.length + 1}`, ACTION))
+    it.socket.end()
+    expect(await it.answer()).toMatch(/^HTTP\/1\.1 400 [\s\S]*"code":"incomplete_body"/)
+    expect(g.providers.out!.sent).toEqual([])
+  })
   test('an action behind one that a stopping gateway answers last is not done unseen', async () => {
     const hand = held()
     const { g, server } = await listening({ providers: { out: [hand.answer] } })
