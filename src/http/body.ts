@@ -99,7 +99,7 @@ function parsed(read: string): Json {
 }
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
-const OTHER_CHARSET = /;\s*charset\s*=\s*"?(?!utf-?8"?\s*(?:;|$))/i
+const OTHER_CHARSET = /;\s*charset\s*=(?!\s*"?utf-?8"?\s*(?:;|$))/i
 
 /** What a request to a route may say at the least. */
 const EXAMPLES: ReadonlyMap<string, string> = new Map([
