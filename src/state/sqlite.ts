@@ -12,6 +12,7 @@ import { charsOfWrite, type Write } from './sqlite/engine.ts'
 import { openHere } from './sqlite/here.ts'
 import type { Packed } from './sqlite/packing.ts'
 import type { Read } from './sqlite/reads.ts'
+import { realFile } from './sqlite/real-file.ts'
 import { startWorker } from './sqlite/remote.ts'
 import { openHeld } from './sqlite/schema.ts'
 import { type Opened, storeOver } from './sqlite/store.ts'
@@ -44,9 +45,10 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const { clock } = opts
   const onFatal = opts.onFatal ?? end
   const newId = uuidv7Source(clock.now, opts.random)
-  const file = { path: opts.path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
+  const path = realFile(opts.path)
+  const file = { path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
   const prepare = opts.auditElsewhere ? toOutbox(clock.now) : undefined
-  mkdirSync(dirname(opts.path), { recursive: true })
+  mkdirSync(dirname(path), { recursive: true })
   if (opts.inThread)
     return openHeld(file, (db, free) => openHere({ db, clock, newId, onFatal, onClose: free, prepare }))
   const data = { ...file, now: clock.now() }

@@ -2,12 +2,14 @@ import fs, {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -135,6 +137,19 @@ describe('backup', () => {
     expect(told.err).toEqual([`signalbox backup: ${at.store} is a database that is in use, or was: take another name`])
     await state.close()
     expect(at.ids()).toEqual(['a'])
+  })
+
+  test('not even --force puts it in the place of the store itself, by whatever name, or of a device', async () => {
+    const at = place()
+    await at.holds(put('a'))
+    symlinkSync(at.store, at.path('linked.db'))
+    symlinkSync('/dev/null', at.path('device'))
+    const told = async (name: string) => (await at.command('backup', name, '--force')).err
+    const itself = (file: string) => [`signalbox backup: ${file} is the store itself: take another name`]
+    expect(await told('data/signalbox.db')).toEqual(itself(at.store))
+    expect(await told('linked.db')).toEqual(itself(at.path('linked.db')))
+    expect(await told('device')).toEqual([`signalbox backup: ${at.path('device')} is a device or a pipe: name a file`])
+    expect(readdirSync(at.folder).toSorted()).toEqual(['data', 'device', 'linked.db'])
   })
 
   test('no store, no folder, a damaged store: one line each, and nothing is left', async () => {
@@ -337,6 +352,19 @@ describe('restore', () => {
     rmSync(at.path('data'), { recursive: true })
     expect((await at.command('restore', 'one.db')).out.at(-1)).toBe(`${at.store} is now this backup`)
     expect(at.ids()).toEqual(['a'])
+  })
+
+  test('a store that the configuration names by a link is replaced where it lies', async () => {
+    const at = place()
+    await at.holds(put('a'))
+    await at.command('backup', 'one.db')
+    await at.holds(put('b'))
+    symlinkSync('data/signalbox.db', at.path('linked.db'))
+    expect(await at.command('restore', 'one.db', '--set', 'state.path=linked.db')).toMatchObject({ code: 0, err: [] })
+    expect(at.ids()).toEqual(['a'])
+    expect(lstatSync(at.path('linked.db')).isSymbolicLink()).toBe(true)
+    const [kept] = readdirSync(at.path('data')).filter((name) => name.includes('.before-'))
+    expect(at.ids(at.path(`data/${kept}`))).toEqual(['a', 'b'])
   })
 
   test('a log without its file is not played into the backup', async () => {

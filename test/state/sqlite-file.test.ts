@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
@@ -45,6 +45,18 @@ describe('the file', () => {
     expect(second.stderr).toContain(`another process has ${path} open: only one may`)
     await first.state.close()
     await (await openSqlite({ path, ...env })).state.close()
+  })
+  it('is one file by whatever name: a link to it is no way past the lock, and one that leads nowhere makes no store', async () => {
+    const env = testEnv()
+    const [path, link, astray, gone] = [file('real.db'), file('link.db'), file('astray.db'), file('gone.db')]
+    const first = await openSqlite({ path, ...env })
+    symlinkSync(path, link)
+    await expect(openSqlite({ path: link, ...env })).rejects.toThrow(`another process has ${path} open: only one may`)
+    await first.state.close()
+    symlinkSync(gone, astray)
+    const refused = `${astray} is a link to ${gone}, and that is not there`
+    await expect(openSqlite({ path: astray, ...env })).rejects.toThrow(refused)
+    expect(existsSync(gone)).toBe(false)
   })
   it('is for the eyes of its user alone, with its log, unless somebody has changed that', async () => {
     const env = testEnv()

@@ -5,6 +5,7 @@ import { StateUnavailable } from '../../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../../core/ids.ts'
 import { copyStore, giveName } from '../../state/sqlite/copy.ts'
 import { inspectStore } from '../../state/sqlite/inspect.ts'
+import { realFile } from '../../state/sqlite/real-file.ts'
 import { loadConfig } from '../config/load.ts'
 import { type Command, configOptions, type Given, requestOf, type Terminal } from './command.ts'
 import { printFindings } from './findings.ts'
@@ -24,12 +25,17 @@ export const backup: Command = {
       return 1
     }
     const taken = `${file} is there already; --force writes over it`
-    if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) return said(`${file} is a folder: name a file in it`)
+    const there = statSync(file, { throwIfNoEntry: false })
+    if (there?.isDirectory()) return said(`${file} is a folder: name a file in it`)
+    // The copy would take the place of a device such as /dev/null.
+    if (there?.isFile() === false) return said(`${file} is a device or a pipe: name a file`)
     if (!existsSync(dirname(file))) return said(`there is no folder ${dirname(file)}`)
     // A log beside it would be played into the copy.
     if (existsSync(`${file}-wal`)) return said(`${file} is a database that is in use, or was: take another name`)
-    if (existsSync(file) && !given.force) return said(taken)
+    if (there && !given.force) return said(taken)
     if (!existsSync(path)) return said(`there is no store ${path} yet`)
+    // What a gateway that starts meanwhile writes to it would be gone.
+    if (there && realFile(file) === realFile(path)) return said(`${file} is the store itself: take another name`)
     const part = partOf(file)
     try {
       const now = systemClock().now()

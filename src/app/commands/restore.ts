@@ -1,6 +1,7 @@
 import { isoTime, systemClock } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import { type Inventory, inspectStore } from '../../state/sqlite/inspect.ts'
+import { realFile } from '../../state/sqlite/real-file.ts'
 import { replaceStore } from '../../state/sqlite/replace.ts'
 import { fileGiven, messageOf, partOf, storePath } from './backup.ts'
 import { type Command, configOptions } from './command.ts'
@@ -25,8 +26,9 @@ export const restore: Command = {
         tell(inspectStore(file, now))
         return 0
       }
-      const path = storePath('restore', given, terminal)
-      if (path === undefined) return 1
+      const named = storePath('restore', given, terminal)
+      if (named === undefined) return 1
+      const path = realFile(named)
       const aside = `${path}.before-${isoTime(now).replaceAll(/[-:]/g, '')}`
       const { inventory, kept, damage } = replaceStore({ path, from: file, part: partOf(path), aside, now })
       tell(inventory)
