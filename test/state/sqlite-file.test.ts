@@ -72,15 +72,20 @@ describe('the file', () => {
     expect(modes()).toEqual([0o640, 0o640])
     await again.state.close()
   })
-  it('a file that is no store of ours is refused, and its threads end', async () => {
-    const path = file('strange.db')
-    const strange = new DatabaseSync(path)
-    strange.exec(`PRAGMA user_version = ${VERSION}; CREATE TABLE other (x)`)
-    strange.close()
-    for (const inThread of [false, true])
-      await expect(openSqlite({ path, inThread, ...testEnv() })).rejects.toThrow('no such table')
-    expect(existsSync(`${path}-wal`)).toBe(false)
-  })
+  it.each([0, 1, VERSION])(
+    'the database of another program, numbered %i, is refused and left as it was, and its threads end',
+    async (n) => {
+      const path = file('strange.db')
+      const strange = new DatabaseSync(path)
+      strange.exec(`PRAGMA user_version = ${n}; CREATE TABLE other (x)`)
+      strange.close()
+      const before = readFileSync(path)
+      for (const inThread of [false, true])
+        await expect(openSqlite({ path, inThread, ...testEnv() })).rejects.toThrow(`${path} is no store of Signalbox`)
+      expect(readFileSync(path).equals(before)).toBe(true)
+      expect(existsSync(`${path}-wal`)).toBe(false)
+    },
+  )
   it('opens with work put off farther than a number reaches: it is due', async () => {
     const env = testEnv()
     const path = file('far.db')

@@ -90,6 +90,12 @@ export function openWriter(opts: FileOptions): DatabaseSync {
       `${opts.path} was written by a newer version (schema ${found}, this one knows ${VERSION})`,
     )
   }
+  const { n, ours } = db.prepare("SELECT count(*) AS n, total(name = 'entry') AS ours FROM sqlite_schema").get() ?? {}
+  // Of another program, which finds it as it was.
+  if (found > 0 ? ours !== 1 : n !== 0) {
+    db.close()
+    throw new StateUnavailable(`${opts.path} is no store of Signalbox`)
+  }
   // auto_vacuum must be set before the first table. Checkpoints are ours, between batches.
   db.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
     PRAGMA synchronous = ${opts.synchronous === 'normal' ? 'NORMAL' : 'FULL'}; PRAGMA cache_size = -16384;`)
