@@ -1,5 +1,6 @@
 import fs, {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   lstatSync,
@@ -26,6 +27,7 @@ import { VERSION } from '../../src/state/sqlite/schema.ts'
 import type { Opened } from '../../src/state/sqlite/store.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { plainRow } from '../fakes/audit-row.ts'
+import { NOBODY } from '../servers/process.ts'
 
 const MINUTE = 60_000
 const scope = ['n', 't'] as const
@@ -365,6 +367,16 @@ describe('restore', () => {
     expect(lstatSync(at.path('linked.db')).isSymbolicLink()).toBe(true)
     const [kept] = readdirSync(at.path('data')).filter((name) => name.includes('.before-'))
     expect(at.ids(at.path(`data/${kept}`))).toEqual(['a', 'b'])
+  })
+
+  test.runIf(NOBODY)('by root it leaves the store to whoever had it', async () => {
+    const at = place()
+    await at.holds(put('a'))
+    await at.command('backup', 'one.db')
+    chownSync(at.store, NOBODY!.uid, NOBODY!.gid)
+    expect(await at.command('restore', 'one.db')).toMatchObject({ code: 0 })
+    const { uid, gid } = statSync(at.store)
+    expect({ uid, gid }).toEqual(NOBODY)
   })
 
   test('a log without its file is not played into the backup', async () => {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
@@ -7,6 +8,7 @@ import type { Op } from '../../src/core/state.ts'
 import { VERSION } from '../../src/state/sqlite/schema.ts'
 import { openSqlite } from '../../src/state/sqlite.ts'
 import { testEnv } from '../fakes/env.ts'
+import { NOBODY } from '../servers/process.ts'
 import { folder } from './folder.ts'
 
 const file = folder()
@@ -71,6 +73,24 @@ describe('the file', () => {
     await again.state.commit(scope, [put('y')])
     expect(modes()).toEqual([0o640, 0o640])
     await again.state.close()
+  })
+  it('a lock that this user cannot write keeps nobody out, and is refused', () => {
+    const path = file('closed.db')
+    writeFileSync(`${path}.lock`, '', { mode: 0o444 })
+    if (NOBODY) chmodSync(dirname(path), 0o777)
+    const told = spawnSync(process.execPath, [CHILD, path, 'x'], { encoding: 'utf8', ...NOBODY })
+    expect(told.status).toBe(1)
+    expect(told.stderr).toContain(`${path}.lock cannot be written: nobody could be kept out`)
+  })
+  it.runIf(NOBODY)('what root makes beside a store is for whoever has the store', async () => {
+    const env = testEnv()
+    const path = file('theirs.db')
+    await (await openSqlite({ path, ...env })).state.close()
+    const whose = () => [path, `${path}.lock`].map((f) => statSync(f).uid)
+    rmSync(`${path}.lock`)
+    chownSync(path, NOBODY!.uid, NOBODY!.gid)
+    await (await openSqlite({ path, ...env })).state.close()
+    expect(whose()).toEqual([NOBODY!.uid, NOBODY!.uid])
   })
   it.each([0, 1, VERSION])(
     'the database of another program, numbered %i, is refused and left as it was, and its threads end',

@@ -5,7 +5,7 @@ import { StateUnavailable } from '../../core/errors.ts'
 import { copyStore, hasNoLinks, syncToDisk } from './copy.ts'
 import { isSqlite, say } from './failure.ts'
 import { type Inventory, inspectStore } from './inspect.ts'
-import { holdFile } from './lock.ts'
+import { giveOwner, holdFile } from './lock.ts'
 import { forkTrail } from './trail.ts'
 
 export interface Replacing {
@@ -47,6 +47,7 @@ export function replaceStore({ path, from, part, aside, now }: Replacing): Repla
     copyStore(from, part)
     try {
       fork(part, now)
+      if (existsSync(path)) giveOwner(part, path)
       const damage = existsSync(path) ? foldLog(path) : undefined
       const kept = keepAside(path, aside)
       for (const suffix of BESIDE) rmSync(path + suffix, { force: true })
