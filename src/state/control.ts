@@ -53,7 +53,7 @@ export async function openControl(
   const listeners = new Set<(id: string, doc: ControlDoc | undefined) => void>()
   /** Ids whose last write may have been done or not. */
   const doubtful = new Set<string>()
-  /** Ends of writes so far; and of which document each was the last, as far as a read under way may be older. */
+  /** Ends of writes so far; and, where others write too, of which document each was the last since the last look began. */
   let ends = 0
   const endOf = new Map<string, number>()
   let asking = false
@@ -157,7 +157,8 @@ export async function openControl(
     if (ids.some((i) => doubtful.has(i))) await settle()
     const ended = () => {
       ends++
-      for (const i of ids) endOf.set(i, ends)
+      // Only a look asks, and only a look forgets.
+      if (shared) for (const i of ids) endOf.set(i, ends)
     }
     try {
       const besides: readonly Op[] = beside ? [{ op: 'put', kind, ...beside, ifVersion: w.beside!.ifVersion }] : []

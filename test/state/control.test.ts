@@ -1,3 +1,5 @@
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { GLOBAL } from '../../src/core/action.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
@@ -102,6 +104,27 @@ describe('a control document whose write was not answered', () => {
     expect([left(), env.clock.pending]).toEqual([1, 0])
   })
 })
+
+it('a document that is gone leaves nothing in memory', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const inUse = (): number => {
+    collect()
+    return getHeapStatistics().used_heap_size
+  }
+  const { control } = await topic()
+  const comeAndGo = async (n: number): Promise<void> => {
+    const id = `${n}`.padEnd(LONG, '-')
+    await control.put(id, '1')
+    await control.delete(id)
+  }
+  for (let n = 0; n < 10; n++) await comeAndGo(n)
+  const before = inUse()
+  for (let n = 10; n < 110; n++) await comeAndGo(n)
+  expect(inUse() - before).toBeLessThan(20 * LONG)
+})
+/** Characters of an id: a hundred of them are not to be overlooked. */
+const LONG = 200_000
 
 describe('a topic that other processes write too', () => {
   async function two() {
