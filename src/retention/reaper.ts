@@ -28,8 +28,8 @@ const BATCHES = 20
 
 /**
  * What has ended and is too old goes, by the policy in force when this runs: a longer ttl saves what is still there. Each is one
- * bounded go that answers how many are gone; the next continues with the scopes that follow, and with those that had more.
- * A scope that cannot be cleaned holds up none of the others: the go rejects when it has been through all of them.
+ * round of all scopes and answers how many are gone; the next begins with those that had more. A scope that cannot be cleaned holds
+ * up none of the others: the round rejects when it has been through all of them.
  */
 export interface Reaper {
   /** Audit records, and finished executions and dead letters where a policy speaks of them. */
@@ -79,29 +79,35 @@ interface Gone {
 }
 const NOTHING: Gone = { gone: 0, all: true }
 
-/** A go through the next page of scopes, after those that were not through with the last: a busy one waits for no whole round. */
+/** Page by page, and on each those again that were not through on the one before: a busy one waits for no whole round. */
 function rounds(pages: ScopePages, clean: (scope: Scope, signal: AbortSignal) => Promise<Gone>) {
   let unfinished: readonly Scope[] = []
   return async (signal: AbortSignal): Promise<number> => {
-    const before = new Set(unfinished.map(joinParts))
-    const others = (await pages()).filter((scope) => !before.has(joinParts(scope)))
-    const scopes = [...unfinished, ...others]
-    const left: Scope[] = []
-    const failed: unknown[] = []
+    const seen = new Set<string>()
+    const failed = new Map<string, unknown>()
     let gone = 0
-    for (const scope of scopes) {
-      if (signal.aborted) break
-      try {
-        const done = await clean(scope, signal)
-        gone += done.gone
-        if (!done.all) left.push(scope)
-      } catch (e) {
-        failed.push(e)
+    for (let last = false; !last && !signal.aborted; ) {
+      const before = new Set(unfinished.map(joinParts))
+      const next = await pages()
+      last = next.last
+      const left: Scope[] = []
+      for (const scope of [...unfinished, ...next.page.filter((scope) => !before.has(joinParts(scope)))]) {
+        if (signal.aborted) break
+        seen.add(joinParts(scope))
+        try {
+          const done = await clean(scope, signal)
+          gone += done.gone
+          if (!done.all) left.push(scope)
+        } catch (e) {
+          failed.set(joinParts(scope), e)
+        }
       }
+      unfinished = left
     }
-    unfinished = left
-    if (failed.length > 0)
-      throw new Error(`${failed.length} of ${scopes.length} scopes could not be cleaned`, { cause: failed[0] })
+    if (failed.size > 0)
+      throw new Error(`${failed.size} of ${seen.size} scopes could not be cleaned`, {
+        cause: failed.values().next().value,
+      })
     return gone
   }
 }
