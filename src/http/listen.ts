@@ -87,7 +87,12 @@ export async function listen(
   // Left to itself, node waits for ever. A connection from which nobody waits for anything is idle, and ends as node would end it.
   http.timeout = patience.answerMs
   http.on('timeout', (socket: Socket) => {
-    if (socket.writableLength > 0 || idle(connections.get(socket))) socket.destroy()
+    const { bytesRead, writableLength } = socket
+    // After a standstill node fires timers before it reads: what has come meanwhile came in time.
+    setImmediate(() => {
+      if (socket.bytesRead > bytesRead || socket.writableLength < writableLength) return
+      if (writableLength > 0 || idle(connections.get(socket))) socket.destroy()
+    })
   })
   // Node's own, which its `close` calls too, takes a connection for idle once its answer is made, and cuts off what is still to be sent.
   http.closeIdleConnections = () => {

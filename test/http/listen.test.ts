@@ -405,6 +405,38 @@ describe('over a socket', () => {
   })
 })
 
+describe('an idle connection whose time is up', () => {
+  /** With one request behind it, and the gateway's end of it. */
+  async function idleConnection() {
+    const g = await testGateway()
+    let serverSide: Socket | undefined
+    const app = new Hono<Http>()
+      .get('/', (c) => {
+        serverSide = c.env.incoming?.socket
+        return c.body('first')
+      })
+      .get('/again', (c) => c.body('second'))
+    const server = await listen(app, { ...g.config.server, port: 0 })
+    onTestFinished(() => server.close())
+    const line = await raw(server.port, 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(line.socket, 'data')
+    // Where node tells of it: before it reads what has arrived.
+    await new Promise((r) => setTimeout(r, 0))
+    return { ...line, isUp: () => void serverSide!.emit('timeout') }
+  }
+  test('is ended', async () => {
+    const { isUp, answer } = await idleConnection()
+    isUp()
+    expect(await answer()).toMatch(/first$/)
+  })
+  test('answers a request that came while the gateway stood still', async () => {
+    const { isUp, answer, socket } = await idleConnection()
+    socket.write('GET /again HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+    isUp()
+    expect(await answer()).toMatch(/second$/)
+  })
+})
+
 describe('closing', () => {
   test('an answer that is being read is read to its end; one that nobody reads is not waited for', async () => {
     const reading = await unread()
