@@ -51,6 +51,54 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best
 }
 
+/** What other tools call it. Where a word means one of these, likeness would lead astray: `and` is one letter from `any`. */
+const ELSEWHERE: { readonly [word: string]: readonly string[] } = {
+  and: ['all'],
+  or: ['any'],
+  '==': ['eq'],
+  '=': ['eq'],
+  '!=': ['ne'],
+  '>': ['gt'],
+  '>=': ['gte'],
+  ge: ['gte'],
+  '<': ['lt'],
+  '<=': ['lte'],
+  le: ['lte'],
+  when: ['condition'],
+  if: ['condition'],
+  match: ['condition', 'matches'],
+  expr: ['cel'],
+  drop: ['suppress'],
+  discard: ['suppress'],
+  ignore: ['suppress', 'continue'],
+  silence: ['suppress'],
+  reject: ['deny'],
+  dedup: ['deduplicate'],
+  dedupe: ['deduplicate'],
+  forward: ['reroute'],
+  delay: ['schedule'],
+  depends_on: ['needs'],
+  http: ['webhook'],
+  https: ['webhook'],
+  slack: ['webhook'],
+  smtp: ['email'],
+  mail: ['email'],
+  ses: ['email'],
+}
+
+/** The one known word that has this one among its parts: `timeout` is `timeout_seconds`, `sns` is `aws-sns`. */
+function wordWithPart(word: string, known: readonly string[]): string | undefined {
+  const part = `_${word.toLowerCase().replaceAll('-', '_')}_`
+  const having = known.filter((k) => `_${k.toLowerCase().replaceAll('-', '_')}_`.includes(part))
+  return having.length === 1 ? having[0] : undefined
+}
+
+/** The known word that was meant: as other tools call it, of which it is a part, or else the most like it. */
+export function meant(word: string, known: readonly string[]): string | undefined {
+  const same = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word]!.find((w) => known.includes(w)) : undefined
+  return same ?? wordWithPart(word, known) ?? nearest(word, known)
+}
+
 /** Words compared for hints in one go: a text with a hundred thousand slips gets hints for the first of them, and holds nobody up. */
 const MOST_COMPARED = 20_000
 let compared = 0
@@ -64,6 +112,6 @@ export function didYouMean(word: string, known: Iterable<string>): string {
   if (compared >= MOST_COMPARED) return ''
   const words = [...known]
   compared += words.length
-  const n = nearest(word, words)
+  const n = meant(word, words)
   return n === undefined ? '' : `; did you mean "${n}"?`
 }

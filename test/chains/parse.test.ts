@@ -54,7 +54,7 @@ describe('chain definitions', () => {
     [
       'an unknown key',
       [chain([step('a')], { timeout_second: 5 })],
-      'error 0/timeout_second: "timeout_second" is no key; did you mean "timeout_seconds"?',
+      'error 0/timeout_second: "timeout_second" is no key of a chain; did you mean "timeout_seconds"?',
     ],
     [
       'an unknown key of a step',
@@ -237,13 +237,13 @@ describe('all that is wrong, at once', () => {
     expect(lines).toEqual([
       'error 0/steps/0/name: must have no dots, braces or spaces',
       'error 0/steps/0/action_type: is required',
-      'error 0/steps/0/colour: "colour" is no key of a provider step',
+      'error 0/steps/0/colour: "colour" is no key of a provider step; it has name, needs, branches, default_next, timeout_seconds, delay_seconds, retry, on_failure, allow_failure, compensate, cache_ttl_seconds, cache_key, provider, action_type, payload_template, fallback_provider',
       'error 0/steps/1/retry/max_attempts: must be at least 1',
       'error 0/name: must have no control characters',
       'error 0/steps/0/provider: there is no provider "alpah"; did you mean "alpha"?',
     ])
     expect(issuesOf(chain([{ ...step('a'), foo: 1, provider: 'q', default_next: 't' }]))).toEqual([
-      'error 0/steps/0/foo: "foo" is no key of a provider step',
+      'error 0/steps/0/foo: "foo" is no key of a provider step; it has name, needs, branches, default_next, timeout_seconds, delay_seconds, retry, on_failure, allow_failure, compensate, cache_ttl_seconds, cache_key, provider, action_type, payload_template, fallback_provider',
       'error 0/steps/0/provider: there is no provider "q"',
       'error 0/steps/0/default_next: chain "c" has no step "t"; did you mean "a"?',
     ])

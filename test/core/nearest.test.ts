@@ -34,6 +34,20 @@ describe('didYouMean', () => {
     await Promise.resolve()
     expect(didYouMean('wrd1', known)).toContain('word1')
   })
+  it.each([
+    ['and', ['all', 'any', 'not'], 'all'], // one letter from any, and the opposite of it
+    ['or', ['all', 'any', 'not'], 'any'],
+    ['ge', operators, 'gte'],
+    ['dedup', ['deduplicate', 'group'], 'deduplicate'],
+    ['drop', ['suppress', 'group'], 'suppress'],
+    ['smtp', ['webhook', 'email'], 'email'],
+    ['sns', ['aws-sns', 'aws-sqs'], 'aws-sns'],
+    ['timeout', settings, 'timeout_seconds'],
+    ['host', ['smtp_host', 'smtp_port', 'to'], 'smtp_host'],
+  ])('knows what other tools call it, and a part of a word: %s', (word, known, expected) =>
+    expect(didYouMean(word, known)).toBe(`; did you mean "${expected}"?`),
+  )
+  it('guesses by no part that several words have', () => expect(didYouMean('max', settings)).toBe(''))
   it('is nothing where nothing is near', () => expect(didYouMean('xyz', operators)).toBe(''))
 })
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { didYouMean, nearest } from '../../core/nearest.ts'
+import { didYouMean } from '../../core/nearest.ts'
 import { type Draft, follow, report, schemaAt, showPath } from './draft.ts'
 import { UNSET } from './expand.ts'
 import type { Path } from './places.ts'
@@ -35,7 +35,7 @@ function reportUnknown(draft: Draft, path: Path, key: string): void {
   }
   const what = path.length === 0 ? `unknown section "${key}"` : `unknown key "${key}" in ${showPath(draft.root, path)}`
   const list = known.length > 0 && known.length <= FEW ? `; it has ${known.join(', ')}` : ''
-  report(draft, 'error', at, what + (nearest(key, known) ? didYouMean(key, known) : list), 'key')
+  report(draft, 'error', at, what + (didYouMean(key, known) || list), 'key')
 }
 
 /** A union's alternatives: what they all expect at this very place, else the complaints of the one that came closest. */

@@ -39,7 +39,7 @@ function readProvider(draft: Draft, table: Table, path: Path, executor: Executor
     // A missing or wrongly typed `type` is a finding of the common keys.
     if (typeof table.type === 'string' && table.type !== '') {
       const known = draft.types.map((t) => t.type)
-      const message = `unknown provider type "${table.type}"${didYouMean(table.type, known)}`
+      const message = `unknown provider type "${table.type}"; expected ${known.join(', ')}${didYouMean(table.type, known)}`
       report(draft, 'error', [...path, 'type'], message, 'value')
     }
     return undefined

@@ -71,7 +71,7 @@ function readChain(raw: unknown, at: Path, say: Say): ReadChain {
   const written = isObject(raw) ? own(raw, 'steps') : undefined
   const read = Array.isArray(written) ? written.map((s: Json, i) => readStep(s, [...at, 'steps', i], say)) : []
   const steps = read.map((s) => s.value)
-  if (!parsed.success) sayZod(parsed.error, at, chainShape, say)
+  if (!parsed.success) sayZod(parsed.error, at, chainShape, say, 'a chain')
   const chain = parsed.success
     ? { value: parsed.data, whole: true }
     : isObject(raw)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isObject, type Json, type JsonObject, own } from '../../core/json.ts'
-import { didYouMean, nearest } from '../../core/nearest.ts'
+import { didYouMean, meant } from '../../core/nearest.ts'
 import { rightOnes } from '../../core/wire.ts'
 import { IN_WORDS } from '../../core/words.ts'
 import type { LeafStep, Path, Say, StepDefinition } from '../model/definition.ts'
@@ -85,7 +85,7 @@ export function lenient(
   const value = { ...rightOnes(shape, given), ...named } as { readonly [key: string]: unknown }
   if (value['name'] === undefined || !Object.hasOwn(value, needed)) return NOTHING
   const leads = (key: string | undefined) => key !== undefined && (LEADS.has(key) || key === needed)
-  return { value, whole: !faulty.some((key) => leads(key) || (!known.includes(key) && leads(nearest(key, known)))) }
+  return { value, whole: !faulty.some((key) => leads(key) || (!known.includes(key) && leads(meant(key, known)))) }
 }
 
 function findKind(raw: JsonObject, at: Path, say: Say, inGroup: boolean): StepKind | undefined {
@@ -155,7 +155,7 @@ function liftDefaultNext(step: JsonObject, at: Path, say: Say): object {
 }
 
 /** Says what was found, and of a key that is not known which one is like it. `what` has the keys of `shape`. */
-export function sayZod(error: z.ZodError, at: Path, shape: z.ZodType, say: Say, what = ''): undefined {
+export function sayZod(error: z.ZodError, at: Path, shape: z.ZodType, say: Say, what: string): undefined {
   for (const issue of error.issues) {
     const inside = issue.path.map((p) => (typeof p === 'symbol' ? String(p) : p))
     if (issue.code !== 'unrecognized_keys') {
@@ -163,8 +163,9 @@ export function sayZod(error: z.ZodError, at: Path, shape: z.ZodType, say: Say, 
       continue
     }
     const table = inside.findLast((p) => typeof p === 'string') ?? what
-    for (const k of issue.keys)
-      say([...at, ...inside, k], `"${k}" is no key${table && ` of ${table}`}${didYouMean(k, keysAt(shape, inside))}`)
+    const known = keysAt(shape, inside)
+    const hint = (k: string) => didYouMean(k, known) || (known.length > 0 ? `; it has ${known.join(', ')}` : '')
+    for (const k of issue.keys) say([...at, ...inside, k], `"${k}" is no key of ${table}${hint(k)}`)
   }
 }
 
