@@ -89,7 +89,7 @@ export function readDocument(
       const keyAt = keyNode?.range?.[0] ?? at
       const key = isScalar(keyNode) ? narrow(String(keyNode.value)) : undefined
       if (key === undefined || key === '__proto__') {
-        report.error(keyAt, key === undefined ? 'a key must be plain text' : 'the key "__proto__" is refused')
+        report.error(keyAt, key === undefined ? NO_KEY + unquoted(text, at) : 'the key "__proto__" is refused')
         continue
       }
       const child = walk(pair.value as Node | null, depth + 1, keyAt)
@@ -138,10 +138,23 @@ function expandReferences(
   })
 }
 
+const NO_KEY = 'a key must be plain text'
+/** YAML reads `{{x}}` as a mapping whose key is a mapping. */
+const unquoted = (text: string, at: number): string =>
+  text.slice(0, at + 1).endsWith('{{') || text.startsWith('{{', at)
+    ? '; a text that begins with {{ is written in quotes'
+    : ''
+
+/** What comes of a text with a colon and a space in it that stands without quotes, or of one line too far to the right. */
+const COLON_INSIDE: ReadonlySet<string> = new Set(['BLOCK_AS_IMPLICIT_KEY', 'BLOCK_IN_FLOW'])
+
 function yamlMessage(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'this key stands twice in one mapping'
   if (code === 'MULTIPLE_DOCS') return 'a rule file holds one document; "---" begins a second'
-  return `not YAML: ${message.split('\n', 1)[0]}`
+  const hint = COLON_INSIDE.has(code)
+    ? '; a text with ": " in it needs quotes, or the next line is indented too far'
+    : ''
+  return `not YAML: ${message.split('\n', 1)[0]}${hint}`
 }
 
 /** The items of a list under a key, or a finding in its place. */

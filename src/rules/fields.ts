@@ -57,7 +57,7 @@ function unknownRoot(text: string, root: string): string {
 function actionField(text: string, path: readonly string[]): Field | string {
   const [first, ...rest] = path
   if (first === undefined || !isActionField(first))
-    return `there is no field "${text}"${didYouMean(first ?? '', actionFields)}`
+    return `there is no field "${text}"${didYouMean(first ?? '', actionFields) || '; what callers add is below action.payload'}`
   if (first === 'metadata' && rest.length > 0) {
     // Metadata is flat, so the dots of `app.kubernetes.io/name` are its key's.
     const key = rest.join('.')

@@ -80,7 +80,8 @@ function compileWord(
   const folded = ignoreCase || (field.words !== undefined && operator.ignoresCase)
   const compare = operator.compile(parsed.data, folded)
   if (typeof compare !== 'function') {
-    report.error(operand.at, compare.refused)
+    const round = range ? '; a span over the end, as over midnight, is two in an any' : ''
+    report.error(operand.at, compare.refused + round)
     return undefined
   }
   const said = `${field.text} ${word} ${show(asked(field, operator, operand, redact))}`

@@ -81,10 +81,16 @@ export function readAs<S extends z.ZodType>(
     if (recast.length > 0) parsed = schema.safeParse(value)
   }
   if (parsed.success) return parsed.data
-  for (const issue of parsed.error.issues)
-    reportIssue(issue, node, report, issue.path.length === 0 ? keys : keysAt(schema, issue.path))
+  const { issues } = parsed.error
+  // Of what is of the wrong type, its length says nothing.
+  for (const [i, issue] of issues.entries())
+    if (issue.code !== 'too_big' || !issues.some((x, n) => n < i && samePath(x.path, issue.path)))
+      reportIssue(issue, node, report, issue.path.length === 0 ? keys : keysAt(schema, issue.path))
   return undefined
 }
+
+const samePath = (a: readonly PropertyKey[], b: readonly PropertyKey[]): boolean =>
+  a.length === b.length && a.every((key, i) => key === b[i])
 
 /** The keys of the mapping at a path, as far as the schema tells. */
 function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
