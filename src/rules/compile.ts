@@ -5,7 +5,7 @@ import { sha256 } from '../core/ids.ts'
 import { isObject, type Json, own, setOwn } from '../core/json.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Redact } from '../core/redact.ts'
-import { compileTemplate } from '../core/template.ts'
+import { compileTemplate, notATemplate } from '../core/template.ts'
 import { zoneError } from '../core/zone.ts'
 import { reservedActions, ruleActions } from './actions/index.ts'
 import { compileCondition } from './condition.ts'
@@ -265,22 +265,23 @@ function compiling(
       error(path, field)
       return { text, read: () => undefined }
     },
-    template: (source, path) => checkTemplate(source, path, error),
+    template: (source, path) => checkTemplate(source, path, { error, warn }),
   }
 }
 
-function checkTemplate(
-  source: Json,
-  path: readonly PropertyKey[],
-  error: (path: readonly PropertyKey[], message: string) => void,
-): void {
-  if (Array.isArray(source)) for (const [i, item] of source.entries()) checkTemplate(item, [...path, i], error)
-  else if (isObject(source)) for (const k of Object.keys(source)) checkTemplate(own(source, k)!, [...path, k], error)
-  else if (typeof source === 'string')
+type Tell = (path: readonly PropertyKey[], message: string) => void
+
+function checkTemplate(source: Json, path: readonly PropertyKey[], tell: { error: Tell; warn: Tell }): void {
+  if (Array.isArray(source)) for (const [i, item] of source.entries()) checkTemplate(item, [...path, i], tell)
+  else if (isObject(source)) for (const k of Object.keys(source)) checkTemplate(own(source, k)!, [...path, k], tell)
+  else if (typeof source === 'string') {
+    const odd = notATemplate(source)
+    if (odd !== undefined) tell.warn(path, odd)
     for (const reference of compileTemplate(source).references) {
       const problem = badReference(reference.text, reference.path)
-      if (problem !== undefined) error(path, problem)
+      if (problem !== undefined) tell.error(path, problem)
     }
+  }
 }
 
 function badReference(text: string, [root = '', first]: readonly string[]): string | undefined {

@@ -225,6 +225,30 @@ describe('chain definitions', () => {
   })
 })
 
+describe('templates that come to nothing are warnings', () => {
+  it.each([
+    ['{{origin.payload.x}', '"{{" without its "}}" is no template, and goes out as it is'],
+    [
+      '{{origin.payload.x | upper}}',
+      '"{{origin.payload.x | upper}}": templates have no filters, and nothing is found under such a name',
+    ],
+    [
+      'n {{prev.id}}',
+      '{{prev.id}}: a result has success, fallback, provider, status, body, error; what the step gave is in its body',
+    ],
+    [
+      '{{steps.a.id}}',
+      '{{steps.a.id}}: a result has success, fallback, provider, status, body, error; what the step gave is in its body',
+    ],
+    ['{{steps.a.body.id}} {{prev.status}} {{prev}} {{steps.a}} {}}', undefined],
+  ])('%s', (text, message) => {
+    const raw = chain([step('a'), { ...step('b'), payload_template: { x: text } }])
+    const expected = message === undefined ? [] : [`warning 0/steps/1/payload_template/x: ${message}`]
+    expect(issuesOf(raw)).toEqual(expected)
+    expect(parse(raw).definitions).toHaveLength(1)
+  })
+})
+
 describe('all that is wrong, at once', () => {
   it('names are looked up beside what is wrong with shapes, in words of our own', () => {
     const lines = issuesOf({

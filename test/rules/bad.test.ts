@@ -60,6 +60,17 @@ describe('a file that is nested without end', () => {
 })
 
 describe('warnings', () => {
+  it('what is meant as a template and is none goes out as it is, and is a warning', () => {
+    const text = `rules:
+  - name: m
+    action: { type: modify, changes: { a: "{{payload.x}", b: ["{{ payload.y | upper }}"], c: "{{payload.z}} {}}" } }
+`
+    expect(findings(text).map(showFinding)).toEqual([
+      'rules.yaml:3:43: warning: "{{" without its "}}" is no template, and goes out as it is',
+      'rules.yaml:3:63: warning: "{{ payload.y | upper }}": templates have no filters, and nothing is found under such a name',
+    ])
+    expect(compiled(text)).toHaveLength(1)
+  })
   it('a rule whose loop is off is a warning, and still a rule', () => {
     const text = `rules:
   - { name: g, action: { type: group, group_by: [payload.floor] } }

@@ -1,6 +1,6 @@
 import { isObject, type Json, own } from '../../core/json.ts'
 import { didYouMean } from '../../core/nearest.ts'
-import { compileTemplate } from '../../core/template.ts'
+import { compileTemplate, notATemplate } from '../../core/template.ts'
 import {
   type Branch,
   type BranchTests,
@@ -35,8 +35,13 @@ export function checkNames(chain: ChainDefinition, at: Path, tests: BranchTests,
   }
   const template = (source: Json, path: Path, seen: Seen, what = 'a template reference') =>
     eachText(source, path, (text, here) => {
-      for (const r of compileTemplate(text).references)
+      const odd = notATemplate(text)
+      if (odd !== undefined) say(here, odd, 'warning')
+      for (const r of compileTemplate(text).references) {
         look(r.path, seen, what, (m) => say(here, `{{${r.text}}}: ${m}`))
+        const none = notOfAResult(r.path)
+        if (none !== undefined) say(here, `{{${r.text}}}: ${none}`, 'warning')
+      }
     })
   const checkStep = (step: StepDefinition, path: Path, seen: Seen) => {
     const kind = kindOf(step)
@@ -104,6 +109,14 @@ function wrongPath(
   return isGraph(chain)
     ? `"${name}" is none of the steps that must have ended first: say so with needs`
     : `"${name}" cannot have run before: no way leads from it to here`
+}
+
+const OF_A_RESULT = ['success', 'fallback', 'provider', 'status', 'body', 'error']
+/** `steps.charge.id`, whose author means `steps.charge.body.id`, is always null. */
+function notOfAResult([root = '', ...rest]: readonly string[]): string | undefined {
+  const name = root === 'prev' || root === 'result' ? rest[0] : root === 'steps' ? rest[1] : undefined
+  if (name === undefined || OF_A_RESULT.includes(name)) return undefined
+  return `a result has ${OF_A_RESULT.join(', ')}; what the step gave is in its body`
 }
 
 /** Of a step inside a group: where its result is found. */
