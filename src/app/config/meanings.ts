@@ -23,6 +23,13 @@ export function checkMeanings(draft: Draft): void {
       report(draft, 'error', ['hot_rules', 'entity_fields', i], `hot_rules.entity_fields: ${wrong}`, 'value')
   }
 
+  const hidden = at('audit', 'redact', 'fields')
+  for (const [i, field] of (Array.isArray(hidden) ? hidden : []).entries())
+    if (typeof field === 'string' && /[$*[\]]|^\.|\.$|\.\./.test(field)) {
+      const message = `audit.redact.fields: "${field}" hides a field of just this name; a path is names with dots between them, and goes through lists by itself`
+      report(draft, 'warning', ['audit', 'redact', 'fields', i], message, 'value')
+    }
+
   const host = at('server', 'host')
   if (typeof host === 'string' && host !== '' && !/^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(host))
     warn(['server', 'host'], `: whoever can reach ${host} may dispatch and administer; no one is asked who they are`)

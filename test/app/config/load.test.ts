@@ -176,6 +176,21 @@ describe('what is accepted with a word', () => {
     expect(shown).toEqual([`gateway.toml:2:1: warning: ${message}`])
     expect(config).toBeDefined()
   })
+  test('paths as of other tools hide nothing, and that is said', () => {
+    const written = [
+      'email',
+      'action.payload.card.number',
+      'payload.people.ssn',
+      'payload.people.*.ssn',
+      '$.a',
+      'a[0].b',
+    ]
+    const { config, shown } = readText(`[audit.redact]\nfields = ${JSON.stringify(written)}\n${CONSOLE}`)
+    const named = (field: string) =>
+      expect.stringContaining(`warning: audit.redact.fields: "${field}" hides a field of`)
+    expect(shown).toEqual(['payload.people.*.ssn', '$.a', 'a[0].b'].map(named))
+    expect(config).toBeDefined()
+  })
   test('[quotas] enabled = true is nothing special', () => {
     expect(readText(`[quotas]\nenabled = true\n${CONSOLE}`).shown).toEqual([])
   })
