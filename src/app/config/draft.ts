@@ -49,7 +49,8 @@ export function readDraft(
     if (!(e instanceof TomlError)) throw e
     // The library's message carries an excerpt of the file after its first line: that may be a secret.
     const message = e.message.split('\n')[0]!.replace(/^Invalid TOML document: /, '')
-    return { file, line: e.line, column: e.column, severity: 'error', message: `not valid TOML: ${message}` }
+    const hint = message === 'invalid value' ? '; a text needs quotes' : ''
+    return { file, line: e.line, column: e.column, severity: 'error', message: `not valid TOML: ${message}${hint}` }
   }
 }
 

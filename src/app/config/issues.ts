@@ -55,7 +55,7 @@ function words(draft: Draft, path: Path, issue: Issue): string {
   const value = follow(draft.root, path)
   switch (issue.code) {
     case 'invalid_type':
-      return `expected ${expectedWord(issue.expected)}, got ${gotWord(value)}`
+      return `expected ${expectedWord(issue.expected)}, got ${gotWord(value)}${headOf(issue.expected, value, path)}`
     case 'too_small':
       return sized(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)
     case 'too_big':
@@ -92,6 +92,10 @@ const EXPECTED: { readonly [type: string]: string } = {
   record: 'a table',
 }
 const expectedWord = (type: string): string => (Object.hasOwn(EXPECTED, type) ? EXPECTED[type]! : type)
+
+/** `[providers]` for `[[providers]]`: TOML's list of tables is easily taken for a table. */
+const headOf = (expected: string, value: unknown, path: Path): string =>
+  expected === 'array' && gotWord(value) === 'a table' ? `; each entry begins with [[${path.join('.')}]]` : ''
 
 /** What was written instead: its kind, never the value, which may be a secret. */
 function gotWord(v: unknown): string {
