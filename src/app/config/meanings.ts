@@ -1,6 +1,7 @@
+import { notATemplate } from '../../core/template.ts'
 import { zoneError } from '../../core/zone.ts'
 import { entityFieldProblem } from '../../rules/limits.ts'
-import { type Draft, follow, report } from './draft.ts'
+import { type Draft, follow, isTable, report, showPath, type Table } from './draft.ts'
 import type { Path } from './places.ts'
 
 /**
@@ -48,4 +49,19 @@ export function checkMeanings(draft: Draft): void {
   const providers = at('providers')
   if (providers === undefined || (Array.isArray(providers) && providers.length === 0))
     report(draft, 'warning', ['providers'], 'no provider is configured: nothing can be delivered', 'key')
+  for (const [i, provider] of (Array.isArray(providers) ? providers : []).entries())
+    if (isTable(provider)) for (const key of Object.keys(provider)) checkText(draft, provider, ['providers', i, key])
+}
+
+/** A provider's own texts take no templates, but for the body of a webhook: those of other tools do. */
+function checkText(draft: Draft, { type }: Table, path: Path): void {
+  const value = follow(draft.root, path)
+  if (Array.isArray(value)) for (const i of value.keys()) checkText(draft, { type }, [...path, i])
+  else if (isTable(value)) for (const key of Object.keys(value)) checkText(draft, { type }, [...path, key])
+  if (typeof value !== 'string' || !value.includes('{{')) return
+  const own = type === 'webhook' ? path[2] : undefined
+  if (own === 'url') return // refused where it is read
+  const literal = 'takes no templates: "{{" goes out as it is; a modify rule can put the value into the payload'
+  const wrong = own === 'body' ? notATemplate(value) : literal
+  if (wrong !== undefined) report(draft, 'warning', path, `${showPath(draft.root, path)}: ${wrong}`, 'value')
 }

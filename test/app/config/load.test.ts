@@ -191,6 +191,28 @@ describe('what is accepted with a word', () => {
     expect(shown).toEqual(['payload.people.*.ssn', '$.a', 'a[0].b'].map(named))
     expect(config).toBeDefined()
   })
+  test('templates where a provider takes none, and such as are none, are said', () => {
+    const { config, shown } = readText(`[[providers]]
+name = "mail"
+type = "email"
+smtp_host = "127.0.0.1"
+from_address = "noc@example.com"
+subject = "about {{payload.host}}"
+[[providers]]
+name = "hook"
+type = "webhook"
+url = "http://127.0.0.1:9100/x"
+headers = { x-host = "{{payload.host}}" }
+body = { text = ["{{payload.host}: {{payload.check}}"], host = "{{payload.host}}" }
+`)
+    const literal = 'takes no templates: "{{" goes out as it is; a modify rule can put the value into the payload'
+    expect(shown).toEqual([
+      `gateway.toml:6:11: warning: providers.mail.subject: ${literal}`,
+      `gateway.toml:11:22: warning: providers.hook.headers.x-host: ${literal}`,
+      'gateway.toml:12:18: warning: providers.hook.body.text[0]: "{{" without its "}}" is no template, and goes out as it is',
+    ])
+    expect(config).toBeDefined()
+  })
   test('[quotas] enabled = true is nothing special', () => {
     expect(readText(`[quotas]\nenabled = true\n${CONSOLE}`).shown).toEqual([])
   })
