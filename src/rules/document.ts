@@ -36,11 +36,12 @@ export function readDocument(
   const push = (severity: Finding['severity']) => (at: number, message: string) =>
     void findings.push({ file, ...position(at), severity, message })
   const fail = push('error')
+  const doubt = push('warning')
   /** Where values stand that nobody knows here, so that nothing is wrong with them. */
   const unknown = new Set<number>()
   const report: Report = {
     error: (at, message) => (unknown.has(at) ? undefined : fail(at, message)),
-    warn: push('warning'),
+    warn: (at, message) => (unknown.has(at) ? undefined : doubt(at, message)),
   }
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: '1.2' })
   for (const e of [...document.errors, ...document.warnings]) report.error(e.pos[0], yamlMessage(e.code, e.message))
