@@ -65,6 +65,10 @@ export function compileCel(
   }
 }
 
+/** Where in the expression: what it stands in has a place for the whole of it only. */
+const placed = (e: { readonly range?: { readonly start: number } } | undefined): string =>
+  e?.range === undefined ? '' : ` at character ${e.range.start + 1}`
+
 const mayBeBool = (gives: string): boolean => gives === 'bool' || gives === 'dyn'
 const notBool = (gives: string): string => `"cel" must be true or false, not ${gives}`
 
@@ -81,7 +85,12 @@ export function compileExpression(source: string, names: readonly string[]): Exp
     written.registerFunction('matches(dyn, string): bool', () => false)
     const parsed = written.parse(source)
     const checked = parsed.check()
-    if (!checked.valid) return refuse(`is not right: ${checked.error?.summary ?? 'it does not type-check'}`)
+    if (!checked.valid) {
+      const hint = checked.error?.code === 'unknown_variable' ? `; it sees ${names.join(', ')}` : ''
+      return refuse(
+        `is not right${placed(checked.error)}: ${checked.error?.summary ?? 'it does not type-check'}${hint}`,
+      )
+    }
     if (comprehensionDepth(parsed.ast) > MAX_COMPREHENSIONS) return refuse('may nest two comprehensions, not more')
     const text = rewrite(parsed.ast, names, patterns)
     const budget = meter()
@@ -118,7 +127,7 @@ export function compileExpression(source: string, names: readonly string[]): Exp
       },
     }
   } catch (e) {
-    if (e instanceof ParseError) return refuse(`is not an expression: ${e.summary}`)
+    if (e instanceof ParseError) return refuse(`is not an expression${placed(e)}: ${e.summary}`)
     if (e instanceof Refusal) return refuse(e.message)
     // What the parser's own limits let through may still be nested deeper than the stack is.
     if (e instanceof RangeError) return refuse('is nested too deep')

@@ -55,7 +55,7 @@ describe('an expression over named roots', () => {
 
   it.each([
     ['origin.', /^"cel" is not an expression/],
-    ['action.payload.x', /^"cel" is not right: .*action/],
+    ['action.payload.x', /^"cel" is not right at character 1: .*action/],
     ['env.HOME', /^"cel" is not right/],
     ['origin.payload.text.matches(origin.payload.text)', /literal pattern/],
     ['1 + "a"', /^"cel" is not right/],
