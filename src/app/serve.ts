@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { type Clock, systemClock } from '../core/clock.ts'
+import type { Clock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
-import { systemRandom, uuidv7Source } from '../core/ids.ts'
+import { uuidv7Source } from '../core/ids.ts'
 import type { HttpDeps } from '../http/deps.ts'
 import { createDirect } from '../http/direct.ts'
 import { createApp, type Listening, listen } from '../http/server.ts'
@@ -21,14 +21,13 @@ import { logOutcomes } from './dispatch-log.ts'
 import { withRoomForHolds } from './held-room.ts'
 import { createInForce } from './in-force.ts'
 import { hostPort, listeningProblem } from './listening.ts'
-import { openLog } from './log.ts'
 import { onParentGone } from './parent.ts'
 import { providerEnv } from './provider-log.ts'
 import { recording } from './recording.ts'
 import { watchConfig } from './reload.ts'
 import { roomOf } from './room.ts'
 import { openProvider, openRoutes } from './routes.ts'
-import { openStores, type Stores } from './stores.ts'
+import type { Stores } from './stores.ts'
 
 /** The signals a service manager and a terminal, also one that closes, stop a process with. */
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
@@ -37,15 +36,13 @@ const TWICE_MS = 400
 /** At the end, records are carried to an audit elsewhere for so long: other gateways make more of them all the time, and carry them too. */
 const CARRY_MS = 2000
 
-export const serve: Serve = async (first, again, loaded, warned) => {
-  const local = systemClock()
-  const { log, close: closeLog } = openLog(local)
-  const random = systemRandom()
+export const serve: Serve = async (first, begun, again, loaded, warned) => {
+  const { log, closeLog, random } = begun
   const stopping = new AbortController()
 
   let stores: Stores
   try {
-    stores = await openStores(first, { clock: local, random, log })
+    stores = await begun.stores
   } catch (e) {
     process.stderr.write(`signalbox: ${openingProblem(first, e)}\n`)
     return 1

@@ -3,6 +3,7 @@ import type { Environment } from '../../core/expand.ts'
 import { didYouMean } from '../../core/nearest.ts'
 import type { Config } from '../config/config.ts'
 import type { ConfigRequest, LoadedConfig } from '../config/load.ts'
+import type { Opening } from '../opening.ts'
 
 /** What a command talks to. */
 export interface Terminal {
@@ -97,12 +98,13 @@ export function usageOf(command: Command): string {
 }
 
 /**
- * What `src/app/serve.ts` exports as `serve`: opens everything, prints where it listens, and resolves to the exit code once a signal
+ * What `src/app/serve.ts` exports as `serve`: opens everything but what has `begun`, prints where it listens, and resolves to the exit code once a signal
  * has stopped it. `again` reads file, variables and flags anew, as a reload does; `fingerprint`
  * is the file's as it was loaded, `warned` what it had to say beside.
  */
 export type Serve = (
   config: Config,
+  begun: Opening,
   again: () => LoadedConfig,
   fingerprint: string,
   warned: LoadedConfig['findings'],

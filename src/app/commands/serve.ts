@@ -20,8 +20,10 @@ export const serve: Command = {
     if (!loaded.config) return 1
     const { file } = loaded.config
     const print = file === undefined ? '' : fingerprint(file)
+    const { opening } = await import('../opening.ts')
+    const begun = opening(loaded.config)
     const entry: { readonly serve: Serve } = await import('../serve.ts')
     const again = requestAgain(request, loaded.config)
-    return entry.serve(loaded.config, () => loadConfig(again), print, loaded.findings)
+    return entry.serve(loaded.config, begun, () => loadConfig(again), print, loaded.findings)
   },
 }
