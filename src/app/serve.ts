@@ -194,7 +194,8 @@ const stopSignal = (clock: Clock): Promise<void> =>
         resolve()
       } else if (signal === 'SIGTERM' || clock.now() - first >= TWICE_MS) process.exit(1)
     }
-    for (const signal of SIGNALS) process.on(signal, on)
+    // In the place of what ends the process while it starts.
+    for (const signal of SIGNALS) process.removeAllListeners(signal).on(signal, on)
     onParentGone(clock, resolve)
   })
 

@@ -57,6 +57,11 @@ function fail(message) {
   process.exit(1)
 }
 
+/** Ends as by the signal: nothing is begun yet that would have to be ended in order. */
+function leave(signal) {
+  process.exit(128 + require('os').constants.signals[signal])
+}
+
 function main() {
   if (!isRecent(process.version, NEEDED)) {
     var node = process.env[HANDED_OVER] ? undefined : pinnedNode(path.join(__dirname, '..', '..'), fs.existsSync)
@@ -64,6 +69,9 @@ function main() {
     var needed = 'Node ' + NEEDED + ' or newer is needed, this is ' + process.version
     return fail(needed + '; on Linux, npm ci brings one along')
   }
+  // In a container this is process 1, which no signal ends that it does not listen to. A gateway that listens hears them itself.
+  process.on('SIGTERM', leave)
+  process.on('SIGINT', leave)
   // Worker threads look for the cache by this variable only; without it each keeps a compiler in memory (45 MiB, 200 ms).
   var cache = require('module').enableCompileCache()
   if (cache.directory && !process.env.NODE_COMPILE_CACHE) process.env.NODE_COMPILE_CACHE = cache.directory

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { open } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import type { JsonObject } from '../../src/core/json.ts'
@@ -248,6 +250,25 @@ test('connections that say nothing, or never finish what they say, hold up a sto
   expect(performance.now() - signalled).toBeLessThan(10_000)
   for (const socket of sockets) socket.destroy()
 })
+
+test.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)(
+  '%s while it starts ends it with %i, as process 1 of a container too, which must listen to be ended',
+  async (name, code) => {
+    const at = place()
+    execFileSync('mkfifo', [at.path('read')])
+    const gateway = start(['serve', '-c', 'read'], { cwd: at.folder })
+    // Opened for writing as soon as somebody reads: it is at its configuration then.
+    const file = await open(at.path('read'), 'w')
+    gateway.signal(name)
+    await file.writeFile('[server]\nport = 0\n')
+    await file.close()
+    expect(await gateway.ended).toEqual({ code, signal: null })
+    expect(gateway.stdout).toBe('')
+  },
+)
 
 test('SIGTERM to `npm start` stops the gateway in order', async () => {
   const at = place()
