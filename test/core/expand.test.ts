@@ -46,5 +46,5 @@ test('it never throws, and leaves text without references alone', () => {
 // A pattern that backtracks would take hours.
 test.each(['${'.repeat(200_000), '${A'.repeat(100_000), '$'.repeat(400_000), `\${A:-${' '.repeat(400_000)}`])(
   'huge input takes linear time',
-  (source) => expect(cpuMs(() => expect(expandEnv(source, env).text).toBe(source))).toBeLessThan(2000),
+  (source) => expect(cpuMs(() => expect(expandEnv(source, env).text).toBe(source))).toBeLessThan(5000),
 )

@@ -179,12 +179,12 @@ test.each([
   ['nothing but braces', '{'.repeat(500_000)],
   ['closed again and again', '{{x}'.repeat(100_000)],
 ])('huge input takes linear time: %s', (_, source) => {
-  expect(cpuMs(() => expect(rendered(source)).toEqual({ value: source, missing: [] }))).toBeLessThan(2000)
+  expect(cpuMs(() => expect(rendered(source)).toEqual({ value: source, missing: [] }))).toBeLessThan(5000)
 })
 
 test('a hundred thousand references', () => {
   let told: unknown
-  expect(cpuMs(() => (told = rendered('{{a}}-'.repeat(100_000), { a: 'x' }).value))).toBeLessThan(2000)
+  expect(cpuMs(() => (told = rendered('{{a}}-'.repeat(100_000), { a: 'x' }).value))).toBeLessThan(5000)
   expect(told).toBe('x-'.repeat(100_000))
 })
 

@@ -137,7 +137,7 @@ describe('cel', () => {
       if ('refused' in compiled) throw new Error(compiled.refused)
       let told: unknown
       // Some tens of milliseconds; without the budget seconds to minutes.
-      expect(cpuMs(() => (told = compiled.evaluate({ action: { payload } })))).toBeLessThan(1000)
+      expect(cpuMs(() => (told = compiled.evaluate({ action: { payload } })))).toBeLessThan(5000)
       expect(told).toEqual({ error: 'the data is too large for an expression' })
       // The next evaluation has a budget of its own.
       expect(compiled.evaluate({ action: { payload: null } })).not.toMatchObject({
