@@ -2,8 +2,6 @@ import type { Random } from '../core/ids.ts'
 import { type LineageSigner, lineageSigner } from '../core/lineage.ts'
 import type { Control } from '../core/state.ts'
 
-/** Where the key is kept that nobody has configured; no route reads this topic. */
-export const LINEAGE_TOPIC = 'lineage'
 const KEY = 'key'
 const KEY_BYTES = 32
 

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import type { Clock } from '../core/clock.ts'
 import type { Env } from '../core/env.ts'
+import { StateUnavailable } from '../core/errors.ts'
 import { uuidv7Source } from '../core/ids.ts'
 import type { HttpDeps } from '../http/deps.ts'
 import { createDirect } from '../http/direct.ts'
@@ -93,8 +94,9 @@ export const serve: Serve = async (first, begun, again, loaded, warned) => {
     })
   } catch (e) {
     await stores.close()
-    if (!(e instanceof RulesNotLoaded || e instanceof ChainsNotLoaded)) throw e
-    process.stderr.write(`${e.message}\n`)
+    const wrong = e instanceof RulesNotLoaded || e instanceof ChainsNotLoaded
+    if (!wrong && !(e instanceof StateUnavailable)) throw e
+    process.stderr.write(wrong ? `${e.message}\n` : `signalbox: ${openingProblem(first, e)}\n`)
     return 1
   }
 

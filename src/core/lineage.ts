@@ -18,6 +18,8 @@ export type Passed = `rule:${string}` | `chain:${string}`
 /** What it is called where it travels as a header, and where as an attribute or a key. */
 export const LINEAGE_HEADER = 'Signalbox-Lineage'
 export const LINEAGE_KEY = 'signalbox_lineage'
+/** The control topic of the key that nobody has configured; no route reads it. */
+export const LINEAGE_TOPIC = 'lineage'
 
 /** More than these are refused, whatever is marked as reentrant. */
 export const MAX_HOPS = 8

@@ -1,4 +1,5 @@
 import type { AuditRow } from '../core/audit.ts'
+import { readControlDoc } from '../core/control-doc.ts'
 import type { Env } from '../core/env.ts'
 import { ProviderError, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import type { Control } from '../core/state.ts'
@@ -119,7 +120,7 @@ export function createBreakers(deps: {
     cells.set(name, cell)
     const doc = control.get(name)
     if (doc && doc.version !== cell.version) {
-      const stored = JSON.parse(doc.value) as Stored
+      const stored: Stored = readControlDoc(BREAKERS_TOPIC, doc)
       cell.version = doc.version
       cell.by = stored.by
       cell.why = stored.why

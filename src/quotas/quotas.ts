@@ -1,6 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import type { AuditRow } from '../core/audit.ts'
 import { isoTime } from '../core/clock.ts'
+import { readControlDoc } from '../core/control-doc.ts'
 import { Problem } from '../core/errors.ts'
 import { joinParts } from '../core/ids.ts'
 import type { JsonObject } from '../core/json.ts'
@@ -70,7 +71,7 @@ const overText = (q: CountedQuota, used: number): string =>
   `quota_exceeded: quota "${q.name}" is at ${used} of ${q.limit} until ${isoTime(q.resetsAt)}`
 
 const docId = (scope: Scope, name: string): string => joinParts([scope[0], scope[1], name])
-const readDoc = (doc: ControlDoc): Quota => JSON.parse(doc.value) as Quota
+const readDoc = (doc: ControlDoc): Quota => readControlDoc(QUOTAS, doc)
 const byName = (a: Quota, b: Quota): number => (a.name < b.name ? -1 : 1)
 
 export async function openQuotas(deps: QuotasDeps): Promise<Quotas> {

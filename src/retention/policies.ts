@@ -1,5 +1,6 @@
 import type { Scope } from '../core/action.ts'
 import type { AuditRow } from '../core/audit.ts'
+import { readControlDoc } from '../core/control-doc.ts'
 import { Problem } from '../core/errors.ts'
 import type { JsonObject } from '../core/json.ts'
 import type { ControlDoc, StateStore } from '../core/state.ts'
@@ -38,7 +39,7 @@ export interface RetentionPolicies {
   delete(scope: Scope, by: { readonly caller: string; readonly ifMatch?: string }): Promise<boolean>
 }
 
-const readDoc = (doc: ControlDoc): RetentionPolicy => JSON.parse(doc.value) as RetentionPolicy
+const readDoc = (doc: ControlDoc): RetentionPolicy => readControlDoc(RETENTION, doc)
 
 export async function openRetentionPolicies(deps: PoliciesDeps): Promise<RetentionPolicies> {
   const { now } = deps

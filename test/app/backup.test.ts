@@ -258,6 +258,11 @@ describe('restore --check', () => {
     ['one that lacks an index', (p) => open(p, 'DROP INDEX entry_due'), 'FILE is no store of Signalbox'],
     ['half a file', (p) => writeFileSync(p, readFileSync(p).subarray(0, statSync(p).size / 2)), 'FILE is damaged: '],
     ['a damaged one', (p) => damage(p), 'FILE is damaged: '],
+    [
+      'one with a document that is none',
+      (p) => open(p, `UPDATE entry SET kind = 'control:quotas' WHERE id = 's7'`),
+      'FILE is damaged: what is stored of kind control:quotas under the id "s7" is no JSON object: restore an older',
+    ],
     ['one whose index does not match', (p) => twist(p), 'FILE is damaged: row 1 missing from index entry_due'],
   ])('%s is refused, by restore itself as well, and the store stays', async (_what, make, said) => {
     const at = place()

@@ -1,6 +1,11 @@
 import { chmodSync, mkdirSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { main } from '../../src/app/cli.ts'
+import { GLOBAL } from '../../src/core/action.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import { systemRandom } from '../../src/core/ids.ts'
+import { openSqlite } from '../../src/state/sqlite.ts'
 import { startProxy } from '../servers/proxy.ts'
 import { serve } from './gateway.ts'
 import { place } from './place.ts'
@@ -49,6 +54,29 @@ test('an address that is taken', async () => {
   // It let go of its data.
   const again = await serve(other)
   expect([await again.stop(), await first.stop()]).toEqual([0, 0])
+})
+
+test('a document in the store that is damaged', async () => {
+  const at = place()
+  const store = at.path('data/signalbox.db')
+  const put = async (kind: string, value: string) => {
+    const { state } = await openSqlite({ path: store, clock: systemClock(), random: systemRandom(), inThread: true })
+    await state.commit(GLOBAL, [{ op: 'put', kind, id: '1:a1:b"', value, version: 'v' }])
+    await state.close()
+    const db = new DatabaseSync(store)
+    db.prepare('DELETE FROM entry WHERE kind GLOB ? AND kind <> ?').run('control:*', kind)
+    db.close()
+  }
+  for (const topic of ['breakers', 'chains', 'chain_switches', 'quotas', 'retention']) {
+    await put(`control:${topic}`, topic === 'quotas' ? 'null' : '{"enabled":tr')
+    const told = await run(['serve', '--port', '0'], { cwd: at.folder })
+    expect([told.code, oneLine(told.stderr)]).toEqual([
+      1,
+      [
+        `signalbox: what is stored of kind control:${topic} under the id "1:a1:b\\"" is no JSON object: restore an older backup, or delete this entry and make anew what it was`,
+      ],
+    ])
+  }
 })
 
 test('data that cannot be opened: a file where a folder should be, a folder where a file should be, no database', async () => {

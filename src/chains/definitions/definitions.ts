@@ -13,7 +13,7 @@ import { changedRow } from './definition-record.ts'
 import { orphans } from './orphans.ts'
 import { type ParsedDefinitions, parseChainDefinitions } from './parse.ts'
 import { parseNamed } from './parse-named.ts'
-import { GUARD, GUARD_VALUE, type Stored, storedDefinitions } from './stored.ts'
+import { GUARD, GUARD_VALUE, readStored, type Stored, storedDefinitions } from './stored.ts'
 import { createSwitches } from './switches.ts'
 import { createVersions, type Version } from './versions.ts'
 
@@ -162,7 +162,7 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
     how: { readonly doc: ControlDoc | undefined; readonly beside: ReturnType<typeof guard>; rolledBack: boolean },
   ) {
     const { doc, beside, rolledBack } = how
-    const before = doc && madeOf(JSON.parse(doc.value) as Stored)
+    const before = doc && madeOf(readStored(doc))
     const version = versionOf(definition)
     if (before?.version === version) return { view: view(before), created: false }
     const stored: Stored = { definition, updated_at: isoTime(env.clock.now()), updated_by: by }

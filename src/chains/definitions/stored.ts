@@ -1,5 +1,8 @@
-import type { Control } from '../../core/state.ts'
+import { readControlDoc } from '../../core/control-doc.ts'
+import type { Control, ControlDoc } from '../../core/state.ts'
 import type { Version } from './versions.ts'
+
+const CHAINS = 'chains'
 
 /** A document of the control topic `chains`; its id is the chain's name. */
 export type Stored = Pick<Version, 'definition' | 'updated_at' | 'updated_by'>
@@ -16,6 +19,8 @@ export const GUARD_VALUE = JSON.stringify({
   updated_by: 'gateway',
 } satisfies Stored)
 
+export const readStored = (doc: ControlDoc): Stored => readControlDoc(CHAINS, doc)
+
 /** The definitions made through the API. */
 export const storedDefinitions = (control: Pick<Control, 'all'>): readonly Stored[] =>
-  control.all().flatMap((doc) => (doc.id === GUARD ? [] : [JSON.parse(doc.value) as Stored]))
+  control.all().flatMap((doc) => (doc.id === GUARD ? [] : [readStored(doc)]))

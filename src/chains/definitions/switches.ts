@@ -1,7 +1,10 @@
 import { isoTime } from '../../core/clock.ts'
+import { readControlDoc } from '../../core/control-doc.ts'
 import type { Env } from '../../core/env.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { Control, ControlWrite } from '../../core/state.ts'
+
+const SWITCHES = 'chain_switches'
 
 /** A chain switched on or off by hand: the value of a document of the topic `chain_switches`, by chain name. */
 export interface Switch {
@@ -34,7 +37,7 @@ export interface Switches {
 export function createSwitches(control: Control, env: Env): Switches {
   let all: ReadonlyMap<string, Switch> = new Map()
   const read = () => {
-    all = new Map(control.all().map((doc) => [doc.id, JSON.parse(doc.value) as Switch]))
+    all = new Map(control.all().map((doc) => [doc.id, readControlDoc(SWITCHES, doc)]))
   }
   read()
   control.subscribe(read)

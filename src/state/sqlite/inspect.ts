@@ -1,8 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { checkControlDoc, DamagedDocument } from '../../core/control-doc.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import { isClosed, isNoDatabase, isSqlite, say } from './failure.ts'
 import { openReader, SCHEMA, VERSION } from './schema.ts'
+import { fromSql } from './text.ts'
 
 /** What a store file holds. */
 export interface Inventory {
@@ -37,6 +39,7 @@ export function inspectStore(path: string, now: number): Inventory {
     const schema = schemaOf(db, path)
     const found = db.prepare('PRAGMA integrity_check(1)').get()?.integrity_check
     if (found !== 'ok') throw new StateUnavailable(`${path} is damaged: ${oneLine(String(found))}`)
+    checkDocuments(db, path)
     return { schema, bytes: statSync(path).size, ...countAll(db, now) }
   } catch (e) {
     throw isSqlite(e) ? new StateUnavailable(problemOf(path, e), { cause: e }) : e
@@ -50,6 +53,19 @@ function problemOf(path: string, e: Error): string {
   if (!statSync(path).isFile()) return `${path} is no file`
   if (isNoDatabase(e)) return `${path} is no SQLite database`
   return isClosed(e) ? `${path} cannot be opened: ${say(e)}` : `${path} is damaged: ${say(e)}`
+}
+/** What SQLite takes for sound may still be nothing a gateway can start on. */
+function checkDocuments(db: DatabaseSync, path: string): void {
+  const docs = db.prepare(
+    "SELECT substr(kind, 9) AS topic, id, value FROM entry WHERE kind GLOB 'control:*' ORDER BY 1, 2",
+  )
+  for (const { topic, id, value } of docs.iterate()) {
+    try {
+      checkControlDoc(String(topic), { id: fromSql(id), value: fromSql(value) })
+    } catch (e) {
+      throw e instanceof DamagedDocument ? new StateUnavailable(`${path} is damaged: ${e.message}`) : e
+    }
+  }
 }
 const oneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, '; ')
 
