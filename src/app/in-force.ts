@@ -116,7 +116,11 @@ export function createInForce({ first, warned, loaded, env, again, open, begin, 
         if (refusal.length === 0) note()
         return refusal
       },
-      refuse: (errors) => void (same ? stays() : refuse(errors)),
+      refuse(errors) {
+        if (!same) return refuse(errors)
+        stays()
+        return false
+      },
     }
   }
   const refused = (errors: readonly Finding[]): Beside => ({
@@ -125,9 +129,13 @@ export function createInForce({ first, warned, loaded, env, again, open, begin, 
     take: () => errors,
     refuse,
   })
-  function refuse(errors: readonly Finding[]): void {
+  function refuse(errors: readonly Finding[]): boolean {
     error = errors.map(showFinding).join('; ')
-    log.error({ findings: errors.map(showFinding) }, 'configuration not loaded; the one of before stays in force')
+    log.error(
+      { findings: errors.map(showFinding) },
+      'configuration and rules not loaded; those of before stay in force',
+    )
+    return true
   }
   /** What lies on the disk is in force already. */
   function stays(): readonly Finding[] {

@@ -9,6 +9,6 @@ export interface Beside {
   readonly names: RuleNames
   /** Puts it in force. Answers what is in the way, and has then changed nothing. */
   take(): readonly Finding[]
-  /** It stays out of force, and so do the rules. */
-  refuse(errors: readonly Finding[]): void
+  /** It stays out of force, and so do the rules. True: the log has been told so of both. */
+  refuse(errors: readonly Finding[]): boolean
 }

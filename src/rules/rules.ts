@@ -182,7 +182,8 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     const ok = compiled !== undefined && !isWrong(findings)
     lastLoad = { at, ok, findings }
     if (!ok) {
-      beside?.refuse(findings.filter(isError))
+      const told = beside?.refuse(findings.filter(isError)) ?? first
+      if (!told) log.error({ findings: findings.map(showFinding) }, 'rules not loaded; those of before stay in force')
       return { ok, findings }
     }
     const content = joinParts([...files.flatMap((f) => [f.file, f.text]), ...compiled.references])
@@ -208,9 +209,10 @@ export async function openRules(options: OpenRules): Promise<Rules> {
     const next = queue.then(() => load())
     queue = next.catch(() => undefined) // its caller has the error; the next load must not
     return next.then((done) => {
-      if (done.ok) log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
-      else log.error({ findings: done.findings.map(showFinding) }, 'rules not loaded; those of before stay in force')
-      if (done.ok) warn(done.warnings)
+      if (done.ok) {
+        log.info({ version: done.version, rules: loaded.rules.length }, 'rules loaded')
+        warn(done.warnings)
+      }
       return done
     })
   }

@@ -139,6 +139,22 @@ describe('rules and configuration', () => {
     expect(await g.health()).not.toHaveProperty('config_error')
   })
 
+  test('the log has one line for each edit that is refused', async () => {
+    const g = await renaming()
+    const told = () => g.env.logged.splice(0).flatMap((l) => (l.level === 'error' ? [l.message] : []))
+    told()
+    g.writeConfig(`${OUT}[server]\nprot = 1\n`)
+    await g.reload()
+    expect(told()).toEqual(['configuration and rules not loaded; those of before stay in force'])
+    g.writeConfig(OUT, ['out', 'p3', 'p5'])
+    g.writeRules('rules:\n  - { name: stop, action: { type: deni } }\n')
+    await g.reload()
+    expect(told()).toEqual(['configuration and rules not loaded; those of before stay in force'])
+    g.writeConfig(OUT, ['out', 'p3'])
+    await g.reload()
+    expect(told()).toEqual(['rules not loaded; those of before stay in force'])
+  })
+
   test('a chain that does not go with those made by the API refuses both', async () => {
     const g = await renaming()
     const steps = [{ name: 's', provider: 'out', action_type: 'x' }]
