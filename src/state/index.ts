@@ -1,12 +1,19 @@
 import { LARGEST_ENTRY, LARGEST_RECORD, MOST_ITEMS } from './dynamodb/largest.ts'
 import type { OpenStore } from './opened.ts'
+import { recordedAhead } from './sqlite/ahead.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** State backends by their name in `[state].backend`. */
 export const stateBackends: { readonly [name: string]: OpenStore } = {
-  async sqlite(settings, { clock, random, auditElsewhere }) {
+  async sqlite(settings, { clock, random, log, auditElsewhere }) {
     const { path, synchronous } = settings
     const { state, audit } = await openSqlite({ path, synchronous, clock, random, auditElsewhere })
+    const ahead = recordedAhead(path, clock.now())
+    if (ahead !== undefined)
+      log.warn(
+        { ahead_ms: ahead },
+        'the store has records of a time that is still to come: the clock was set back, or was wrong before; until then throttles, groups and recurring actions may wait',
+      )
     return { state, audit, clock, clockOffsetMs: () => 0, trouble: () => undefined, where: path }
   },
   // Loaded where they are used: a gateway on SQLite has no memory for their clients.

@@ -73,3 +73,25 @@ it('where the audit cannot be opened, the store is not left open', async () => {
   await again.close()
   await holder.close()
 })
+
+it.each([
+  [61_000, [61_000]],
+  [60_000, []],
+])('a start on a clock that lies %d ms behind what the store has recorded', async (ahead, told) => {
+  const of = `clock-${ahead}.db`
+  const later = testEnv()
+  await later.clock.advance(ahead)
+  const before = await openStores(settings(of, of), later)
+  await before.state.commit(scope, [{ op: 'record', row: record(later.newId()) }])
+  await before.close()
+  // Not the first start after it alone: what that has recorded is older.
+  for (const seed of [2, 3]) {
+    const env = testEnv({ seed })
+    const stores = await openStores(settings(of, of), env)
+    expect(env.logged.filter((l) => l.level === 'warn').map((l) => l.fields)).toEqual(
+      told.map((ms) => ({ ahead_ms: ms })),
+    )
+    await stores.state.commit(scope, [{ op: 'record', row: record(env.newId()) }])
+    await stores.close()
+  }
+})
