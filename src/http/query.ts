@@ -1,5 +1,6 @@
 import type { Scope } from '../core/action.ts'
 import { type FieldError, Problem } from '../core/errors.ts'
+import { isMoment } from '../core/moment.ts'
 import { didYouMean } from '../core/nearest.ts'
 import type { Ctx } from './route.ts'
 
@@ -73,19 +74,31 @@ export function flag<N extends string>(q: Query<N>, name: N): boolean {
   throw invalidParameter(name, 'expected true or false')
 }
 
-const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/
 const LAST_MS = 8.64e15
+/** 1973: what is less is a number of seconds, or a date without its dashes, that would ask for 1970. */
+const FIRST_MS = 1e11
 
-/** Milliseconds, from a date and time of RFC 3339 or from milliseconds. */
+/** Milliseconds, from a date and time of RFC 3339 (with a space in place of its T, too) or from milliseconds. */
 export function moment<N extends string>(q: Query<N>, name: N): number | undefined {
   const value = q[name]
   if (value === undefined) return undefined
-  const ms = /^\d+$/.test(value) ? Number(value) : RFC3339.test(value) ? Date.parse(value) : Number.NaN
-  if (ms <= LAST_MS) return ms
+  const digits = /^\d+$/.test(value)
+  const text = value.replace(' ', 'T')
+  const ms = digits ? Number(value) : isMoment(text) ? Date.parse(text) : Number.NaN
+  if (ms <= LAST_MS && !(digits && ms > 0 && ms < FIRST_MS)) return ms
   throw invalidParameter(
     name,
-    'expected milliseconds or an RFC 3339 date and time, such as 2026-01-05T12:00:00Z (a + in it is %2B)',
+    `expected milliseconds or an RFC 3339 date and time, such as 2026-01-05T12:00:00Z (a + in it is %2B)${howElse(value)}`,
   )
+}
+
+/** A day is not taken for a moment: it says neither in which zone it begins, nor whether a `to` means its begin or its end. */
+function howElse(value: string): string {
+  const ms = Number(value)
+  if (/^\d{4}-\d{2}-\d{2}$/.test(value)) return `; of a day say when it begins: ${value}T00:00:00Z`
+  if (/^\d{9,10}$/.test(value)) return `; seconds are ${ms * 1000}, or ${new Date(ms * 1000).toISOString()}`
+  if (isMoment(`${value}Z`.replace(' ', 'T'))) return '; a zone is missing: Z or an offset'
+  return ''
 }
 
 /** One of a closed list of words. */

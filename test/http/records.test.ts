@@ -76,6 +76,8 @@ describe('audit', () => {
     expect(await ids('?kind=dispatch&caller=anonymous&action_type=x')).toEqual(['c', 'b', 'a'])
     expect(await ids('?from=2026-01-05T12:00:01Z&to=2026-01-05T13:00:02%2B01:00')).toEqual(['b'])
     expect(await ids(`?from=${Date.UTC(2026, 0, 5, 12, 0, 2)}`)).toEqual(['c'])
+    expect(await ids('?from=2026-01-05%2012:00:01.5z')).toEqual(['c'])
+    expect(await ids('?from=0')).toEqual(['c', 'b', 'a'])
     const first = await g.ask('GET', '/v1/audit?limit=2')
     expect(items(first, 'records').map((r) => r.action_id)).toEqual(['c', 'b'])
     const second = await g.ask('GET', `/v1/audit?limit=2&cursor=${first.body.next_cursor}`)
