@@ -133,19 +133,19 @@ export interface Chains {
   setDefinitions(raw: readonly unknown[]): readonly DefinitionIssue[]
   definitions(): readonly DefinitionView[]
   definition(name: string): DefinitionView | undefined
-  /** Problem 422 with pointers, 409 `chain_in_file`, 412 where `ifVersion` does not hold. */
+  /** Problem 422 with pointers, 409 `chain_in_file`, 412 where `ifVersion` does not hold (null: there must be none). */
   putDefinition(
     name: string,
     body: Json,
     by: string,
-    ifVersion?: string,
+    ifVersion?: string | null,
   ): Promise<{
     readonly view: DefinitionView
     readonly created: boolean
     readonly warnings: readonly DefinitionIssue[]
   }>
   /** With the versions it has had. Problem 404, 409 `chain_in_file` or `chain_in_use` (another chain has it as a sub-chain, or a rule starts it), 412. */
-  deleteDefinition(name: string, by: string, ifVersion?: string): Promise<void>
+  deleteDefinition(name: string, by: string, ifVersion?: string | null): Promise<void>
   /** Those it has had since it was made through the API, newest first; the file's is the only one of its name. Problem 404. */
   versions(name: string, page: { readonly limit: number; readonly after?: string }): Promise<DefinitionVersions>
   /** With its definition. Problem 404. */
@@ -155,7 +155,7 @@ export interface Chains {
     name: string,
     version: string,
     by: string,
-    ifVersion?: string,
+    ifVersion?: string | null,
   ): Promise<{ readonly view: DefinitionView; readonly warnings: readonly DefinitionIssue[] }>
   /** Lasts until the definition itself says otherwise. Problem 404. */
   setEnabled(

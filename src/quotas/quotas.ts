@@ -49,12 +49,16 @@ export interface Quotas {
     scope: Scope,
     name: string,
     body: unknown,
-    by: { readonly caller: string; readonly ifMatch?: string },
+    by: { readonly caller: string; readonly ifMatch?: string | null },
   ): Promise<Written>
   /** A name is made when the body has none. Throws Problem 400, 409 `already_exists`. */
   create(scope: Scope, body: unknown, by: { readonly caller: string }): Promise<Written>
   /** False when there is none. Throws Problem 412. */
-  delete(scope: Scope, name: string, by: { readonly caller: string; readonly ifMatch?: string }): Promise<boolean>
+  delete(
+    scope: Scope,
+    name: string,
+    by: { readonly caller: string; readonly ifMatch?: string | null },
+  ): Promise<boolean>
   /** What is counted in the window of now; undefined when there is no such quota. */
   usage(scope: Scope, name: string): Promise<JsonObject | undefined>
   close(): void
@@ -85,13 +89,13 @@ export async function openQuotas(deps: QuotasDeps): Promise<Quotas> {
   /** Two writers at once: the second sees what the first wrote, and with `If-Match` is told so. */
   async function write(
     body: QuotaBody & { readonly name: string },
-    by: { readonly caller: string; readonly ifMatch?: string; readonly mustBeNew: boolean },
+    by: { readonly caller: string; readonly ifMatch?: string | null; readonly mustBeNew: boolean },
   ): Promise<Written> {
     const id = docId([body.namespace, body.tenant], body.name)
     for (;;) {
       const before = control.get(id)
       if (before && by.mustBeNew) throw new Problem(409, 'already_exists', `there is a quota "${body.name}" already`)
-      if (by.ifMatch !== undefined && by.ifMatch !== before?.version) throw preconditionFailed('quota')
+      if (by.ifMatch !== undefined && by.ifMatch !== (before?.version ?? null)) throw preconditionFailed('quota')
       const quota = quotaFrom(body, now(), before && readDoc(before))
       const view = quotaView(quota)
       const record = deps.changed(`quota ${before ? 'changed' : 'created'}`, view, by.caller)

@@ -32,11 +32,15 @@ export interface RetentionPolicies {
   list(scope?: Scope): readonly JsonObject[]
   get(scope: Scope): { readonly view: JsonObject; readonly etag: string } | undefined
   /** Creates or replaces; the scope is the body's, `scope` its default. Throws Problem 400 `invalid_retention`, 412. */
-  put(scope: Scope, body: unknown, by: { readonly caller: string; readonly ifMatch?: string }): Promise<WrittenPolicy>
+  put(
+    scope: Scope,
+    body: unknown,
+    by: { readonly caller: string; readonly ifMatch?: string | null },
+  ): Promise<WrittenPolicy>
   /** Throws Problem 400, 409 `already_exists`. */
   create(scope: Scope, body: unknown, by: { readonly caller: string }): Promise<WrittenPolicy>
   /** False when there is none. Throws Problem 412. */
-  delete(scope: Scope, by: { readonly caller: string; readonly ifMatch?: string }): Promise<boolean>
+  delete(scope: Scope, by: { readonly caller: string; readonly ifMatch?: string | null }): Promise<boolean>
 }
 
 const readDoc = (doc: ControlDoc): RetentionPolicy => readControlDoc(RETENTION, doc)
@@ -52,7 +56,7 @@ export async function openRetentionPolicies(deps: PoliciesDeps): Promise<Retenti
   async function write(
     scope: Scope,
     body: unknown,
-    by: { readonly caller: string; readonly ifMatch?: string; readonly mustBeNew: boolean },
+    by: { readonly caller: string; readonly ifMatch?: string | null; readonly mustBeNew: boolean },
   ): Promise<WrittenPolicy> {
     const make = readPolicy(scope, body, now())
     for (;;) {
@@ -61,7 +65,8 @@ export async function openRetentionPolicies(deps: PoliciesDeps): Promise<Retenti
       const before = control.get(id)
       if (before && by.mustBeNew)
         throw new Problem(409, 'already_exists', 'this scope has a retention policy already; change it with PUT')
-      if (by.ifMatch !== undefined && by.ifMatch !== before?.version) throw preconditionFailed('retention policy')
+      if (by.ifMatch !== undefined && by.ifMatch !== (before?.version ?? null))
+        throw preconditionFailed('retention policy')
       const policy = make(before && readDoc(before))
       const view = policyView(policy)
       const record = deps.changed(`retention policy ${before ? 'changed' : 'created'}`, view, by.caller)

@@ -32,8 +32,8 @@ export interface RecurringPage {
 }
 interface By {
   readonly caller: string
-  /** The `ETag` the caller read. */
-  readonly ifMatch?: string
+  /** The `ETag` the caller read; null: there must be none. */
+  readonly ifMatch?: string | null
 }
 
 /** Definitions of recurring actions. Edits throw Problem 400 `invalid_recurring`, 404, 409 `recurring_limit`, 412. */
@@ -89,7 +89,8 @@ export function recurrings(deps: RecurringsDeps): Recurrings {
     for (;;) {
       const entry = await read(scope, name)
       const before = entry && readRecurring(entry)
-      if (by.ifMatch !== undefined && by.ifMatch !== before?.etag) throw preconditionFailed('recurring action')
+      if (by.ifMatch !== undefined && by.ifMatch !== (before?.etag ?? null))
+        throw preconditionFailed('recurring action')
       const def = decide(before)
       if (before && sameWords(before, def)) return { view: view(before), etag: before.etag, created: false }
       const place: Op[] = entry

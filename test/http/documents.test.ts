@@ -31,8 +31,9 @@ describe('quotas, recurring actions and retention policies', () => {
         status: 412,
         code: 'precondition_failed',
       })
-      const made = await g.ask('PUT', path, body)
+      const made = await g.ask('PUT', path, body, { 'if-none-match': '*' })
       expect(made.status).toBe(201)
+      expect((await g.ask('PUT', path, { ...body, description: 'x' }, { 'if-none-match': '*' })).status).toBe(412)
       const tag = made.headers.get('etag')!
       expect(tag).toMatch(/^"[^"]+"$/)
       const byId = path === '/v1/retention' ? `/v1/retention/${made.body.id}` : path
@@ -53,6 +54,10 @@ describe('quotas, recurring actions and retention policies', () => {
         status: 400,
         code: 'invalid_if_match',
       })
+      for (const headers of [{ 'if-none-match': tag }, { 'if-none-match': '' }])
+        expect((await g.ask('PUT', path, body, headers)).body).toMatchObject({ status: 400, code: 'invalid_if_match' })
+      expect((await g.ask('PUT', path, body, { 'if-match': newer, 'if-none-match': '*' })).status).toBe(412)
+      expect((await g.ask('DELETE', path, undefined, { 'if-none-match': '*' })).status).toBe(412)
       expect((await g.ask('DELETE', path, undefined, { 'if-match': tag })).status).toBe(412)
       expect((await g.ask('PUT', path, { ...body, description: 'most' }, { 'if-match': `"x", ${newer}` })).status).toBe(
         200,

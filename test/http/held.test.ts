@@ -327,6 +327,19 @@ describe('chains', () => {
       expect(items(await g.ask('GET', `${path}/versions`), 'versions')).toHaveLength(1)
     }
   })
+  test('of two that create one at once under If-None-Match: * one does', async () => {
+    const g = await testGateway()
+    const make = (name: string) =>
+      g.ask(
+        'PUT',
+        '/v1/chains/definitions/mine',
+        { steps: [{ name, provider: 'out', action_type: 'x' }] },
+        { 'if-none-match': '*' },
+      )
+    const both = await Promise.all([make('one'), make('two')])
+    expect(both.map((r) => r.status).sort()).toEqual([201, 412])
+    expect((await make('three')).body).toMatchObject({ status: 412, code: 'version_mismatch' })
+  })
   test('definitions are made, changed under If-Match, and deleted; the file has the last word on its own', async () => {
     const g = await testGateway({ toml: TOML })
     const path = '/v1/chains/definitions/mine'

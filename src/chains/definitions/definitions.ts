@@ -136,8 +136,8 @@ export function createDefinitions(deps: DefinitionsDeps): Definitions {
   function inFile(name: string): void {
     if (file.has(name)) throw new Problem(409, 'chain_in_file', `chain "${name}" is defined in the configuration file`)
   }
-  function matches(current: InForce | undefined, ifVersion: string | undefined): void {
-    if (ifVersion !== undefined && ifVersion !== current?.version)
+  function matches(current: InForce | undefined, ifVersion: string | null | undefined): void {
+    if (ifVersion !== undefined && ifVersion !== (current?.version ?? null))
       throw new Problem(412, 'version_mismatch', 'the chain has another version now')
   }
   /** Taken before the others are looked at, and put with the change: it fails if any of them has changed since. */
