@@ -70,8 +70,15 @@ export async function listen(
     if (closing) outgoing.shouldKeepAlive = false
     // HTTP/1.0 knows no Host, and load balancers still ask so: under no name in particular.
     if (incoming.headers.host === undefined && incoming.httpVersion === '1.0') incoming.headers.host = 'localhost'
+    const before = connections.get(incoming.socket)?.outgoing
     connections.set(incoming.socket, { incoming, outgoing })
-    if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
+    const begin = (): void => {
+      if (!incoming.socket.writable) incoming.resume()
+      else if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
+    }
+    // A few bytes ask for a page of megabytes: those of one connection are made as they are taken, not all at once.
+    if (before && !before.closed && reads(incoming)) before.once('close', begin)
+    else begin()
   }
   const http = createServer(
     {
@@ -183,6 +190,7 @@ interface Exchange {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
 }
+const reads = ({ method }: IncomingMessage): boolean => method === 'GET' || method === 'HEAD'
 const underWay = (exchange: Exchange | undefined): boolean =>
   exchange?.incoming.complete === true && !exchange.outgoing.writableFinished
 

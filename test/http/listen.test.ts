@@ -86,6 +86,23 @@ describe('over a socket', () => {
     expect(g.providers.out!.sent).toHaveLength(1)
     expect((await fetch(`${base}/v1/quotas/a%2Fb%25`)).status).toBe(404)
   })
+  test('what is asked for at once on one connection is made as it is taken, not all of it before', async () => {
+    const g = await testGateway()
+    let made = 0
+    const app = new Hono<Http>().get('/', (c) => {
+      made += 1
+      return c.body('x'.repeat(LARGE))
+    })
+    const server = await listen(app, { ...g.config.server, port: 0 })
+    onTestFinished(() => server.close())
+    const socket = connect(server.port, '127.0.0.1')
+    const ask = (how: string): string => `GET / HTTP/1.1\r\nHost: localhost\r\nConnection: ${how}\r\n\r\n`
+    socket.write(ask('keep-alive') + ask('close'))
+    await once(socket, 'readable')
+    expect(made).toBe(1)
+    expect(await rest(socket)).toBeGreaterThan(2 * LARGE)
+    expect(made).toBe(2)
+  })
   test.each([
     ['/v1/dispatch/../rules', 400],
     ['/v1/dispatch/%2e%2E/rules', 400],
