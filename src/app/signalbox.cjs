@@ -69,9 +69,12 @@ function main() {
     var needed = 'Node ' + NEEDED + ' or newer is needed, this is ' + process.version
     return fail(needed + '; on Linux, npm ci brings one along')
   }
-  // In a container this is process 1, which no signal ends that it does not listen to. A gateway that listens hears them itself.
-  process.on('SIGTERM', leave)
-  process.on('SIGINT', leave)
+  // Process 1, as in a container, is ended by no signal that it does not listen to. Any other is ended at once, also in the middle of
+  // a backup, which hears nothing until it is done. A gateway that listens hears them itself.
+  if (process.pid === 1) {
+    process.on('SIGTERM', leave)
+    process.on('SIGINT', leave)
+  }
   // Worker threads look for the cache by this variable only; without it each keeps a compiler in memory (45 MiB, 200 ms).
   var cache = require('module').enableCompileCache()
   if (cache.directory && !process.env.NODE_COMPILE_CACHE) process.env.NODE_COMPILE_CACHE = cache.directory
