@@ -55,7 +55,7 @@ function words(draft: Draft, path: Path, issue: Issue): string {
   const value = follow(draft.root, path)
   switch (issue.code) {
     case 'invalid_type':
-      return `expected ${expectedWord(issue.expected)}, got ${gotWord(value)}${headOf(issue.expected, value, path)}`
+      return `expected ${expectedWord(issue.expected)}, got ${gotWord(value)}${headOf(draft, path, issue.expected)}`
     case 'too_small':
       return sized(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)
     case 'too_big':
@@ -94,8 +94,11 @@ const EXPECTED: { readonly [type: string]: string } = {
 const expectedWord = (type: string): string => (Object.hasOwn(EXPECTED, type) ? EXPECTED[type]! : type)
 
 /** `[providers]` for `[[providers]]`: TOML's list of tables is easily taken for a table. */
-const headOf = (expected: string, value: unknown, path: Path): string =>
-  expected === 'array' && gotWord(value) === 'a table' ? `; each entry begins with [[${path.join('.')}]]` : ''
+function headOf(draft: Draft, path: Path, expected: string): string {
+  if (expected !== 'array' || gotWord(follow(draft.root, path)) !== 'a table') return ''
+  const ofTables = keysOf(schemaAt(draft, [...path, 0])).length > 0
+  return ofTables ? `; each entry begins with [[${path.filter((p) => typeof p === 'string').join('.')}]]` : ''
+}
 
 /** What was written instead: its kind, never the value, which may be a secret. */
 function gotWord(v: unknown): string {
