@@ -26,7 +26,7 @@ export function checkMeanings(draft: Draft): void {
 
   const hidden = at('audit', 'redact', 'fields')
   for (const [i, field] of (Array.isArray(hidden) ? hidden : []).entries())
-    if (typeof field === 'string' && /[$*[\]]|^\.|\.$|\.\./.test(field)) {
+    if (typeof field === 'string' && /^\$\.|[*[\]]|^\.|\.$|\.\./.test(field)) {
       const message = `audit.redact.fields: "${field}" hides a field of just this name; a path is names with dots between them, and goes through lists by itself`
       report(draft, 'warning', ['audit', 'redact', 'fields', i], message, 'value')
     }
@@ -59,6 +59,7 @@ function checkText(draft: Draft, { type }: Table, path: Path): void {
   if (Array.isArray(value)) for (const i of value.keys()) checkText(draft, { type }, [...path, i])
   else if (isTable(value)) for (const key of Object.keys(value)) checkText(draft, { type }, [...path, key])
   if (typeof value !== 'string' || !value.includes('{{')) return
+  if (path[2] === 'smtp_password') return // may be any text
   const own = type === 'webhook' ? path[2] : undefined
   if (own === 'url') return // refused where it is read
   const literal = 'takes no templates: "{{" goes out as it is; a modify rule can put the value into the payload'

@@ -181,6 +181,7 @@ describe('what is accepted with a word', () => {
       'email',
       'action.payload.card.number',
       'payload.people.ssn',
+      'payload.$type',
       'payload.people.*.ssn',
       '$.a',
       'a[0].b',
@@ -203,7 +204,14 @@ name = "hook"
 type = "webhook"
 url = "http://127.0.0.1:9100/x"
 headers = { x-host = "{{payload.host}}" }
-body = { text = ["{{payload.host}: {{payload.check}}"], host = "{{payload.host}}" }
+body = { text = ["{{payload.host}: {{payload.check}}"], host = "{{payload.host}}", braces = "{{{payload.host}}{" }
+[[providers]]
+name = "secret"
+type = "email"
+smtp_host = "127.0.0.1"
+smtp_username = "noc"
+smtp_password = "x{{y"
+from_address = "noc@example.com"
 `)
     const literal = 'takes no templates: "{{" goes out as it is; a modify rule can put the value into the payload'
     expect(shown).toEqual([
