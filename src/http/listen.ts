@@ -122,6 +122,7 @@ export async function listen(
     outgoing.writeHead(status, headers).end(body)
   })
   http.on('clientError', (error: Error & { readonly code?: string }, socket: Socket) => {
+    if (refused.has(socket)) return // more of the same; it is read past until the connection is closed
     refused.add(socket)
     const exchange = connections.get(socket)
     // A request before these bytes has its own answer, and takes the next one for it.

@@ -187,6 +187,14 @@ describe('over a socket', () => {
       }
     },
   )
+  test('nor one that sends far too large headers', async () => {
+    const { server } = await listening()
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    onTestFinished(() => void socket.destroy())
+    socket.write(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(40_000_000)}\r\n\r\n`)
+    await once(socket, 'drain')
+    expect(await readText(socket)).toMatch(/^HTTP\/1\.1 431 /)
+  })
   test.each([
     ['413', 'sent later', 'Content-Length: 65537', 65_537],
     ['417', 'sent with it', 'Expect: a miracle\r\nContent-Length: 9', 9],
