@@ -145,13 +145,15 @@ describe('backup', () => {
     const at = place()
     await at.holds(put('a'))
     symlinkSync(at.store, at.path('linked.db'))
+    symlinkSync('data', at.path('folder'))
     symlinkSync('/dev/null', at.path('device'))
     const told = async (name: string) => (await at.command('backup', name, '--force')).err
     const itself = (file: string) => [`signalbox backup: ${file} is the store itself: take another name`]
     expect(await told('data/signalbox.db')).toEqual(itself(at.store))
     expect(await told('linked.db')).toEqual(itself(at.path('linked.db')))
+    expect(await told('folder/signalbox.db')).toEqual(itself(at.path('folder/signalbox.db')))
     expect(await told('device')).toEqual([`signalbox backup: ${at.path('device')} is a device or a pipe: name a file`])
-    expect(readdirSync(at.folder).toSorted()).toEqual(['data', 'device', 'linked.db'])
+    expect(readdirSync(at.folder).toSorted()).toEqual(['data', 'device', 'folder', 'linked.db'])
   })
 
   test('no store, no folder, a damaged store: one line each, and nothing is left', async () => {

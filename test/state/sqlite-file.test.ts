@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
@@ -53,7 +63,12 @@ describe('the file', () => {
     const [path, link, astray, gone] = [file('real.db'), file('link.db'), file('astray.db'), file('gone.db')]
     const first = await openSqlite({ path, ...env })
     symlinkSync(path, link)
-    await expect(openSqlite({ path: link, ...env })).rejects.toThrow(`another process has ${path} open: only one may`)
+    const real = realpathSync(path)
+    await expect(openSqlite({ path: link, ...env })).rejects.toThrow(`another process has ${real} open: only one may`)
+    const elsewhere = join(file('folder'), basename(path))
+    symlinkSync(dirname(path), dirname(elsewhere))
+    const asNamed = `another process has ${elsewhere} open: only one may`
+    await expect(openSqlite({ path: elsewhere, ...env })).rejects.toThrow(asNamed)
     await first.state.close()
     symlinkSync(gone, astray)
     const refused = `${astray} is a link to ${gone}, and that is not there`

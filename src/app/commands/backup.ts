@@ -1,11 +1,10 @@
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { systemClock } from '../../core/clock.ts'
 import { StateUnavailable } from '../../core/errors.ts'
 import { systemRandom, uuidv7Source } from '../../core/ids.ts'
 import { copyStore, giveName } from '../../state/sqlite/copy.ts'
 import { inspectStore } from '../../state/sqlite/inspect.ts'
-import { realFile } from '../../state/sqlite/real-file.ts'
 import { loadConfig } from '../config/load.ts'
 import { type Command, configOptions, type Given, requestOf, type Terminal } from './command.ts'
 import { printFindings } from './findings.ts'
@@ -35,7 +34,8 @@ export const backup: Command = {
     if (there && !given.force) return said(taken)
     if (!existsSync(path)) return said(`there is no store ${path} yet`)
     // What a gateway that starts meanwhile writes to it would be gone.
-    if (there && realFile(file) === realFile(path)) return said(`${file} is the store itself: take another name`)
+    if (there && realpathSync(file) === realpathSync(path))
+      return said(`${file} is the store itself: take another name`)
     const part = partOf(file)
     try {
       const now = systemClock().now()
