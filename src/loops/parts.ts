@@ -16,7 +16,7 @@ export interface Handlers {
   occur(entry: Claimed): Promise<void>
   /** A hold, flush or intent whose handler has thrown `hold_max_attempts` times: it becomes a dead letter. */
   exhausted(entry: Claimed, error: unknown): Promise<void>
-  /** Finished executions past their configured time: one bounded go, answering how many are gone. */
+  /** Finished executions past their configured time: one round of all scopes, answering how many are gone. */
   cleanUp(signal: AbortSignal): Promise<number>
   /** The same by retention policy. */
   reap(signal: AbortSignal): Promise<number>

@@ -3,7 +3,7 @@ import type { LoopParts } from './parts.ts'
 import { periodic } from './periodic.ts'
 
 /** What a round takes of one scope at most: where less is gone, none has more. */
-const ONE_SCOPE = 10_000
+export const ONE_SCOPE = 10_000
 
 /** Removes what retention policies no longer want kept. */
 export const retention = (parts: LoopParts): Loop =>

@@ -149,6 +149,32 @@ describe('the table', () => {
   })
 })
 
+describe('what has ended', () => {
+  test('is looked for in all scopes again when it is time, not because many had a little of it', async () => {
+    let rounds = 0
+    const loops = node('a', { cleanUp: async () => (++rounds < 5 ? 9_000 : 0) })
+    await env.clock.advance(60_000)
+    expect(rounds).toBe(1)
+    await env.clock.advance(60_000)
+    expect(rounds).toBe(2)
+    await loops.stop()
+  })
+  test('goes at once where one scope may have more, and all dead letters that are due', async () => {
+    const put = (id: number) => ({ op: 'put', kind: kinds.deadLetter, id: `${id}`, value: '', version: '1' }) as const
+    const dueAt = env.clock.now()
+    await store.state.commit(
+      SCOPE,
+      Array.from({ length: 1_200 }, (_, i) => ({ ...put(i), dueAt })),
+    )
+    let rounds = 0
+    const loops = node('a', { cleanUp: async () => (++rounds < 5 ? 10_000 : 0) })
+    await env.clock.advance(60_000)
+    expect(rounds).toBe(5)
+    expect((await store.state.list(kinds.deadLetter, SCOPE, { limit: 1 })).entries).toEqual([])
+    await loops.stop()
+  })
+})
+
 describe('nodes', () => {
   test('PITFALLS 18: what is due is released by one of two nodes, each kind by its own loop', async () => {
     const { state } = store
