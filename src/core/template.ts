@@ -35,7 +35,8 @@ const ONLY_REFERENCE = new RegExp(`^${REFERENCE.source}$`)
 
 /** What a text has that is meant as a template and is none: it goes out as it is, or comes to nothing. Undefined where all is well. */
 export function notATemplate(source: string): string | undefined {
-  if (source.replace(REFERENCE, ' ').includes('{{')) return '"{{" without its "}}" is no template, and goes out as it is'
+  if (source.replace(REFERENCE, ' ').includes('{{'))
+    return '"{{" without its "}}" is no template, and goes out as it is'
   const filtered = source.match(REFERENCE)?.find((r) => r.includes('|'))
   return filtered && `"${filtered}": templates have no filters, and nothing is found under such a name`
 }
