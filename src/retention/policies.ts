@@ -48,6 +48,7 @@ const readDoc = (doc: ControlDoc): RetentionPolicy => readControlDoc(RETENTION, 
 export async function openRetentionPolicies(deps: PoliciesDeps): Promise<RetentionPolicies> {
   const { now } = deps
   const control = await deps.state.control(RETENTION)
+  for (const doc of control.all()) readDoc(doc) // a damaged one is told at the start, not at each look
   const read = (scope: Scope): RetentionPolicy | undefined => {
     const doc = control.get(policyDocId(scope))
     return doc && readDoc(doc)
