@@ -57,28 +57,28 @@ export async function listen(
   /** They have been told that they were too late, or are no HTTP: what arrives on them all the same must have no effect. */
   const refused = new WeakSet<Socket>()
   const lingering = new WeakSet<Socket>()
+  const begin = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (!incoming.socket.writable) incoming.resume()
+    else if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
+  }
   const on = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     if (refused.has(incoming.socket)) {
       incoming.socket.destroy()
       return
     }
+    const before = connections.get(incoming.socket)?.outgoing
     // Behind the last answer of its connection, or what will be that: nobody would be told what became of it.
-    if (!incoming.socket.writable || connections.get(incoming.socket)?.outgoing.shouldKeepAlive === false) {
+    if (!incoming.socket.writable || before?.shouldKeepAlive === false) {
       incoming.resume()
       return
     }
     if (closing) outgoing.shouldKeepAlive = false
     // HTTP/1.0 knows no Host, and load balancers still ask so: under no name in particular.
     if (incoming.headers.host === undefined && incoming.httpVersion === '1.0') incoming.headers.host = 'localhost'
-    const before = connections.get(incoming.socket)?.outgoing
     connections.set(incoming.socket, { incoming, outgoing })
-    const begin = (): void => {
-      if (!incoming.socket.writable) incoming.resume()
-      else if (!direct?.(incoming, outgoing)) void answer(incoming, outgoing)
-    }
     // A few bytes ask for a page of megabytes: those of one connection are made as they are taken, not all at once.
-    if (before && !before.closed && reads(incoming)) before.once('close', begin)
-    else begin()
+    if (before && !before.closed && reads(incoming)) before.once('close', () => begin(incoming, outgoing))
+    else begin(incoming, outgoing)
   }
   const http = createServer(
     {
