@@ -1,22 +1,22 @@
 import { reapDeadLetters } from '../delivery/dead-letters.ts'
+import { REAP_MOST, REAP_ROWS } from '../retention/reaper.ts'
 import type { Loop } from './loop.ts'
 import type { LoopParts } from './parts.ts'
 import { periodic } from './periodic.ts'
-import { ONE_SCOPE } from './retention.ts'
-
-/** Dead letters taken at a time. */
-const BATCH = 500
 
 /** Removes finished executions, and dead letters, past their configured time. */
 export function cleanup({ state, owner, config, handlers }: LoopParts): Loop {
   return periodic({
     name: 'cleanup',
     everyMs: config.cleanupIntervalSeconds * 1000,
-    batch: ONE_SCOPE,
+    batch: REAP_MOST,
     async tick(signal) {
       let letters = 0
-      for (let n = BATCH; n === BATCH && letters < ONE_SCOPE && !signal.aborted; letters += n)
-        n = await reapDeadLetters(state, { owner, limit: BATCH })
+      while (!signal.aborted && letters < REAP_MOST) {
+        const n = await reapDeadLetters(state, { owner, limit: REAP_ROWS })
+        letters += n
+        if (n < REAP_ROWS) break
+      }
       return letters + (await handlers.cleanUp(signal))
     },
   })

@@ -25,6 +25,8 @@ export interface ReaperDeps {
 export const REAP_ROWS = 500
 /** Deletes of one kind and scope in one go. */
 const BATCHES = 20
+/** What a round takes of one kind and scope at most: where less is gone in all, none has more. */
+export const REAP_MOST = REAP_ROWS * BATCHES
 
 /**
  * What has ended and is too old goes, by the policy in force when this runs: a longer ttl saves what is still there. Each is one
