@@ -14,7 +14,7 @@ export interface Opening {
   readonly stores: Promise<Stores>
 }
 
-/** Begins to open the stores. On SQLite two threads start, and connections are made elsewhere, for which the rest of the gateway can be loaded meanwhile. */
+/** Begins to open the stores: on SQLite two threads start, elsewhere connections are made, while the rest of the gateway is loaded. */
 export function opening(config: Config): Opening {
   const clock = systemClock()
   const random = systemRandom()

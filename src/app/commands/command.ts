@@ -98,9 +98,9 @@ export function usageOf(command: Command): string {
 }
 
 /**
- * What `src/app/serve.ts` exports as `serve`: opens everything but what has `begun`, prints where it listens, and resolves to the exit code once a signal
- * has stopped it. `again` reads file, variables and flags anew, as a reload does; `fingerprint`
- * is the file's as it was loaded, `warned` what it had to say beside.
+ * What `src/app/serve.ts` exports as `serve`: opens everything but what has `begun`, prints where it listens, and resolves to the
+ * exit code once a signal has stopped it. `again` reads file, variables and flags anew, as a reload does; `fingerprint` is the
+ * file's as it was loaded, `warned` what it had to say beside.
  */
 export type Serve = (
   config: Config,
