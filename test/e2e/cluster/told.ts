@@ -1,12 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { PROMISED_MS } from '../../fakes/soon.ts'
 import { type Gateway, serve } from '../gateway.ts'
 import { place } from '../place.ts'
 import { until } from '../run.ts'
 import { addressOf, allSeen, nodesOf, streamed } from './shown.ts'
 import type { OpenShared } from './store.ts'
-
-/** The promise is a second; a machine with much other work adds some of its own. */
-const SOON_MS = 5000
 
 const files = {
   'gateway.toml': `[rules]
@@ -27,7 +25,7 @@ export function told(name: string, open: OpenShared): void {
     const at = () => place({ ...files, 'gateway.toml': `${store.settings(store.port)}\n${files['gateway.toml']}` })
     const [one, other] = (await Promise.all([serve(at()), serve(at())])) as [Gateway, Gateway]
 
-    await allSeen([one, other], SOON_MS)
+    await allSeen([one, other], PROMISED_MS)
 
     /** Says something to the one, and looks at the other until it knows. */
     async function heard(
@@ -40,7 +38,7 @@ export function told(name: string, open: OpenShared): void {
       expect(status, what).toBeLessThan(300)
       const began = performance.now()
       await until(knows, what)
-      expect(performance.now() - began, what).toBeLessThan(SOON_MS)
+      expect(performance.now() - began, what).toBeLessThan(PROMISED_MS)
     }
     const outcome = async (g: Gateway): Promise<unknown> =>
       (await g.dispatch({ action_type: 'note', provider: 'out', payload: {} })).body['outcome']
