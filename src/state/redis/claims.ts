@@ -51,8 +51,8 @@ export function claims({ link, prefix, lookWhereItCan, clock }: Spread): StateSt
         const line = turns[n]!.scope
         const scope = scopeOfLine(line)
         const taken: Claimed[] = []
-        for (let i = 0; i < list.length; i += 2)
-          taken.push(entryOf(kind, scope, fromText(list[i]!), list[i + 1]!, now) as Claimed)
+        for (let i = 0; i < list.length; i += 3)
+          taken.push(entryOf(kind, scope, fromText(list[i]!), list[i + 1]!, now, list[i + 2]) as Claimed)
         return [line, taken]
       }),
     )

@@ -66,6 +66,34 @@ export function claimsContract(open: OpenState): void {
           .sort(),
       ).toEqual(['a', 'b', 'c'])
     })
+    it('an entry keeps its value and its tags through all that is done to it, however long they are', async () => {
+      const texts = Array.from({ length: 30 }, (_, i) => `${i} `.padEnd(380 + i * 5, 'é')).concat(
+        '',
+        'x'.repeat(100_000),
+      )
+      const tags = ['t', 'long '.repeat(200)]
+      const all = (entries: readonly { key: { id: string }; value: string; tags: readonly string[] }[]) =>
+        entries.map((e) => [e.key.id, e.value, e.tags]).sort((a, b) => (a[0]! < b[0]! ? -1 : 1))
+      const ids = texts.map((_, i) => String(i + 100))
+      const whole = [...ids.map((id, i) => [id, texts[i], ['t']]), ['tagged', texts.at(-1), tags]]
+      await s.ok(...ids.map((id, i) => s.put(id, { value: texts[i]!, tags: ['t'], dueAt: s.clock.now() })))
+      await s.ok(s.put('tagged', { value: texts.at(-1)!, tags, dueAt: s.clock.now() }))
+
+      const claimed = await s.claim()
+      expect(all(claimed)).toEqual(whole)
+      for (const c of claimed) await s.ok(touch(c.key.id, ref(c), { until: s.clock.now() + 2000 }))
+      const listed = async () => (await s.state.list(s.kind, s.scope, { tag: 't', limit: 99 })).entries
+      expect(all(await listed())).toEqual(whole)
+      for (const c of claimed) await s.ok(touch(c.key.id, ref(c), { dueAt: s.clock.now() + 5000 }))
+      const refused = []
+      for (const [id] of whole) refused.push((await s.no(s.put(id as string, { ifVersion: null }))).saw!)
+      expect(all(refused)).toEqual(whole)
+      await s.ok(...whole.map(([id]) => ({ op: 'wake', kind: s.kind, id: id as string }) as const))
+      const again = await s.claim()
+      expect(all(again)).toEqual(whole)
+      for (const c of again) await s.ok({ op: 'delete', kind: s.kind, id: c.key.id, ifClaim: ref(c) })
+      expect(await listed()).toEqual([])
+    })
     it('PITFALLS 18, 28: a dead owner\u2019s entry comes back, counted, under a new number', async () => {
       await s.ok(due('a'))
       const first = await one()

@@ -19,7 +19,7 @@ end
 return due
 `
 
-/** ARGV: now, kind, owner, until, then scope and how many, and so on. For each scope: id, row, and so on. */
+/** ARGV: now, kind, owner, until, then scope and how many, and so on. For each scope: id, what stands before the value, value, and so on. */
 export const CLAIM = String.raw`
 local kind, owner, till = A[2], A[3], tonumber(A[4])
 local taken, bytes = {}, 0
@@ -31,11 +31,13 @@ for i = 5, #A, 2 do
     local s = slot(kind, scope, id)
     local was = s.cur
     if was then
-      bytes = bytes + #was.value
-      s.cur = {due = till, num = nextNumber(), till = till, woken = false, att = was.att + 1, owner = owner,
-        version = was.version, tags = was.tags, value = was.value}
+      local value = valueOf(was)
+      bytes = bytes + #value
+      s.cur = like(was, {due = till, num = nextNumber(), till = till, woken = false, att = was.att + 1, owner = owner})
+      s.apart = #value >= HEAD
       list[#list + 1] = id
-      list[#list + 1] = pack(s.cur)
+      list[#list + 1] = headOf(s.cur)
+      list[#list + 1] = value
     end
   end
   taken[#taken + 1] = list

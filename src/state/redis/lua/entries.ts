@@ -56,13 +56,6 @@ function ops.p(scope)
   done(num and 'c' .. text(num) or '.')
 end
 
-local function like(r, more)
-  local n = {due = r.due, exp = r.exp, num = r.num, till = r.till, woken = r.woken, att = r.att, owner = r.owner,
-    version = r.version, tags = r.tags, value = r.value}
-  for k, v in pairs(more) do n[k] = v end
-  return n
-end
-
 function ops.t(scope)
   local kind, id, owner, num, mode, time = A[at + 1], A[at + 2], A[at + 3], tonumber(A[at + 4]), A[at + 5], tonumber(A[at + 6])
   at = at + 6

@@ -30,15 +30,18 @@ local function flushRecords()
         i = i + 2
       end
       local id, again = first, 0
-      local value = '[' .. table.concat(rows, ',') .. ']'
       local s = slot('${kinds.auditOutbox}', scope, id)
-      while s.cur and s.cur.value ~= value do
+      local value = s.cur and '[' .. table.concat(rows, ',') .. ']'
+      while s.cur and valueOf(s.cur) ~= value do
         again = again + 1
         id = first .. '+' .. again
         s = slot('${kinds.auditOutbox}', scope, id)
       end
       if not s.cur then
-        s.cur = {due = now, woken = false, att = 0, owner = '', version = id, tags = '', value = value}
+        s.cur = {due = now, woken = false, att = 0, owner = '', version = id, tags = ''}
+        rows[1] = headOf(s.cur) .. '[' .. rows[1]
+        rows[#rows] = rows[#rows] .. ']'
+        s.packed = table.concat(rows, ',')
       end
     end
   end

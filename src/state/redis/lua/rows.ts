@@ -27,16 +27,37 @@ local function text(n)
   return t
 end
 
--- Numbers, owner, version and tags are ours to read; the value behind them is not.
-local function parse(s)
-  local due, exp, num, till, woken, att, owner, version, tags, at =
-    s:match('^(%S+) (%S+) (%S+) (%S+) (%d) (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()')
+-- Numbers, owner, version and tags are ours to read; the value behind them is not. Lua takes every byte of a text in hand, three times
+-- while it is put together: what is long stays where it is until somebody asks for it.
+local HEAD = 512
+local function parse(key)
+  local s = call('GETRANGE', key, 0, HEAD - 1)
+  if s == '' then return false end
+  local shape = '^(%S+) (%S+) (%S+) (%S+) (%d) (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()'
+  local due, exp, num, till, woken, att, owner, version, tags, at = s:match(shape)
+  local whole = #s < HEAD
+  if not at then
+    s, whole = call('GET', key), true
+    due, exp, num, till, woken, att, owner, version, tags, at = s:match(shape)
+  end
   return {due = tonumber(due), exp = tonumber(exp), num = tonumber(num), till = tonumber(till), woken = woken == '1',
-    att = tonumber(att), owner = owner, version = version, tags = tags, value = s:sub(at)}
+    att = tonumber(att), owner = owner, version = version, tags = tags, value = whole and s:sub(at), key = key, from = at - 1}
 end
-local function pack(r)
+local function valueOf(r)
+  r.value = r.value or call('GETRANGE', r.key, r.from, -1)
+  return r.value
+end
+local function headOf(r)
   return text(r.due) .. ' ' .. text(r.exp) .. ' ' .. text(r.num) .. ' ' .. text(r.till) .. (r.woken and ' 1 ' or ' 0 ')
-    .. text(r.att) .. '\n' .. r.owner .. '\n' .. r.version .. '\n' .. r.tags .. '\n' .. r.value
+    .. text(r.att) .. '\n' .. r.owner .. '\n' .. r.version .. '\n' .. r.tags .. '\n'
+end
+local function pack(r) return headOf(r) .. valueOf(r) end
+-- The same with other numbers or another owner.
+local function like(r, more)
+  local n = {due = r.due, exp = r.exp, num = r.num, till = r.till, woken = r.woken, att = r.att, owner = r.owner,
+    version = r.version, tags = r.tags, value = r.value, key = r.key, from = r.from}
+  for k, v in pairs(more) do n[k] = v end
+  return n
 end
 
 -- The journal: what to put back, last first, when a commit refuses.
@@ -61,8 +82,9 @@ local function slot(kind, scope, id, byId)
   local key = ks .. '\n' .. id
   local s = slots[key]
   if not s then
-    local raw = call('GET', P .. 'e' .. key)
-    local row = raw and parse(raw)
+    local row = parse(P .. 'e' .. key)
+    -- packed: its new row, where that has been put together already. apart: its row is written in two, which spares one putting together
+    -- and leaves Redis some room behind it: for what is soon gone or written again.
     s = {key = key, ks = ks, kind = kind, scope = scope, id = id, was = row, cur = row, byId = byId}
     slots[key] = s
     touched[#touched + 1] = s
@@ -118,7 +140,7 @@ end
 
 local strays = {}
 local function flushEntries()
-  local sets, gone, adds, drops, ids, dues = {}, {}, {}, {}, {}, {}
+  local sets, apart, gone, adds, drops, ids, dues = {}, {}, {}, {}, {}, {}, {}
   for i = 1, #strays do drop(drops, P .. 'x', strays[i]) end
   for i = 1, #touched do
     local s = touched[i]
@@ -131,8 +153,9 @@ local function flushEntries()
       s.was = cur
     elseif was ~= cur then
       if cur then
-        sets[#sets + 1] = P .. 'e' .. s.key
-        sets[#sets + 1] = pack(cur)
+        local to = s.apart and apart or sets
+        to[#to + 1] = P .. 'e' .. s.key
+        to[#to + 1] = s.packed or (s.apart and cur or pack(cur))
         if not was then add(adds, P .. 'i' .. s.ks, 0, s.id); ids[s.ks] = s end
       else
         gone[#gone + 1] = P .. 'e' .. s.key
@@ -152,6 +175,10 @@ local function flushEntries()
     end
   end
   each('MSET', nil, sets)
+  for i = 1, #apart, 2 do
+    call('SET', apart[i], headOf(apart[i + 1]))
+    call('APPEND', apart[i], valueOf(apart[i + 1]))
+  end
   for key, list in pairs(adds) do each('ZADD', key, list) end
   each('DEL', nil, gone)
   for key, list in pairs(drops) do each('ZREM', key, list) end
