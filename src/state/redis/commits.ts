@@ -15,12 +15,12 @@ export interface Commits {
 }
 
 /** Whoever has just been answered asks again at once, and is worth a few turns of the loop: a script for sixty costs little more than one for thirty. */
-const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, most: 16, atOnce: 2 }
+const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, most: 16, atOnce: 4 }
 
 /** The part of the time a caller waits within which a server begins; the rest is for what its clock and ours may differ. */
 const LATEST = 0.9
 
-/** Commits of one tag travel together, one script at a time; those of different tags beside each other. */
+/** Commits of one tag travel together, a few scripts one behind the other; those of different tags beside each other. */
 export function commits({ link, clock, prefix, servers }: Spread): Commits {
   const channels = new Map<number, Channel<Commit>>()
 
