@@ -14,7 +14,10 @@ export interface Commits {
   close(): Promise<void>
 }
 
-/** Whoever has just been answered asks again at once, and is worth a few turns of the loop: a script for sixty costs little more than one for thirty. */
+/**
+ * Whoever has just been answered asks again at once, and is worth a few turns of the loop: a script for sixty costs little more than one
+ * for thirty. Four at once, as with two the server and this process still waited for each other.
+ */
 const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, most: 16, atOnce: 4 }
 
 /** The part of the time a caller waits within which a server begins; the rest is for what its clock and ours may differ. */

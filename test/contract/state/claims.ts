@@ -75,7 +75,10 @@ export function claimsContract(open: OpenState): void {
       const all = (entries: readonly { key: { id: string }; value: string; tags: readonly string[] }[]) =>
         entries.map((e) => [e.key.id, e.value, e.tags]).sort((a, b) => (a[0]! < b[0]! ? -1 : 1))
       const ids = texts.map((_, i) => String(i + 100))
-      const whole = [...ids.map((id, i) => [id, texts[i], ['t']]), ['tagged', texts.at(-1), tags]]
+      const whole: [string, string, string[]][] = [
+        ...ids.map((id, i): [string, string, string[]] => [id, texts[i]!, ['t']]),
+        ['tagged', texts.at(-1)!, tags],
+      ]
       await s.ok(...ids.map((id, i) => s.put(id, { value: texts[i]!, tags: ['t'], dueAt: s.clock.now() })))
       await s.ok(s.put('tagged', { value: texts.at(-1)!, tags, dueAt: s.clock.now() }))
 
@@ -86,9 +89,9 @@ export function claimsContract(open: OpenState): void {
       expect(all(await listed())).toEqual(whole)
       for (const c of claimed) await s.ok(touch(c.key.id, ref(c), { dueAt: s.clock.now() + 5000 }))
       const refused = []
-      for (const [id] of whole) refused.push((await s.no(s.put(id as string, { ifVersion: null }))).saw!)
+      for (const [id] of whole) refused.push((await s.no(s.put(id, { ifVersion: null }))).saw!)
       expect(all(refused)).toEqual(whole)
-      await s.ok(...whole.map(([id]) => ({ op: 'wake', kind: s.kind, id: id as string }) as const))
+      await s.ok(...whole.map(([id]) => ({ op: 'wake', kind: s.kind, id }) as const))
       const again = await s.claim()
       expect(all(again)).toEqual(whole)
       for (const c of again) await s.ok({ op: 'delete', kind: s.kind, id: c.key.id, ifClaim: ref(c) })

@@ -34,6 +34,7 @@ for i = 5, #A, 2 do
       local value = valueOf(was)
       bytes = bytes + #value
       s.cur = like(was, {due = till, num = nextNumber(), till = till, woken = false, att = was.att + 1, owner = owner})
+      -- Written in two, it is not put together, and has room to spare behind it: what is claimed is soon gone or written again.
       s.apart = #value >= HEAD
       list[#list + 1] = id
       list[#list + 1] = headOf(s.cur)

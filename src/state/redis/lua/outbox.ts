@@ -41,7 +41,7 @@ local function flushRecords()
         s.cur = {due = now, woken = false, att = 0, owner = '', version = id, tags = ''}
         rows[1] = headOf(s.cur) .. '[' .. rows[1]
         rows[#rows] = rows[#rows] .. ']'
-        s.packed = table.concat(rows, ',')
+        s.cur.packed = table.concat(rows, ',')
       end
     end
   end

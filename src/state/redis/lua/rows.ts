@@ -27,21 +27,17 @@ local function text(n)
   return t
 end
 
--- Numbers, owner, version and tags are ours to read; the value behind them is not. Lua takes every byte of a text in hand, three times
--- while it is put together: what is long stays where it is until somebody asks for it.
+-- Numbers, owner, version and tags are ours to read; the value behind them is not. Redis' Lua hashes every byte of every text it makes:
+-- what is long stays where it is until somebody asks for it.
 local HEAD = 512
-local function parse(key)
-  local s = call('GETRANGE', key, 0, HEAD - 1)
+local function parse(key, last)
+  local s = call('GETRANGE', key, 0, last)
   if s == '' then return false end
-  local shape = '^(%S+) (%S+) (%S+) (%S+) (%d) (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()'
-  local due, exp, num, till, woken, att, owner, version, tags, at = s:match(shape)
-  local whole = #s < HEAD
-  if not at then
-    s, whole = call('GET', key), true
-    due, exp, num, till, woken, att, owner, version, tags, at = s:match(shape)
-  end
+  local due, exp, num, till, woken, att, owner, version, tags, at =
+    s:match('^(%S+) (%S+) (%S+) (%S+) (%d) (%S+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n()')
+  if not at and last >= 0 then return parse(key, -1) end
   return {due = tonumber(due), exp = tonumber(exp), num = tonumber(num), till = tonumber(till), woken = woken == '1',
-    att = tonumber(att), owner = owner, version = version, tags = tags, value = whole and s:sub(at), key = key, from = at - 1}
+    att = tonumber(att), owner = owner, version = version, tags = tags, value = #s <= last and s:sub(at), key = key, from = at - 1}
 end
 local function valueOf(r)
   r.value = r.value or call('GETRANGE', r.key, r.from, -1)
@@ -51,7 +47,8 @@ local function headOf(r)
   return text(r.due) .. ' ' .. text(r.exp) .. ' ' .. text(r.num) .. ' ' .. text(r.till) .. (r.woken and ' 1 ' or ' 0 ')
     .. text(r.att) .. '\n' .. r.owner .. '\n' .. r.version .. '\n' .. r.tags .. '\n'
 end
-local function pack(r) return headOf(r) .. valueOf(r) end
+-- packed: where all of it has been put together already.
+local function pack(r) return r.packed or headOf(r) .. valueOf(r) end
 -- The same with other numbers or another owner.
 local function like(r, more)
   local n = {due = r.due, exp = r.exp, num = r.num, till = r.till, woken = r.woken, att = r.att, owner = r.owner,
@@ -82,9 +79,7 @@ local function slot(kind, scope, id, byId)
   local key = ks .. '\n' .. id
   local s = slots[key]
   if not s then
-    local row = parse(P .. 'e' .. key)
-    -- packed: its new row, where that has been put together already. apart: its row is written in two, which spares one putting together
-    -- and leaves Redis some room behind it: for what is soon gone or written again.
+    local row = parse(P .. 'e' .. key, HEAD - 1)
     s = {key = key, ks = ks, kind = kind, scope = scope, id = id, was = row, cur = row, byId = byId}
     slots[key] = s
     touched[#touched + 1] = s
@@ -153,9 +148,11 @@ local function flushEntries()
       s.was = cur
     elseif was ~= cur then
       if cur then
-        local to = s.apart and apart or sets
-        to[#to + 1] = P .. 'e' .. s.key
-        to[#to + 1] = s.packed or (s.apart and cur or pack(cur))
+        if s.apart then apart[#apart + 1] = s
+        else
+          sets[#sets + 1] = P .. 'e' .. s.key
+          sets[#sets + 1] = pack(cur)
+        end
         if not was then add(adds, P .. 'i' .. s.ks, 0, s.id); ids[s.ks] = s end
       else
         gone[#gone + 1] = P .. 'e' .. s.key
@@ -175,9 +172,10 @@ local function flushEntries()
     end
   end
   each('MSET', nil, sets)
-  for i = 1, #apart, 2 do
-    call('SET', apart[i], headOf(apart[i + 1]))
-    call('APPEND', apart[i], valueOf(apart[i + 1]))
+  for i = 1, #apart do
+    local key, cur = P .. 'e' .. apart[i].key, apart[i].cur
+    call('SET', key, headOf(cur))
+    call('APPEND', key, valueOf(cur))
   end
   for key, list in pairs(adds) do each('ZADD', key, list) end
   each('DEL', nil, gone)
