@@ -1,9 +1,9 @@
-import type { AuditRow, AuditRows } from '../core/audit.ts'
+import { type AuditRow, type AuditRows, outboxRows, outboxText } from '../core/audit.ts'
 import type { Log } from '../core/env.ts'
-import { StateTooLarge, StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { kinds } from '../core/hold.ts'
 import { portions } from '../core/portions.ts'
 import type { Claimed, StateStore } from '../core/state.ts'
+import { refuses } from './refuses.ts'
 import { shortened } from './shorten.ts'
 
 const LEASE_MS = 30_000
@@ -15,12 +15,8 @@ const AT_ONCE = 2_000_000
 const SHORTENED_AT = 3
 const SET_ASIDE_AT = 6
 
-/** The audit says no to what it is given; it is not away. */
-const refuses = (e: unknown): boolean =>
-  e instanceof StateTooLarge || !(e instanceof StateUnavailable || e instanceof StateUnknown)
 const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))
-/** An entry is a record, or a list of them. */
-const rowsOf = ({ value }: Claimed): readonly AuditRow[] => [JSON.parse(value) as AuditRow | AuditRow[]].flat()
+const rowsOf = ({ value }: Claimed): readonly AuditRow[] => outboxRows(value)
 
 /**
  * Carries records over from the outbox that a state store opened with `auditElsewhere` fills; answers how many. Safe to run on several
@@ -80,7 +76,7 @@ export async function drainOutbox(
       if (typeof short !== 'number') left.push(row)
     }
     if (left.length === 0) await end(entry)
-    else if (attempts >= SET_ASIDE_AT) await setAside(entry, JSON.stringify(left), why)
+    else if (attempts >= SET_ASIDE_AT) await setAside(entry, outboxText(left), why)
     else warn(entry, why)
     return rows.length - left.length
   }

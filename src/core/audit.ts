@@ -97,6 +97,12 @@ export const auditRow = (r: Loose<AuditRecord>): AuditRow => ({
   caller: r.caller,
   json: JSON.stringify(r),
 })
+/** Records as one entry of the outbox has them: their JSON as it is, since what is JSON already would be escaped quote by quote. */
+export const outboxText = (rows: readonly AuditRow[]): string => `[${rows.map((row) => row.json).join(',')}]`
+/** Throws where it is none. Gateways of before wrote rows: one, or a list of them. */
+export const outboxRows = (text: string): readonly AuditRow[] =>
+  [JSON.parse(text) as OldEntry | AuditRecord[]].flat().map((r) => ('json' in r ? r : auditRow(r)))
+type OldEntry = AuditRow | AuditRow[]
 
 export interface AuditFilter {
   /** Matches where it went or what was asked for. */

@@ -1,3 +1,4 @@
+import { outboxText } from '../core/audit.ts'
 import { kinds } from '../core/hold.ts'
 import type { Op } from '../core/state.ts'
 
@@ -14,7 +15,7 @@ export const toOutbox =
           op: 'put',
           kind: kinds.auditOutbox,
           id: op.row.id,
-          value: JSON.stringify(op.row),
+          value: outboxText([op.row]),
           version: op.row.id,
           dueAt: now(),
           ifVersion: null,

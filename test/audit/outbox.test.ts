@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import { fitting } from '../../src/audit/shorten.ts'
-import { type AuditRecord, type AuditRow, auditRow } from '../../src/core/audit.ts'
+import { type AuditRecord, type AuditRow, auditRow, outboxText } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
 import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { kinds } from '../../src/core/hold.ts'
@@ -107,11 +107,29 @@ describe('the outbox', () => {
     expect(env.logged.filter((l) => l.level === 'warn')).toHaveLength(2)
     await state.close()
   })
+  it('what a gateway of before has left there, a row or a list of rows, arrives as what is written now', async () => {
+    const env = testEnv()
+    const state = await opened(env, file('before.db'))
+    const rows = Array.from({ length: 4 }, () => ({ ...row(env.newId(), long), groupId: 'g' }))
+    const entry = (id: string, value: string) =>
+      ({ op: 'put', kind: kinds.auditOutbox, id, value, version: 'v', dueAt: 0 }) as const
+    await state.commit(scope, [
+      entry('1', JSON.stringify(rows[0])),
+      entry('2', JSON.stringify(rows.slice(1, 3))),
+      entry('3', outboxText([auditRow({ ...(JSON.parse(rows[3]!.json) as AuditRecord), group_id: 'g' })])),
+    ])
+    const arrived: AuditRow[] = []
+    const append = async (all: readonly AuditRow[]) => void arrived.push(...all)
+    expect(await drainOutbox(state, { append }, 'one', env.log)).toBe(4)
+    expect(arrived.slice(0, 3)).toEqual(rows.slice(0, 3))
+    expect(arrived[3]).toEqual({ ...rows[3], json: arrived[3]!.json })
+    await state.close()
+  })
   it('one refused record of an entry that is a list of them: the others are there at once', async () => {
     const env = testEnv()
     const state = await opened(env, file('list.db'))
     const [good, bad, other] = [row(env.newId()), row(env.newId(), long), row(env.newId())]
-    const value = JSON.stringify([good, bad, other])
+    const value = outboxText([good, bad, other])
     await state.commit(scope, [{ op: 'put', kind: kinds.auditOutbox, id: 'l', value, version: 'v', dueAt: 0 }])
     const { has, again, waiting } = picky(env, state, (r) => r.json.length > 40_000)
     expect(await again()).toBe(2)
@@ -135,7 +153,7 @@ describe('the outbox', () => {
     expect(await again()).toBe(0)
     expect(await waiting()).toBe(0)
     const { entries } = await state.list(kinds.auditRefused, scope, { limit: 9 })
-    expect(entries.map((e) => e.value).sort()).toEqual([JSON.stringify([bad]), '{'].sort())
+    expect(entries.map((e) => e.value).sort()).toEqual([outboxText([bad]), '{'].sort())
     expect(env.logged.filter((l) => l.level === 'error')).toHaveLength(2)
     expect((await state.depths()).filter((d) => d.kind.startsWith('audit'))).toEqual([])
     await state.close()

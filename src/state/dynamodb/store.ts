@@ -1,4 +1,4 @@
-import type { AuditRow, AuditRows } from '../../core/audit.ts'
+import { type AuditRow, type AuditRows, outboxText } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import { kinds } from '../../core/hold.ts'
@@ -88,7 +88,7 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
           id: `${mark}/${i}`,
           row: {
             version: mark,
-            value: JSON.stringify(chunk),
+            value: outboxText(chunk),
             tags: NO_TAGS,
             dueAt: now() + SPILLED_MS,
             expiresAt: undefined,

@@ -85,7 +85,7 @@ const pack: { readonly [K in Op['op']]: Pack<K> } = {
     to.push('z', toLine(id), quoted(id), ifDue ? '1' : '0', number(dueAt))
     pushInto(to, into)
   },
-  record: (to, { row }) => void to.push('r', toLine(row.id), toText(JSON.stringify(row))),
+  record: (to, { row }) => void to.push('r', toLine(row.id), toText(row.json)),
 }
 
 export interface Commit {
