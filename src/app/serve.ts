@@ -72,6 +72,7 @@ export const serve: Serve = async (first, begun, again, loaded, warned) => {
       ),
     parts: () => parts,
   })
+  stores.whenMuchToCarry(() => inForce.nudge('audit-outbox'))
   try {
     parts = await assemble({
       config: () => inForce.config,

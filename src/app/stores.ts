@@ -1,3 +1,4 @@
+import { handed } from '../audit/handed.ts'
 import { drainOutbox } from '../audit/outbox.ts'
 import { auditStore } from '../audit/scan.ts'
 import { fitting } from '../audit/shorten.ts'
@@ -16,6 +17,8 @@ export interface Stores extends Pick<Opened, 'state' | 'clock' | 'clockOffsetMs'
    * where both are one, but what had no room.
    */
   carryAudit(owner: string, enough?: AbortSignal): Promise<number>
+  /** Rung when there is so much to carry that it should not wait. */
+  whenMuchToCarry(ring: () => void): void
   close(): Promise<void>
 }
 
@@ -25,10 +28,11 @@ export async function openStores(
   tools: Omit<OpenTools, 'auditElsewhere'>,
 ): Promise<Stores> {
   const auditElsewhere = !isOne(settings, wanted)
+  const own = handed()
   const here = await open(
     settings.backend,
     { ...settings, ...(!auditElsewhere && { auditTableName: wanted.tableName }) },
-    { ...tools, auditElsewhere },
+    { ...tools, auditElsewhere, ...(auditElsewhere && { handOver: own }) },
   )
   const { state, clock, clockOffsetMs } = here
   if (!auditElsewhere && here.audit) {
@@ -36,7 +40,14 @@ export async function openStores(
     const close = (): Promise<void> => state.close()
     const carryAudit = async (owner: string, enough?: AbortSignal) =>
       here.spills ? drainOutbox(state, rows, owner, tools.log, enough) : 0
-    return { ...here, audit: auditStore(rows), where: `State and audit in ${here.where}`, carryAudit, close }
+    return {
+      ...here,
+      audit: auditStore(rows),
+      where: `State and audit in ${here.where}`,
+      carryAudit,
+      whenMuchToCarry() {},
+      close,
+    }
   }
   let there: Opened
   try {
@@ -57,7 +68,11 @@ export async function openStores(
     // An audit that is away holds nothing up: records wait in the state.
     trouble: here.trouble,
     where: `State in ${here.where}, audit in ${there.where}`,
-    carryAudit: (owner, enough) => drainOutbox(state, way, owner, tools.log, enough),
+    async carryAudit(owner, enough) {
+      const carried = await own.carry({ state, audit: way, now: clock.now }, enough)
+      return carried + (await drainOutbox(state, way, owner, tools.log, enough))
+    },
+    whenMuchToCarry: own.whenMany,
     async close() {
       await state.close()
       await there.state.close()

@@ -19,8 +19,8 @@ const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))
 const rowsOf = ({ value }: Claimed): readonly AuditRow[] => outboxRows(value)
 
 /**
- * Carries records over from the outbox that a state store opened with `auditElsewhere` fills; answers how many. Safe to run on several
- * nodes, and again after a crash.
+ * Carries records over from the outbox that a state store opened with `auditElsewhere` fills: those that nobody has carried who had
+ * them in memory (handed.ts); answers how many. Safe to run on several nodes, and again after a crash.
  *
  * 1 A record leaves the outbox only when the audit has it, or has said no to it again and again: then it is kept in the state, set aside.
  * 2 The claim has counted before anything is tried. What the audit says no to comes due again with its claim and holds nothing else up.

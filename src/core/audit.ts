@@ -80,6 +80,20 @@ export interface AuditRow {
   readonly caller: string | undefined
   readonly json: string
 }
+/** An entry of the outbox that this process has just written, and its records. */
+export interface InOutbox {
+  readonly scope: Scope
+  readonly id: string
+  /** When whoever looks there is given it. Milliseconds, on the store's clock. */
+  readonly dueAt: number
+  readonly rows: readonly AuditRow[]
+}
+/** Who carries them over from memory. */
+export interface HandOver {
+  /** So long after they were written nobody else is given them. Milliseconds. */
+  readonly aheadMs: number
+  readonly take: (entry: InOutbox) => void
+}
 /** Its optional fields may be there and undefined, which JSON leaves out. */
 export type Loose<T> = { readonly [K in keyof T]: T[K] | (undefined extends T[K] ? undefined : never) }
 export const auditRow = (r: Loose<AuditRecord>): AuditRow => ({

@@ -5,7 +5,7 @@ import { openDates } from './dynamodb/dates.ts'
 import { openStores } from './dynamodb/store.ts'
 import { ensureTables, type Tables } from './dynamodb/tables.ts'
 import type { OpenStore, StoreSettings } from './opened.ts'
-import { toOutbox } from './outbox.ts'
+import { throughOutbox } from './outbox.ts'
 import { type StoreClock, serverClock } from './store-clock.ts'
 
 const PREFIX = 'signalbox'
@@ -46,7 +46,7 @@ export const openDynamo: OpenStore = async (settings, tools) => {
       tables,
       clock: time,
       newId: uuidv7Source(time.now, tools.random),
-      prepare: tools.auditElsewhere ? toOutbox(time.now) : undefined,
+      through: tools.auditElsewhere ? throughOutbox(time.now, tools.handOver) : undefined,
     })
     return {
       state: {

@@ -5,9 +5,9 @@ import { openSqlite } from './sqlite.ts'
 
 /** State backends by their name in `[state].backend`. */
 export const stateBackends: { readonly [name: string]: OpenStore } = {
-  async sqlite(settings, { clock, random, log, auditElsewhere }) {
+  async sqlite(settings, { clock, random, log, auditElsewhere, handOver }) {
     const { path, synchronous } = settings
-    const { state, audit } = await openSqlite({ path, synchronous, clock, random, auditElsewhere })
+    const { state, audit } = await openSqlite({ path, synchronous, clock, random, auditElsewhere, handOver })
     const ahead = recordedAhead(path, clock.now())
     if (ahead !== undefined)
       log.warn(

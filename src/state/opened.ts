@@ -1,4 +1,4 @@
-import type { AuditRows } from '../core/audit.ts'
+import type { AuditRows, HandOver } from '../core/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Log } from '../core/env.ts'
 import type { Random } from '../core/ids.ts'
@@ -28,6 +28,8 @@ export interface OpenTools {
   readonly log: Log
   /** The audit lives in another place: records wait in the outbox until `drainOutbox` has carried them over. */
   readonly auditElsewhere: boolean
+  /** Who carries over what comes into the outbox here, from memory; left out, it is due there at once. */
+  readonly handOver?: HandOver
   /** Makes what the store needs (tables, functions) or brings it to this version; without it a store that lacks them is refused, where making them is the operator's. */
   readonly migrate?: boolean
 }

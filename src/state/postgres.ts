@@ -8,7 +8,7 @@ import { charsOf } from './chars.ts'
 import { controls } from './control.ts'
 import { refuseUnkept } from './kept.ts'
 import type { Opened, OpenTools, StoreSettings } from './opened.ts'
-import { toOutbox } from './outbox.ts'
+import { throughOutbox, type Commit as Written } from './outbox.ts'
 import { auditRowsOver } from './postgres/audit.ts'
 import { type Commit, commitsOver } from './postgres/commits.ts'
 import { type Ask, type Connections, openConnections } from './postgres/connections.ts'
@@ -76,7 +76,6 @@ async function openOver(
   const clock = tools.storeTime ?? measured!
   const now = clock.now
   const newId = uuidv7Source(now, tools.random)
-  const prepare = tools.auditElsewhere ? toOutbox(now) : undefined
   const closing = new AbortController()
 
   let nextSweep = 0
@@ -125,10 +124,10 @@ async function openOver(
     return closed
   }
 
+  const written: Written = (scope, ops, opts) => refuseUnkept(ops) ?? commit(scopeText(scope), ops, opts?.dry === true)
   const state: StateStore = {
     ...readsOver(read, s, now),
-    commit: (scope, ops, opts) =>
-      refuseUnkept(ops) ?? commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
+    commit: tools.auditElsewhere ? throughOutbox(now, tools.handOver)(written) : written,
     async claim(kind, { owner, leaseMs, limit, perScope }) {
       if (limit <= 0) return []
       const at = now()

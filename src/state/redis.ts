@@ -20,7 +20,14 @@ export const openRedis: OpenStore = async (settings, tools) => {
   try {
     const clock = await serverClock('Redis', tools, () => link.time())
     const newId = uuidv7Source(clock.now, random)
-    const state = storeOver({ link, clock, servers: true, newId, prefix: settings.prefix ?? PREFIX })
+    const state = storeOver({
+      link,
+      clock,
+      servers: true,
+      newId,
+      prefix: settings.prefix ?? PREFIX,
+      handOver: tools.handOver,
+    })
     const close = async (): Promise<void> => {
       clock.stop()
       await state.close()

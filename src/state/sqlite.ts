@@ -1,11 +1,12 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { MessageChannel } from 'node:worker_threads'
+import type { HandOver } from '../core/audit.ts'
 import type { Clock } from '../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../core/errors.ts'
 import { type Random, uuidv7Source } from '../core/ids.ts'
 import { type Answer, type Arming, batching, nextTurn } from './batching.ts'
-import { toOutbox } from './outbox.ts'
+import { throughOutbox } from './outbox.ts'
 import { answersUnpacker } from './sqlite/answers.ts'
 import { writesPacker } from './sqlite/codec.ts'
 import { charsOfWrite, type Write } from './sqlite/engine.ts'
@@ -31,6 +32,8 @@ export interface SqliteOptions {
   readonly maxPageCount?: number
   /** The audit lives in another place: records wait here in the outbox until `drainOutbox` has carried them over. */
   readonly auditElsewhere?: boolean
+  /** Who carries what comes into it from memory. */
+  readonly handOver?: HandOver | undefined
   /** Runs the engine on the calling thread: for tests under a simulated clock, and tools. */
   readonly inThread?: boolean
   /** The medium failed: nothing held in memory can be trusted, the process must end. */
@@ -47,10 +50,10 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
   const newId = uuidv7Source(clock.now, opts.random)
   const path = realFile(opts.path)
   const file = { path, synchronous: opts.synchronous ?? 'full', maxPageCount: opts.maxPageCount } as const
-  const prepare = opts.auditElsewhere ? toOutbox(clock.now) : undefined
+  const through = opts.auditElsewhere ? throughOutbox(clock.now, opts.handOver) : undefined
   mkdirSync(dirname(path), { recursive: true })
   if (opts.inThread)
-    return openHeld(file, (db, free) => openHere({ db, clock, newId, onFatal, onClose: free, prepare }))
+    return openHeld(file, (db, free) => openHere({ db, clock, newId, onFatal, onClose: free, through }))
   const data = { ...file, now: clock.now() }
   // The reader opens the file when it is first asked, so both threads can start at once.
   const pack = writesPacker()
@@ -83,7 +86,7 @@ export async function openSqlite(opts: SqliteOptions): Promise<Opened> {
     reader: batching(reader.value, nextTurn(turn), StateUnavailable),
     clock,
     newId,
-    prepare,
+    through,
   })
 }
 

@@ -57,10 +57,33 @@ it('an audit in another place has it once it was carried there, once, also after
   expect((await before.audit.query(scope, {}, { limit: 9 })).records).toEqual([])
   await before.close()
   const stores = await openStores(both, env)
+  // So long they were the other's to carry.
+  await env.clock.advance(4999)
+  expect(await stores.carryAudit('node')).toBe(0)
+  await env.clock.advance(1)
   expect(await stores.carryAudit('node')).toBe(1)
   expect(await stores.carryAudit('node')).toBe(0)
   expect((await stores.audit.query(scope, {}, { limit: 9 })).records.map((r) => r.id)).toEqual([id])
   expect(stores.where).toBe(`State in ${file('state.db')}, audit in ${file('audit.db')}`)
+  await stores.close()
+})
+
+it('who has written records for an audit in another place carries them at once, and is told when they are many', async () => {
+  const env = testEnv()
+  const stores = await openStores(settings('own-state.db', 'own-audit.db'), env)
+  let rung = 0
+  stores.whenMuchToCarry(() => rung++)
+  const ids = Array.from({ length: 5 }, () => env.newId())
+  for (const id of ids) {
+    const row = record(id)
+    const json = JSON.stringify({ ...JSON.parse(row.json), payload: { text: 'x'.repeat(100_000) } })
+    await stores.state.commit(scope, [{ op: 'record', row: { ...row, json } }])
+  }
+  expect(rung).toBe(2)
+  expect(await stores.carryAudit('node')).toBe(5)
+  const { records } = await stores.audit.query(scope, {}, { limit: 9 })
+  expect(records.map((r) => r.id)).toEqual(ids.toReversed())
+  expect((await stores.state.depths()).filter((d) => d.waiting > 0)).toEqual([])
   await stores.close()
 })
 

@@ -2,7 +2,7 @@ import { Redis as Client } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { drainOutbox } from '../../src/audit/outbox.ts'
 import type { Scope } from '../../src/core/action.ts'
-import type { AuditRow } from '../../src/core/audit.ts'
+import { type AuditRow, type InOutbox, outboxText } from '../../src/core/audit.ts'
 import { monotonicClock } from '../../src/core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
@@ -134,6 +134,54 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
     await drainOutbox(a!.state, { append }, 'a', testEnv().log)
     expect(new Set(carried)).toEqual(new Set([...many, 'new']))
     expect((await a!.state.list('audit_outbox', scope, { limit: 9 })).entries).toEqual([])
+  })
+
+  it('what has come into the outbox is handed over as it stands there: commits refused, dry, repeated, of several scopes in one script', async () => {
+    const random = seededRandom(11)
+    const int = (below: number) => Math.floor(random.float() * below)
+    const got: InOutbox[] = []
+    const { state, clock } = await openRedis(settings(server.url), {
+      clock: monotonicClock(),
+      random: seededRandom(12),
+      log: testEnv().log,
+      auditElsewhere: true,
+      handOver: { aheadMs: 60_000, take: (entry) => got.push(entry) },
+    })
+    const scopes = ['x', 'y', 'z'].map((t): Scope => ['handed', t])
+    const payload = 'ä'.repeat(5000)
+    const commit = (i: number) => {
+      const scope = scopes[i % scopes.length]!
+      // Some come twice, beside each other or later.
+      const ids = Array.from({ length: int(3) }, () => `r${Math.max(0, i - int(4))}.${int(3)}`)
+      const row = (id: string) => {
+        const plain = plainRow(id, scope)
+        return { ...plain, json: JSON.stringify({ ...JSON.parse(plain.json), payload: { payload } }) }
+      }
+      const ops = ids.map((id): Op => ({ op: 'record', row: row(id) }))
+      const refused = int(5) === 0
+      if (refused) ops.push({ op: 'count', id: 'c', by: 2, limit: 1, expiresAt: 9e15 })
+      return state.commit(scope, ops, { dry: int(5) === 0 })
+    }
+    const before = clock.now()
+    /** The first of an entry that stands, in other company. */
+    const again = ({ scope, rows }: InOutbox, i: number) =>
+      state.commit(
+        scope,
+        [rows[0]!, plainRow(`new${i}`, scope)].map((row): Op => ({ op: 'record', row })),
+      )
+    for (let round = 0; round < 5; round++) {
+      const repeated = got.slice(0, 2).map((entry, i) => again(entry, round * 2 + i))
+      await Promise.all([...repeated, ...Array.from({ length: 60 }, (_, i) => commit(round * 60 + i))])
+    }
+    const stored = await Promise.all(
+      scopes.map(async (scope) => (await state.list('audit_outbox', scope, { limit: 1000 })).entries),
+    )
+    const there = stored.flat()
+    const told = new Map(got.map((e) => [`${e.scope} ${e.id}`, outboxText(e.rows)]))
+    expect(told).toEqual(new Map(there.map((e) => [`${e.key.scope} ${e.key.id}`, e.value])))
+    expect(there.length).toBeGreaterThan(10)
+    for (const { dueAt } of [...there, ...got]) expect(dueAt! - before).toBeGreaterThanOrEqual(60_000)
+    await state.close()
   })
 
   it('what is kept by its id only is in no list, and goes by itself', async () => {

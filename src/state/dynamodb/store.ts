@@ -7,6 +7,7 @@ import type { Op, StateStore } from '../../core/state.ts'
 import { controls, POLLED } from '../control.ts'
 import { NO_TAGS } from '../decide/row.ts'
 import { refuseUnkept } from '../kept.ts'
+import type { Commit } from '../outbox.ts'
 import { scopeText } from '../scope.ts'
 import { openAudit } from './audit/store.ts'
 import { openClaims } from './claims.ts'
@@ -26,8 +27,8 @@ export interface StoreParts {
   /** The store's time. */
   readonly clock: Clock
   readonly newId: () => string
-  /** What becomes of an op before it is decided. */
-  readonly prepare?: ((op: Op) => Op) | undefined
+  /** What becomes of a commit before it is decided, and with its answer. */
+  readonly through?: ((commit: Commit) => Commit) | undefined
 }
 export interface Stores {
   readonly state: StateStore
@@ -46,7 +47,7 @@ const SPILL_WAIT_MS = 1000
 const NOBODY = ['', ''] as const
 
 /** The ports over one table for the state and one for the audit. */
-export async function openStores({ client, tables, clock, newId, prepare }: StoreParts): Promise<Stores> {
+export async function openStores({ client, tables, clock, newId, through }: StoreParts): Promise<Stores> {
   const table = tables.state
   const now = clock.now
   const stamp = newId
@@ -148,11 +149,11 @@ export async function openStores({ client, tables, clock, newId, prepare }: Stor
     return closed
   }
 
+  const commit: Commit = (scope, ops, opts) =>
+    refuseUnkept(ops) ?? lanes.commit(scopeText(scope), ops, opts?.dry === true)
   const state: StateStore = {
     ...reads,
-    commit: (scope, ops, opts) =>
-      refuseUnkept(ops) ??
-      lanes.commit(scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true),
+    commit: through?.(commit) ?? commit,
     claim: openClaims({ client, table, now, stamp, number }),
     control: (topic) => control(topic),
     close,

@@ -1,8 +1,10 @@
+import type { HandOver } from '../../core/audit.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { Committed, Refused } from '../../core/state.ts'
 import { type Answer, type Arming, batching, type Carrier, type Channel } from '../batching.ts'
 import { charsOf } from '../chars.ts'
 import { commitAnswer, type Reply } from './answers.ts'
+import { type Entered, inOutbox } from './entered.ts'
 import { StateFull, say } from './failure.ts'
 import type { Spread } from './keys.ts'
 import { type Commit, packCommits } from './ops.ts'
@@ -24,22 +26,28 @@ const GATHERING: Arming = { turn: (then) => void setImmediate(then), quiet: 2, m
 const LATEST = 0.9
 
 /** Commits of one tag travel together, a few scripts one behind the other; those of different tags beside each other. */
-export function commits({ link, clock, prefix, servers }: Spread): Commits {
+export function commits({ link, clock, prefix, servers }: Spread, handOver?: HandOver): Commits {
   const channels = new Map<number, Channel<Commit>>()
 
   async function send(tag: number, batch: readonly Commit[]): Promise<readonly Answer[]> {
     const now = clock.now()
     let args: string[]
     try {
-      args = packCommits(batch, now, servers ? now + link.timeoutMs * LATEST : undefined)
+      args = packCommits(batch, now, servers ? now + link.timeoutMs * LATEST : undefined, handOver?.aheadMs ?? 0)
     } catch (e) {
       // It cannot travel, so it was not done; one at fault must not take the others with it.
       return batch.length === 1 ? [[1, say(e)]] : alone(tag, batch)
     }
     try {
-      const replies = (await link.script('commit', [prefix(tag)], args)) as Reply[]
+      const replies = (await link.script('commit', [prefix(tag)], args)) as (Reply | Entered)[]
       if (replies.length === 0) return batch.map(() => [1, 'Redis was asked too late, and has done nothing'])
-      return replies.map((reply, i): Answer => [0, commitAnswer(batch[i]!, reply, now)])
+      const answers = batch.map((commit, i) => commitAnswer(commit, replies[i] as Reply, now))
+      if (handOver !== undefined && replies.length > batch.length) {
+        const done = batch.filter((c, i) => answers[i]!.ok && !c.dry)
+        for (const entry of inOutbox(done, replies[batch.length] as Entered, now + handOver.aheadMs))
+          handOver.take(entry)
+      }
+      return answers.map((answer): Answer => [0, answer])
     } catch (e) {
       // What needs no memory is still done by a full server, and is how it gets some back.
       if (e instanceof StateFull && batch.length > 1) return alone(tag, batch)

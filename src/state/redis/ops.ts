@@ -95,8 +95,14 @@ export interface Commit {
 }
 
 /** The arguments of a batch of commits of one tag. */
-export function packCommits(commits: readonly Commit[], now: number, latest: number | undefined): string[] {
+export function packCommits(
+  commits: readonly Commit[],
+  now: number,
+  latest: number | undefined,
+  outboxMs: number,
+): string[] {
   const to = [String(now), String(commits.length * 2 + SWEPT), String(commits.length), String(latest ?? '')]
+  to.push(String(outboxMs))
   for (const { scope, ops, dry } of commits) {
     const head = to.push(scope, dry ? '1' : '0', '', String(ops.length))
     for (const op of ops) (pack[op.op] as Pack<Op['op']>)(to, op as never, now)

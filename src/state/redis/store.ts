@@ -1,3 +1,4 @@
+import type { HandOver } from '../../core/audit.ts'
 import { ABORTED, type Clock } from '../../core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../core/errors.ts'
 import type { StateStore } from '../../core/state.ts'
@@ -18,6 +19,7 @@ export interface StoreOptions {
   readonly newId: () => string
   /** What every key begins with: two gateways on one server that are to know nothing of each other differ in it. */
   readonly prefix: string
+  readonly handOver?: HandOver | undefined
 }
 
 const SWEEP_EVERY_MS = 1000
@@ -25,9 +27,9 @@ const SWEEP_EVERY_MS = 1000
 const BITE = 100
 
 /** The port over a link. Redis keeps no audit: a record waits in the outbox (lua/outbox.ts), written in the same commit. */
-export function storeOver({ link, clock, servers, newId, prefix }: StoreOptions): StateStore {
+export function storeOver({ link, clock, servers, newId, prefix, handOver }: StoreOptions): StateStore {
   const tags = spread(link, clock, servers, prefix)
-  const written = commits(tags)
+  const written = commits(tags, handOver)
   const claim = claims(tags)
   const closing = new AbortController()
   let nextSweep = 0

@@ -10,14 +10,14 @@ export interface HereOptions {
   readonly db: DatabaseSync
   readonly clock: Clock
   readonly newId: () => string
-  readonly prepare?: Channels['prepare']
+  readonly through?: Channels['through']
   readonly onFatal: (e: Error) => void
   /** Frees what belongs to the connection; the connection itself is the caller's. */
   readonly onClose: () => void
 }
 
 /** The engine on the calling thread: the same code as in the worker, with every batch run at the end of the turn. For tests and tools. */
-export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOptions): Opened {
+export function openHere({ db, clock, newId, onFatal, onClose, through }: HereOptions): Opened {
   const engine = new Engine(db, clock.now())
   const reads = new Reads(db)
   const writer: Carrier<Write> = {
@@ -42,7 +42,7 @@ export function openHere({ db, clock, newId, onFatal, onClose, prepare }: HereOp
     reader: batching(reader, nextTurn(queueMicrotask), StateUnavailable),
     clock,
     newId,
-    prepare,
+    through,
   })
 }
 

@@ -1,9 +1,10 @@
 import type { AuditFollowed, AuditPurged, AuditRows, AuditScanned } from '../../core/audit.ts'
 import type { Clock } from '../../core/clock.ts'
-import type { Op, StateStore } from '../../core/state.ts'
+import type { StateStore } from '../../core/state.ts'
 import type { Channel } from '../batching.ts'
 import { controls } from '../control.ts'
 import { refuseUnkept } from '../kept.ts'
+import type { Commit } from '../outbox.ts'
 import { scopeText } from '../scope.ts'
 import type { Write } from './engine.ts'
 import type { Read } from './reads.ts'
@@ -14,7 +15,7 @@ export interface Channels {
   readonly clock: Clock
   readonly newId: () => string
   /** What becomes of an op before it travels. */
-  readonly prepare?: ((op: Op) => Op) | undefined
+  readonly through?: ((commit: Commit) => Commit) | undefined
 }
 export interface Opened {
   readonly state: StateStore
@@ -25,7 +26,7 @@ export interface Opened {
 const BITE = 500
 
 /** The ports over the two channels: commits and claims to the writer, everything that is only looked at to the reader. */
-export function storeOver({ writer, reader, clock, newId, prepare }: Channels): Opened {
+export function storeOver({ writer, reader, clock, newId, through }: Channels): Opened {
   const read = <T>(call: Read): Promise<T> => reader.call(call) as Promise<T>
   const write = <T>(call: Write): Promise<T> => writer.call(call) as Promise<T>
   let closed: Promise<void> | undefined
@@ -37,14 +38,14 @@ export function storeOver({ writer, reader, clock, newId, prepare }: Channels): 
     return closed
   }
 
+  const commit: Commit = (scope, ops, opts) =>
+    refuseUnkept(ops) ?? write(['commit', scopeText(scope), ops, opts?.dry === true])
   const state: StateStore = {
     async get(keys) {
       const found = await read<(object | null)[]>(['get', keys.map((k) => [k.kind, scopeText(k.scope), k.id])])
       return found.map((e) => e ?? undefined) as Awaited<ReturnType<StateStore['get']>>
     },
-    commit: (scope, ops, opts) =>
-      refuseUnkept(ops) ??
-      write(['commit', scopeText(scope), prepare === undefined ? ops : ops.map(prepare), opts?.dry === true]),
+    commit: through?.(commit) ?? commit,
     claim: (kind, opts) => write(['claim', { kind, ...opts }]),
     list: (kind, scope, opts) => read(['list', { kind, scope: scopeText(scope), ...opts }]),
     scopes: (kind, { after, limit }) => read(['scopes', kind, after && scopeText(after), limit]),

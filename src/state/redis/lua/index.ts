@@ -8,9 +8,9 @@ import { FLUSH, ROWS } from './rows.ts'
 
 /**
  * A batch of commits of one tag. ARGV: now, how many expired entries to take away, how many commits, until when by the server's
- * clock (nothing is done later: its callers have been told "unknown" and may have looked); for each: scope, 1 when it is dry, its
- * arguments' number, its ops' number, and the ops. Answers of each its results as text, with the ids sealed, or what the op
- * that refused saw.
+ * clock (nothing is done later: its callers have been told "unknown" and may have looked), in how many milliseconds what comes into
+ * the outbox is due there; for each: scope, 1 when it is dry, its arguments' number, its ops' number, and the ops. Answers of each
+ * its results as text, with the ids sealed, or what the op that refused saw; then, if any, the entries in the outbox (entered.ts).
  */
 const COMMIT = `
 if A[4] ~= '' then
@@ -19,7 +19,7 @@ if A[4] ~= '' then
   if moment > tonumber(A[4]) then return {} end
 end
 local replies = {}
-at = 4
+at = 5
 for c = 1, tonumber(A[3]) do
   local scope, dry, size, many = A[at + 1], A[at + 2] == '1', tonumber(A[at + 3]), tonumber(A[at + 4])
   at = at + 4
@@ -48,10 +48,11 @@ for c = 1, tonumber(A[3]) do
   at = stop
 end
 sweep(A[2])
-flushRecords()
+local entered = flushRecords(tonumber(A[5]))
 flushEntries()
 flushGuards()
 flushBuffers()
+if entered[1] then replies[#replies + 1] = entered end
 return replies
 `
 const SWEEP = `

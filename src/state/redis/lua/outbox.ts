@@ -1,9 +1,9 @@
 import { kinds } from '../../../core/hold.ts'
 
 /**
- * record. The records of all commits of a script wait together, in entries of so many and so many bytes at most: `drainOutbox` (audit/)
- * takes a list as well as one. An entry takes its id from its first record; where that one stands there in other company, as after a
- * reply that was lost, it gets another, and the audit has the record once all the same.
+ * record. The records of all commits of a script wait together, in entries of so many and so many bytes at most. An entry takes its
+ * id from its first record; where that one stands there in other company, as after a reply that was lost, it gets another, and the
+ * audit has the record once all the same.
  */
 export const OUTBOX = `
 local records = {}
@@ -18,8 +18,10 @@ function ops.r(scope)
   undo(function() list[n], list[n + 1], list[id] = nil, nil, nil end)
 end
 
+-- Answers the entries: scope, id, how many records.
 local MANY_RECORDS, MANY_BYTES = 100, 65536
-local function flushRecords()
+local function flushRecords(wait)
+  local entered = {}
   for scope, list in pairs(records) do
     local i = 1
     while i <= #list do
@@ -38,12 +40,15 @@ local function flushRecords()
         s = slot('${kinds.auditOutbox}', scope, id)
       end
       if not s.cur then
-        s.cur = {due = now, woken = false, att = 0, owner = '', version = id, tags = ''}
+        s.cur = {due = now + wait, woken = false, att = 0, owner = '', version = id, tags = ''}
         rows[1] = headOf(s.cur) .. '[' .. rows[1]
         rows[#rows] = rows[#rows] .. ']'
         s.cur.packed = table.concat(rows, ',')
       end
+      local n = #entered
+      entered[n + 1], entered[n + 2], entered[n + 3] = scope, id, #rows
     end
   end
+  return entered
 end
 `
