@@ -32,10 +32,15 @@ export function recording(
   }
   return {
     state: told,
-    async carryAudit(owner, enough) {
-      const carried = await carryAudit(owner, enough)
-      if (carried > 0) recorded()
-      return carried
+    async carryAudit(owner, enough, last) {
+      let carried: number | undefined
+      try {
+        carried = await carryAudit(owner, enough, last)
+        return carried
+      } finally {
+        // Where it failed some may be there.
+        if (carried !== 0) recorded()
+      }
     },
   }
 }

@@ -170,9 +170,10 @@ export const serve: Serve = async (first, begun, again, loaded, warned) => {
   await Promise.all([parts.chains.stop(), parts.gateway.idle()])
   const enough = new AbortController()
   const carrying = clock.timer(CARRY_MS, () => enough.abort())
-  await carryAudit(parts.node, enough.signal).catch((err: unknown) =>
-    log.warn({ err }, 'records wait in the state store until a gateway carries them to the audit'),
-  )
+  const left = (why: object): void =>
+    log.warn(why, 'records wait in the state store until a gateway carries them to the audit')
+  await carryAudit(parts.node, enough.signal, true).catch((err: unknown) => left({ err }))
+  if (enough.signal.aborted) left({ after_ms: CARRY_MS })
   carrying.cancel()
   parts.breakers.close()
   await inForce.close()

@@ -1,3 +1,4 @@
+import { carryAll } from '../audit/carry.ts'
 import { handed } from '../audit/handed.ts'
 import { drainOutbox } from '../audit/outbox.ts'
 import { auditStore } from '../audit/scan.ts'
@@ -13,10 +14,11 @@ export interface Stores extends Pick<Opened, 'state' | 'clock' | 'clockOffsetMs'
   /** Where they lie, for who starts it. */
   readonly where: string
   /**
-   * Carries records over to an audit in another place, until there are none, or it is enough; answers how many. There is nothing to carry
-   * where both are one, but what had no room.
+   * Carries records over to an audit in another place, those written here and those that nobody has carried, until there are no more of
+   * them, or it is enough; answers how many. There is nothing to carry where both are one, but what had no room. `last`: nothing is
+   * left to a next time.
    */
-  carryAudit(owner: string, enough?: AbortSignal): Promise<number>
+  carryAudit(owner: string, enough?: AbortSignal, last?: boolean): Promise<number>
   /** Rung when there is so much to carry that it should not wait. */
   whenMuchToCarry(ring: () => void): void
   close(): Promise<void>
@@ -60,6 +62,7 @@ export async function openStores(
   const room = largestRecord[wanted.backend]
   // What a request may bring has room, but rules make more of it.
   const way = room === undefined ? rows : fitting(rows, room)
+  const toAudit = { own, state, audit: way, now: clock.now, log: tools.log }
   return {
     state,
     clock,
@@ -68,10 +71,7 @@ export async function openStores(
     // An audit that is away holds nothing up: records wait in the state.
     trouble: here.trouble,
     where: `State in ${here.where}, audit in ${there.where}`,
-    async carryAudit(owner, enough) {
-      const carried = await own.carry({ state, audit: way, now: clock.now }, enough)
-      return carried + (await drainOutbox(state, way, owner, tools.log, enough))
-    },
+    carryAudit: (owner, enough, last) => carryAll(toAudit, owner, enough, last),
     whenMuchToCarry: own.whenMany,
     async close() {
       await state.close()

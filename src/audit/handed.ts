@@ -1,15 +1,16 @@
-import type { AuditRows, HandOver, InOutbox } from '../core/audit.ts'
+import type { AuditRow, AuditRows, HandOver, InOutbox } from '../core/audit.ts'
+import type { Log } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import { portions } from '../core/portions.ts'
 import type { StateStore } from '../core/state.ts'
-import { refuses } from './refuses.ts'
+import { refuses, say } from './refuses.ts'
 
 /** So long nobody else is given them. */
-const AHEAD_MS = 5000
-/** What is begun with less of it left may not be there before somebody else finds it due. */
-const LEAST_MS = 2500
-/** Characters of records kept here: more wait in the outbox alone. */
+const AHEAD_MS = 10_000
+/** With less of it left they are not begun: they might not be there before somebody else finds them due. */
+const LEAST_MS = 5000
+/** Characters of records that wait here: more wait in the outbox alone. */
 const MOST_CHARS = 16_000_000
 /** With so many it is time to carry them: what is kept for long costs collections. */
 const MANY_CHARS = 400_000
@@ -22,9 +23,10 @@ const ENDED_AT_ONCE = 16
 export interface Handed extends HandOver {
   /**
    * Carries over what there is, or until it is told that it is enough; answers how many records. Rejects where the audit or the state
-   * is away. What is not carried, for whatever reason, is found due in the outbox, as after a crash (`drainOutbox`).
+   * is away, and keeps what it has not carried. What it gives up (late, too much, refused) is found due in the outbox, as after a crash
+   * (`drainOutbox`). `last`: also what is late, as there will be no other time.
    */
-  carry(to: Carrying, enough?: AbortSignal): Promise<number>
+  carry(to: Carrying, enough?: AbortSignal, last?: boolean): Promise<number>
   /** Rung when so much has come that it should be carried now. */
   whenMany(ring: () => void): void
 }
@@ -33,18 +35,35 @@ interface Carrying {
   readonly audit: Pick<AuditRows, 'append'>
   /** The store's time. */
   readonly now: () => number
+  readonly log: Pick<Log, 'warn'>
 }
 const charsOf = ({ rows }: InOutbox): number => rows.reduce((chars, row) => chars + row.json.length, 0)
 
 export function handed(): Handed {
+  /** Oldest first. */
   let waiting: InOutbox[] = []
   let chars = 0
   let many = (): void => {}
 
+  function keep(entries: InOutbox[]): void {
+    waiting = entries
+    chars = entries.reduce((sum, e) => sum + charsOf(e), 0)
+  }
+  /** Of what is late, as it was written so long before one that is due then. */
+  function makeRoom(more: number, dueAt: number): void {
+    let late = 0
+    for (; late < waiting.length && chars + more > MOST_CHARS; late++) {
+      const oldest = waiting[late]!
+      if (oldest.dueAt >= dueAt - AHEAD_MS + LEAST_MS) break
+      chars -= charsOf(oldest)
+    }
+    waiting.splice(0, late)
+  }
   return {
     aheadMs: AHEAD_MS,
     take(entry) {
       const more = charsOf(entry)
+      if (chars + more > MOST_CHARS) makeRoom(more, entry.dueAt)
       if (chars + more > MOST_CHARS) return
       waiting.push(entry)
       chars += more
@@ -53,31 +72,57 @@ export function handed(): Handed {
     whenMany(ring) {
       many = ring
     },
-    async carry(to, enough) {
-      const all = portions(waiting, charsOf, AT_ONCE)
-      waiting = []
-      chars = 0
+    async carry(to, enough, last = false) {
+      const left = portions(waiting, charsOf, AT_ONCE)
+      /** Nobody else's yet: there may be a last time. */
+      const late: InOutbox[] = []
+      keep([])
       let carried = 0
-      for (const portion of all) {
-        if (enough?.aborted) break
-        const least = to.now() + LEAST_MS
-        const begun = portion.filter((e) => e.dueAt >= least)
-        if (begun.length > 0) carried += await carryOver(begun, to)
+      try {
+        for (let some = left[0]; some !== undefined && !enough?.aborted; some = left[0]) {
+          const now = to.now()
+          const { begun = [], others = [] } = Object.groupBy(some, (e) =>
+            last || e.dueAt >= now + LEAST_MS ? 'begun' : 'others',
+          )
+          if (begun.length > 0) carried += await carryOver(begun, to)
+          late.push(...others.filter((e) => e.dueAt > now))
+          left.shift()
+        }
+      } finally {
+        if (late.length + left.length > 0) keep([...late, ...left.flat(), ...waiting])
       }
       return carried
     },
   }
 }
 
-async function carryOver(entries: readonly InOutbox[], { state, audit }: Carrying): Promise<number> {
+async function carryOver(entries: readonly InOutbox[], to: Carrying): Promise<number> {
   const rows = entries.flatMap((e) => e.rows)
-  try {
-    await audit.append(rows)
-  } catch (e) {
-    if (!refuses(e)) throw e
-    // Whoever finds them due sees to which are at fault.
+  const no = await refusal(rows, to)
+  if (no === undefined) {
+    await end(entries, to)
+    return rows.length
+  }
+  const [first, more] = entries
+  if (more === undefined) {
+    to.log.warn({ entry: first!.id, why: no }, 'the audit does not take a record; it is tried again')
     return 0
   }
+  let carried = 0
+  for (const entry of entries) carried += await carryOver([entry], to)
+  return carried
+}
+/** Why the audit does not take them. */
+async function refusal(rows: readonly AuditRow[], { audit }: Carrying): Promise<string | undefined> {
+  try {
+    await audit.append(rows)
+    return undefined
+  } catch (e) {
+    if (!refuses(e)) throw e
+    return say(e)
+  }
+}
+async function end(entries: readonly InOutbox[], { state }: Carrying): Promise<void> {
   const ends = [...Map.groupBy(entries, (e) => joinParts(e.scope)).values()].flatMap((all) =>
     portions(all, () => 1, ENDED_AT_ONCE),
   )
@@ -85,5 +130,4 @@ async function carryOver(entries: readonly InOutbox[], { state, audit }: Carryin
   const ending = ({ id }: InOutbox) =>
     ({ op: 'delete', kind: kinds.auditOutbox, id, ifUnclaimed: true, orSkip: true }) as const
   await Promise.all(ends.map((some) => state.commit(some[0]!.scope, some.map(ending))))
-  return rows.length
 }

@@ -3,7 +3,7 @@ import type { Log } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
 import { portions } from '../core/portions.ts'
 import type { Claimed, StateStore } from '../core/state.ts'
-import { refuses } from './refuses.ts'
+import { refuses, say } from './refuses.ts'
 import { shortened } from './shorten.ts'
 
 const LEASE_MS = 30_000
@@ -15,8 +15,9 @@ const AT_ONCE = 2_000_000
 const SHORTENED_AT = 3
 const SET_ASIDE_AT = 6
 
-const say = (e: unknown): string => (e instanceof Error ? e.message : String(e))
-const rowsOf = ({ value }: Claimed): readonly AuditRow[] => outboxRows(value)
+const OUTBOXES = [kinds.auditOutbox, kinds.rowOutbox]
+const rowsOf = ({ key, value }: Claimed): readonly AuditRow[] =>
+  key.kind === kinds.rowOutbox ? [JSON.parse(value) as AuditRow | AuditRow[]].flat() : outboxRows(value)
 
 /**
  * Carries records over from the outbox that a state store opened with `auditElsewhere` fills: those that nobody has carried who had
@@ -26,6 +27,7 @@ const rowsOf = ({ value }: Claimed): readonly AuditRow[] => outboxRows(value)
  * 2 The claim has counted before anything is tried. What the audit says no to comes due again with its claim and holds nothing else up.
  * 3 Rejects where the audit is away: all that was claimed comes due again.
  * 4 Others may fill the outbox as fast as it is emptied: so it ends when it is told that it is enough, with what it has claimed.
+ *   `between` claims is time for what else is to be carried.
  */
 export async function drainOutbox(
   state: StateStore,
@@ -33,14 +35,22 @@ export async function drainOutbox(
   owner: string,
   log: Log,
   enough?: AbortSignal,
+  between?: () => Promise<void>,
 ): Promise<number> {
   let carried = 0
-  while (!enough?.aborted) {
-    const entries = await state.claim(kinds.auditOutbox, { owner, leaseMs: LEASE_MS, limit: BATCH })
-    if (entries.length === 0) break
-    for (const some of portions(entries, (e) => e.value.length, AT_ONCE)) carried += await carry(some)
-  }
+  for (const kind of OUTBOXES) carried += await drain(kind)
   return carried
+
+  async function drain(kind: string): Promise<number> {
+    let carried = 0
+    while (!enough?.aborted) {
+      const entries = await state.claim(kind, { owner, leaseMs: LEASE_MS, limit: BATCH })
+      if (entries.length === 0) break
+      for (const some of portions(entries, (e) => e.value.length, AT_ONCE)) carried += await carry(some)
+      await between?.()
+    }
+    return carried
+  }
 
   async function carry(entries: readonly Claimed[]): Promise<number> {
     const no = await taken(() => entries.flatMap(rowsOf))
@@ -108,4 +118,4 @@ export async function drainOutbox(
   }
 }
 const ending = ({ key, claim: { owner, number } }: Claimed) =>
-  ({ op: 'delete', kind: kinds.auditOutbox, id: key.id, ifClaim: { owner, number } }) as const
+  ({ op: 'delete', kind: key.kind, id: key.id, ifClaim: { owner, number } }) as const

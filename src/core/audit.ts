@@ -80,7 +80,7 @@ export interface AuditRow {
   readonly caller: string | undefined
   readonly json: string
 }
-/** An entry of the outbox that this process has just written, and its records. */
+/** An entry of the outbox (kind `auditOutbox`) that this process has just written, and its records. */
 export interface InOutbox {
   readonly scope: Scope
   readonly id: string
@@ -113,10 +113,8 @@ export const auditRow = (r: Loose<AuditRecord>): AuditRow => ({
 })
 /** Records as one entry of the outbox has them: their JSON as it is, since what is JSON already would be escaped quote by quote. */
 export const outboxText = (rows: readonly AuditRow[]): string => `[${rows.map((row) => row.json).join(',')}]`
-/** Throws where it is none. Gateways of before wrote rows: one, or a list of them. */
-export const outboxRows = (text: string): readonly AuditRow[] =>
-  [JSON.parse(text) as OldEntry | AuditRecord[]].flat().map((r) => ('json' in r ? r : auditRow(r)))
-type OldEntry = AuditRow | AuditRow[]
+/** Throws where it is none. */
+export const outboxRows = (text: string): readonly AuditRow[] => (JSON.parse(text) as AuditRecord[]).map(auditRow)
 
 export interface AuditFilter {
   /** Matches where it went or what was asked for. */

@@ -42,8 +42,10 @@ export const kinds = {
   chainVersion: 'chain_version',
   /** A gateway that is alive, in the global scope. */
   node: 'node',
-  /** Audit records on their way to an audit that lives elsewhere. */
-  auditOutbox: 'audit_outbox',
+  /** Audit records on their way to an audit that lives elsewhere, as `outboxText` (audit.ts) has them. */
+  auditOutbox: 'record_outbox',
+  /** The same as gateways of before wrote it: rows, one or a list of them. */
+  rowOutbox: 'audit_outbox',
   /** Those it does not take, whatever was tried: nothing more becomes of them. */
   auditRefused: 'audit_refused',
 } as const

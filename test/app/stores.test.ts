@@ -58,7 +58,7 @@ it('an audit in another place has it once it was carried there, once, also after
   await before.close()
   const stores = await openStores(both, env)
   // So long they were the other's to carry.
-  await env.clock.advance(4999)
+  await env.clock.advance(9999)
   expect(await stores.carryAudit('node')).toBe(0)
   await env.clock.advance(1)
   expect(await stores.carryAudit('node')).toBe(1)

@@ -107,22 +107,35 @@ describe('the outbox', () => {
     expect(env.logged.filter((l) => l.level === 'warn')).toHaveLength(2)
     await state.close()
   })
-  it('what a gateway of before has left there, a row or a list of rows, arrives as what is written now', async () => {
+  it('what a gateway of before has left, a row or a list of rows, is carried too', async () => {
     const env = testEnv()
     const state = await opened(env, file('before.db'))
-    const rows = Array.from({ length: 4 }, () => ({ ...row(env.newId(), long), groupId: 'g' }))
-    const entry = (id: string, value: string) =>
-      ({ op: 'put', kind: kinds.auditOutbox, id, value, version: 'v', dueAt: 0 }) as const
-    await state.commit(scope, [
-      entry('1', JSON.stringify(rows[0])),
-      entry('2', JSON.stringify(rows.slice(1, 3))),
-      entry('3', outboxText([auditRow({ ...(JSON.parse(rows[3]!.json) as AuditRecord), group_id: 'g' })])),
-    ])
+    const rows = Array.from({ length: 3 }, () => row(env.newId(), long))
+    const entry = (id: string, value: object) =>
+      ({ op: 'put', kind: kinds.rowOutbox, id, value: JSON.stringify(value), version: 'v', dueAt: 0 }) as const
+    await state.commit(scope, [entry('1', rows[0]!), entry('2', rows.slice(1))])
     const arrived: AuditRow[] = []
     const append = async (all: readonly AuditRow[]) => void arrived.push(...all)
-    expect(await drainOutbox(state, { append }, 'one', env.log)).toBe(4)
-    expect(arrived.slice(0, 3)).toEqual(rows.slice(0, 3))
-    expect(arrived[3]).toEqual({ ...rows[3], json: arrived[3]!.json })
+    expect(await drainOutbox(state, { append }, 'one', env.log)).toBe(3)
+    expect(arrived).toEqual(rows)
+    expect((await state.list(kinds.rowOutbox, scope, { limit: 9 })).entries).toEqual([])
+    await state.close()
+  })
+  it('a record arrives as it was written, with all an audit asks of it', async () => {
+    const env = testEnv()
+    const state = await opened(env, file('whole.db'))
+    const more = { group_id: 'g', chain_id: 'c', provider: 'p', requested_provider: 'q', rule: 'r', caller: 'k' }
+    const odd = { details: { '2': -0, '1': 1e21, __proto__: null, text: '\ud800 \u2028 ä "' } }
+    const rows = [
+      row(env.newId(), more),
+      row(env.newId(), odd),
+      row(env.newId(), JSON.parse('{"payload":{"__proto__":1}}')),
+    ]
+    for (const r of rows) await state.commit(scope, [{ op: 'record', row: r }])
+    const arrived: AuditRow[] = []
+    const append = async (all: readonly AuditRow[]) => void arrived.push(...all)
+    expect(await drainOutbox(state, { append }, 'one', env.log)).toBe(3)
+    expect(arrived).toEqual(rows)
     await state.close()
   })
   it('one refused record of an entry that is a list of them: the others are there at once', async () => {

@@ -10,6 +10,7 @@ import type { Ask } from '../../src/state/postgres/connections.ts'
 import { callOf } from '../../src/state/postgres/wire.ts'
 import { openPostgres } from '../../src/state/postgres.ts'
 import { auditContract } from '../contract/audit.contract.ts'
+import { handsOver } from '../contract/hand-over.ts'
 import { type TestEnv, testEnv } from '../fakes/env.ts'
 import { type Postgres, startPostgres, withoutPostgres } from '../servers/postgres.ts'
 import { startProxy } from '../servers/proxy.ts'
@@ -43,6 +44,12 @@ describe.skipIf(withoutPostgres())('on a server of its own', () => {
     }
   })
 
+  it('what it has written for an audit elsewhere is handed over', () =>
+    handsOver((handOver) => {
+      const env = testEnv()
+      const settings = { ...postgresSettings(server.url), prefix: 'handing' }
+      return openPostgres(settings, { ...env, auditElsewhere: true, handOver, storeTime: env.clock })
+    }))
   it('a row beyond a limit of the server is refused as what it never takes', async () => {
     const env = testEnv()
     const { state, audit } = await open(env, 'limits')

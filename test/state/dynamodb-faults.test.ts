@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { CreateTableCommand, DeleteTableCommand, GetItemCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { drainOutbox } from '../../src/audit/outbox.ts'
-import { type AuditRow, auditRow } from '../../src/core/audit.ts'
+import { type AuditRow, auditRow, outboxText } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
 import { StateTooLarge, StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
 import { kinds } from '../../src/core/hold.ts'
@@ -12,6 +12,7 @@ import { entryName, keyOf } from '../../src/state/dynamodb/items.ts'
 import { ensureTables } from '../../src/state/dynamodb/tables.ts'
 import { tablesOf } from '../../src/state/dynamodb.ts'
 import { scopeText } from '../../src/state/scope.ts'
+import { plainRow } from '../fakes/audit-row.ts'
 import { testEnv } from '../fakes/env.ts'
 import { SOON } from '../fakes/soon.ts'
 import { startProxy, type TcpProxy } from '../servers/proxy.ts'
@@ -380,7 +381,7 @@ describe('round trips and limits', () => {
   })
   it('more records than a transaction takes are there when their commit is answered; those of a node that died are carried over', async () => {
     const at = ['faults', 'many records'] as const
-    const rows = Array.from({ length: 150 }, () => ({ ...(record() as { row: AuditRow }).row, scope: at }))
+    const rows = Array.from({ length: 150 }, () => plainRow(env.newId(), at))
     const [left, ...most] = rows
     expect(
       await opened.state.commit(
@@ -395,7 +396,7 @@ describe('round trips and limits', () => {
     // As such a commit leaves it, when its node dies before it has carried them over.
     await opened.state.commit(
       ['', ''],
-      [put('left', { kind: kinds.auditOutbox, value: JSON.stringify([left, most[0]]), dueAt: 0 })],
+      [put('left', { kind: kinds.auditOutbox, value: outboxText([left!, most[0]!]), dueAt: 0 })],
     )
     expect(await drainOutbox(opened.state, opened.audit, 'another', testEnv().log)).toBe(2)
     expect(await kept()).toBe(150)
@@ -409,7 +410,7 @@ describe('round trips and limits', () => {
     )
     const one = await db.stores(env.clock, { endpoint: before.endpoint, tables, patience: IMPATIENT })
     const at = ['faults', 'spilled'] as const
-    const rows = Array.from({ length: 60 }, () => ({ ...(record() as { row: AuditRow }).row, scope: at }))
+    const rows = Array.from({ length: 60 }, () => plainRow(env.newId(), at))
     const ops = [
       ...Array.from({ length: 45 }, (_, i) => put(`e${i}`)),
       ...rows.map((row): Op => ({ op: 'record', row })),

@@ -7,6 +7,7 @@ import { openDates } from '../../src/state/dynamodb/dates.ts'
 import { openDynamo } from '../../src/state/dynamodb.ts'
 import type { OpenTools, StoreSettings } from '../../src/state/opened.ts'
 import { readText } from '../app/config/read.ts'
+import { handsOver } from '../contract/hand-over.ts'
 import { testEnv } from '../fakes/env.ts'
 import { startProxy } from '../servers/proxy.ts'
 import { dynamo } from './dynamodb-open.ts'
@@ -50,6 +51,10 @@ describe('a store as a gateway opens it', () => {
     closing.push(() => again.state.close())
     expect(await again.state.get([{ kind: 'k', scope: ['a', 'b'], id: 'a' }])).toMatchObject([{ value: 'x' }])
   })
+  it('hands over what it has written for an audit elsewhere', () =>
+    handsOver((handOver) =>
+      openDynamo(settings({ url: db.url(), prefix: 'handing' }), { ...tools, auditElsewhere: true, handOver }),
+    ))
   it('an audit with a prefix of its own lies apart from the state', async () => {
     const { state, audit } = readText(`[state]
 backend = "dynamodb"

@@ -5,11 +5,13 @@ import type { Scope } from '../../src/core/action.ts'
 import { type AuditRow, type InOutbox, outboxText } from '../../src/core/audit.ts'
 import { monotonicClock } from '../../src/core/clock.ts'
 import { StateUnavailable, StateUnknown } from '../../src/core/errors.ts'
+import { kinds } from '../../src/core/hold.ts'
 import { seededRandom, uuidv7Source } from '../../src/core/ids.ts'
 import type { Op, StateStore } from '../../src/core/state.ts'
 import type { Opened, StoreSettings } from '../../src/state/opened.ts'
 import type { Link } from '../../src/state/redis/link.ts'
 import { openRedis } from '../../src/state/redis.ts'
+import { handsOver } from '../contract/hand-over.ts'
 import { plainRow } from '../fakes/audit-row.ts'
 import { testEnv } from '../fakes/env.ts'
 import { PROMISED_MS, SOON } from '../fakes/soon.ts'
@@ -125,16 +127,24 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
       Promise.all(ids.map((id) => a!.state.commit(scope, [{ op: 'record', row: plainRow(id, scope) }])))
     const many = Array.from({ length: 150 }, (_, i) => String(i))
     await commits(many)
-    expect((await a!.state.list('audit_outbox', scope, { limit: 1000 })).entries.length).toBeLessThan(75)
+    expect((await a!.state.list(kinds.auditOutbox, scope, { limit: 1000 })).entries.length).toBeLessThan(75)
     // As after a reply that was lost: the first of an entry that stands, beside one that stands in no entry.
-    const [first] = (await a!.state.list('audit_outbox', scope, { limit: 1 })).entries
+    const [first] = (await a!.state.list(kinds.auditOutbox, scope, { limit: 1 })).entries
     await commits([first!.key.id, 'new'])
     const carried: string[] = []
     const append = async (rows: readonly AuditRow[]) => void carried.push(...rows.map((r) => r.id))
     await drainOutbox(a!.state, { append }, 'a', testEnv().log)
     expect(new Set(carried)).toEqual(new Set([...many, 'new']))
-    expect((await a!.state.list('audit_outbox', scope, { limit: 9 })).entries).toEqual([])
+    expect((await a!.state.list(kinds.auditOutbox, scope, { limit: 9 })).entries).toEqual([])
   })
+
+  it('what it has written for an audit elsewhere is handed over', () =>
+    handsOver((handOver) =>
+      openRedis(
+        { ...settings(server.url), prefix: 'handing' },
+        { clock: monotonicClock(), random: seededRandom(13), log: testEnv().log, auditElsewhere: true, handOver },
+      ),
+    ))
 
   it('what has come into the outbox is handed over as it stands there: commits refused, dry, repeated, of several scopes in one script', async () => {
     const random = seededRandom(11)
@@ -155,7 +165,7 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
       const ids = Array.from({ length: int(3) }, () => `r${Math.max(0, i - int(4))}.${int(3)}`)
       const row = (id: string) => {
         const plain = plainRow(id, scope)
-        return { ...plain, json: JSON.stringify({ ...JSON.parse(plain.json), payload: { payload } }) }
+        return { ...plain, json: JSON.stringify({ ...JSON.parse(plain.json), payload: { i, payload } }) }
       }
       const ops = ids.map((id): Op => ({ op: 'record', row: row(id) }))
       const refused = int(5) === 0
@@ -174,7 +184,7 @@ describe.skipIf(withoutRedis())('several gateways on one Redis', () => {
       await Promise.all([...repeated, ...Array.from({ length: 60 }, (_, i) => commit(round * 60 + i))])
     }
     const stored = await Promise.all(
-      scopes.map(async (scope) => (await state.list('audit_outbox', scope, { limit: 1000 })).entries),
+      scopes.map(async (scope) => (await state.list(kinds.auditOutbox, scope, { limit: 1000 })).entries),
     )
     const there = stored.flat()
     const told = new Map(got.map((e) => [`${e.scope} ${e.id}`, outboxText(e.rows)]))

@@ -14,7 +14,7 @@ export interface Channels {
   readonly reader: Channel<Read>
   readonly clock: Clock
   readonly newId: () => string
-  /** What becomes of an op before it travels. */
+  /** What becomes of a commit before it travels, and with its answer. */
   readonly through?: ((commit: Commit) => Commit) | undefined
 }
 export interface Opened {

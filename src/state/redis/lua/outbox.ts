@@ -18,7 +18,7 @@ function ops.r(scope)
   undo(function() list[n], list[n + 1], list[id] = nil, nil, nil end)
 end
 
--- Answers the entries: scope, id, how many records.
+-- Answers of each entry its scope, its id, and how many records; without an id, what stood there already.
 local MANY_RECORDS, MANY_BYTES = 100, 65536
 local function flushRecords(wait)
   local entered = {}
@@ -39,14 +39,15 @@ local function flushRecords(wait)
         id = first .. '+' .. again
         s = slot('${kinds.auditOutbox}', scope, id)
       end
-      if not s.cur then
+      local stood = s.cur
+      if not stood then
         s.cur = {due = now + wait, woken = false, att = 0, owner = '', version = id, tags = ''}
         rows[1] = headOf(s.cur) .. '[' .. rows[1]
         rows[#rows] = rows[#rows] .. ']'
         s.cur.packed = table.concat(rows, ',')
       end
       local n = #entered
-      entered[n + 1], entered[n + 2], entered[n + 3] = scope, id, #rows
+      entered[n + 1], entered[n + 2], entered[n + 3] = scope, stood and '' or id, #rows
     end
   end
   return entered
