@@ -1,6 +1,6 @@
 import { carryAll } from '../audit/carry.ts'
 import { handed } from '../audit/handed.ts'
-import { drainOutbox } from '../audit/outbox.ts'
+import { drainOutbox, outboxes } from '../audit/outbox.ts'
 import { auditStore } from '../audit/scan.ts'
 import { fitting } from '../audit/shorten.ts'
 import type { AuditStore } from '../core/audit.ts'
@@ -37,11 +37,12 @@ export async function openStores(
     { ...tools, auditElsewhere, ...(auditElsewhere && { handOver: own }) },
   )
   const { state, clock, clockOffsetMs } = here
+  const from = outboxes(clock.now)
   if (!auditElsewhere && here.audit) {
     const rows = here.audit
     const close = (): Promise<void> => state.close()
     const carryAudit = async (owner: string, enough?: AbortSignal) =>
-      here.spills ? drainOutbox(state, rows, owner, tools.log, enough) : 0
+      here.spills ? drainOutbox(state, rows, owner, tools.log, { enough, from: from() }) : 0
     return {
       ...here,
       audit: auditStore(rows),
@@ -62,7 +63,7 @@ export async function openStores(
   const room = largestRecord[wanted.backend]
   // What a request may bring has room, but rules make more of it.
   const way = room === undefined ? rows : fitting(rows, room)
-  const toAudit = { own, state, audit: way, now: clock.now, log: tools.log }
+  const toAudit = { own, state, audit: way, now: clock.now, log: tools.log, from }
   return {
     state,
     clock,

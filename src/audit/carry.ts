@@ -11,6 +11,8 @@ export interface Way {
   /** The store's time. */
   readonly now: () => number
   readonly log: Log
+  /** The kinds of entries to look for this time. */
+  readonly from?: () => readonly string[]
 }
 
 /**
@@ -31,7 +33,9 @@ export async function carryAll(way: Way, owner: string, enough?: AbortSignal, la
     }
   }
   await carryOwn()
-  const found = await drainOutbox(way.state, way.audit, owner, way.log, enough, carryOwn)
+  const from = way.from?.()
+  const how = { enough, between: carryOwn, ...(from && { from }) }
+  const found = await drainOutbox(way.state, way.audit, owner, way.log, how)
   if (failed.length > 0) throw failed[0]
   return carried + found
 }

@@ -24,7 +24,7 @@ export interface Handed extends HandOver {
   /**
    * Carries over what there is, or until it is told that it is enough; answers how many records. Rejects where the audit or the state
    * is away, and keeps what it has not carried. What it gives up (late, too much, refused) is found due in the outbox, as after a crash
-   * (`drainOutbox`). `last`: also what is late, as there will be no other time.
+   * (`drainOutbox`). `last`: also what is late and nobody else's yet, as there will be no other time.
    */
   carry(to: Carrying, enough?: AbortSignal, last?: boolean): Promise<number>
   /** Rung when so much has come that it should be carried now. */
@@ -82,7 +82,7 @@ export function handed(): Handed {
         for (let some = left[0]; some !== undefined && !enough?.aborted; some = left[0]) {
           const now = to.now()
           const { begun = [], others = [] } = Object.groupBy(some, (e) =>
-            last || e.dueAt >= now + LEAST_MS ? 'begun' : 'others',
+            e.dueAt >= now + (last ? 1 : LEAST_MS) ? 'begun' : 'others',
           )
           if (begun.length > 0) carried += await carryOver(begun, to)
           late.push(...others.filter((e) => e.dueAt > now))

@@ -15,9 +15,29 @@ const AT_ONCE = 2_000_000
 const SHORTENED_AT = 3
 const SET_ASIDE_AT = 6
 
-const OUTBOXES = [kinds.auditOutbox, kinds.rowOutbox]
+/** What gateways of before have left is looked for so often: each look is a request, and there is hardly ever any. */
+const OLD_EVERY_MS = 60_000
+const BOTH = [kinds.auditOutbox, kinds.rowOutbox]
 const rowsOf = ({ key, value }: Claimed): readonly AuditRow[] =>
   key.kind === kinds.rowOutbox ? [JSON.parse(value) as AuditRow | AuditRow[]].flat() : outboxRows(value)
+
+export interface Draining {
+  readonly enough?: AbortSignal | undefined
+  /** What else is to be carried has its time after each claim. */
+  readonly between?: () => Promise<void>
+  /** Kinds of entries; left out: all there are. */
+  readonly from?: readonly string[]
+}
+
+/** Where to look this time: the old kind only now and then. */
+export function outboxes(now: () => number): () => readonly string[] {
+  let next = Number.NEGATIVE_INFINITY
+  return () => {
+    if (now() < next) return [kinds.auditOutbox]
+    next = now() + OLD_EVERY_MS
+    return BOTH
+  }
+}
 
 /**
  * Carries records over from the outbox that a state store opened with `auditElsewhere` fills: those that nobody has carried who had
@@ -27,18 +47,16 @@ const rowsOf = ({ key, value }: Claimed): readonly AuditRow[] =>
  * 2 The claim has counted before anything is tried. What the audit says no to comes due again with its claim and holds nothing else up.
  * 3 Rejects where the audit is away: all that was claimed comes due again.
  * 4 Others may fill the outbox as fast as it is emptied: so it ends when it is told that it is enough, with what it has claimed.
- *   `between` claims is time for what else is to be carried.
  */
 export async function drainOutbox(
   state: StateStore,
   audit: Pick<AuditRows, 'append'>,
   owner: string,
   log: Log,
-  enough?: AbortSignal,
-  between?: () => Promise<void>,
+  { enough, between, from = BOTH }: Draining = {},
 ): Promise<number> {
   let carried = 0
-  for (const kind of OUTBOXES) carried += await drain(kind)
+  for (const kind of from) carried += await drain(kind)
   return carried
 
   async function drain(kind: string): Promise<number> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { drainOutbox } from '../../src/audit/outbox.ts'
+import { drainOutbox, outboxes } from '../../src/audit/outbox.ts'
 import { fitting } from '../../src/audit/shorten.ts'
 import { type AuditRecord, type AuditRow, auditRow, outboxText } from '../../src/core/audit.ts'
 import { isoTime } from '../../src/core/clock.ts'
@@ -63,7 +63,7 @@ describe('the outbox', () => {
       await record() // another gateway's
     }
     await record()
-    expect(await drainOutbox(state, { append }, 'one', env.log, stop.signal)).toBe(5)
+    expect(await drainOutbox(state, { append }, 'one', env.log, { enough: stop.signal })).toBe(5)
     expect((await state.list(kinds.auditOutbox, scope, { limit: 9 })).entries).toHaveLength(1)
     await state.close()
   })
@@ -120,6 +120,16 @@ describe('the outbox', () => {
     expect(arrived).toEqual(rows)
     expect((await state.list(kinds.rowOutbox, scope, { limit: 9 })).entries).toEqual([])
     await state.close()
+  })
+  it('of a gateway of before is looked for first, and then once a minute', () => {
+    let now = 0
+    const from = outboxes(() => now)
+    const both = [kinds.auditOutbox, kinds.rowOutbox]
+    const seen = [0, 59_999, 60_000, 60_001].map((at) => {
+      now = at
+      return from()
+    })
+    expect(seen).toEqual([both, [kinds.auditOutbox], both, [kinds.auditOutbox]])
   })
   it('a record arrives as it was written, with all an audit asks of it', async () => {
     const env = testEnv()
