@@ -1,10 +1,10 @@
-import type { AuditRow, AuditRows, HandOver, InOutbox } from '../core/audit.ts'
+import type { AuditRows, HandOver, InOutbox } from '../core/audit.ts'
 import type { Log } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
 import { joinParts } from '../core/ids.ts'
 import { portions } from '../core/portions.ts'
 import type { StateStore } from '../core/state.ts'
-import { refuses, say } from './refuses.ts'
+import { AT_ONCE, refusal } from './refusal.ts'
 
 /** So long nobody else is given them. */
 const AHEAD_MS = 10_000
@@ -14,8 +14,6 @@ const LEAST_MS = 5000
 const MOST_CHARS = 16_000_000
 /** With so many it is time to carry them: what is kept for long costs collections. */
 const MANY_CHARS = 400_000
-/** Characters that go to the audit at once. */
-const AT_ONCE = 2_000_000
 /** Entries that one commit takes out of the outbox. */
 const ENDED_AT_ONCE = 16
 
@@ -98,7 +96,7 @@ export function handed(): Handed {
 
 async function carryOver(entries: readonly InOutbox[], to: Carrying): Promise<number> {
   const rows = entries.flatMap((e) => e.rows)
-  const no = await refusal(rows, to)
+  const no = await refusal(to.audit, rows)
   if (no === undefined) {
     await end(entries, to)
     return rows.length
@@ -111,16 +109,6 @@ async function carryOver(entries: readonly InOutbox[], to: Carrying): Promise<nu
   let carried = 0
   for (const entry of entries) carried += await carryOver([entry], to)
   return carried
-}
-/** Why the audit does not take them. */
-async function refusal(rows: readonly AuditRow[], { audit }: Carrying): Promise<string | undefined> {
-  try {
-    await audit.append(rows)
-    return undefined
-  } catch (e) {
-    if (!refuses(e)) throw e
-    return say(e)
-  }
 }
 async function end(entries: readonly InOutbox[], { state }: Carrying): Promise<void> {
   const ends = [...Map.groupBy(entries, (e) => joinParts(e.scope)).values()].flatMap((all) =>

@@ -3,14 +3,12 @@ import type { Log } from '../core/env.ts'
 import { kinds } from '../core/hold.ts'
 import { portions } from '../core/portions.ts'
 import type { Claimed, StateStore } from '../core/state.ts'
-import { refuses, say } from './refuses.ts'
+import { AT_ONCE, refusal, say } from './refusal.ts'
 import { shortened } from './shorten.ts'
 
 const LEASE_MS = 30_000
 /** Entries of one claim: one may be the records of a hundred commits. */
 const BATCH = 64
-/** Characters that go to the audit at once. */
-const AT_ONCE = 2_000_000
 /** From which claim on a record that the audit does not take is shortened, and from which on it is set aside. */
 const SHORTENED_AT = 3
 const SET_ASIDE_AT = 6
@@ -111,14 +109,13 @@ export async function drainOutbox(
 
   /** How many records the audit took; else why it does not take them. */
   async function taken(rows: () => readonly AuditRow[]): Promise<number | string> {
+    let all: readonly AuditRow[]
     try {
-      const all = rows()
-      await audit.append(all)
-      return all.length
+      all = rows()
     } catch (e) {
-      if (!refuses(e)) throw e
       return say(e)
     }
+    return (await refusal(audit, all)) ?? all.length
   }
   function warn({ key, attempts }: Claimed, why: string): void {
     log.warn({ entry: key.id, attempts, why }, 'the audit does not take a record; it is tried again')

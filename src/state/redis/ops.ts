@@ -101,8 +101,8 @@ export function packCommits(
   latest: number | undefined,
   outboxMs: number,
 ): string[] {
-  const to = [String(now), String(commits.length * 2 + SWEPT), String(commits.length), String(latest ?? '')]
-  to.push(String(outboxMs))
+  const many = commits.length
+  const to = [String(now), String(many * 2 + SWEPT), String(many), String(latest ?? ''), String(outboxMs)]
   for (const { scope, ops, dry } of commits) {
     const head = to.push(scope, dry ? '1' : '0', '', String(ops.length))
     for (const op of ops) (pack[op.op] as Pack<Op['op']>)(to, op as never, now)

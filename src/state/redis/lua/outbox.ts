@@ -18,8 +18,8 @@ function ops.r(scope)
   undo(function() list[n], list[n + 1], list[id] = nil, nil, nil end)
 end
 
--- Answers of each entry its scope, its id, and how many records; without an id, what stood there already.
 local MANY_RECORDS, MANY_BYTES = 100, 65536
+-- Answers of each entry its scope, its id, and how many records; without an id, what stood there already.
 local function flushRecords(wait)
   local entered = {}
   for scope, list in pairs(records) do
