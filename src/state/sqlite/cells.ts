@@ -24,7 +24,7 @@ const KEPT = 4096
 export class Cells<T> {
   readonly #shape: Shape<T>
   readonly #undo: Undo
-  readonly #cells = new Map<string, Cell<T>>()
+  #cells = new Map<string, Cell<T>>()
   readonly #dirty: Cell<T>[] = []
   /** The one asked for last: an op looks at what it then changes. */
   #last: Cell<T> | undefined
@@ -120,7 +120,7 @@ export class Cells<T> {
     this.#dirty.length = 0
   }
   #drop(): void {
-    this.#cells.clear()
+    this.#cells = new Map()
     this.#last = undefined
   }
 }

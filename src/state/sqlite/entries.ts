@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
+import { Passing } from '../../core/passing.ts'
 import { NO_TAGS, type Row } from '../decide/row.ts'
 import { owned } from '../decide/text.ts'
 import type { Undo } from '../decide/undo.ts'
@@ -27,9 +28,9 @@ const KEPT_CHARACTERS = 16_384
 /** The entries touched by the running transaction, each read once and written once. */
 export class Entries {
   readonly #undo: Undo
-  readonly #slots = new Map<string, Slot>()
+  #slots = new Map<string, Slot>()
   /** From transactions before, by the same keys; oldest first. */
-  readonly #kept = new Map<string, Slot>()
+  readonly #kept = new Passing<string, Slot>()
   readonly #touched: Slot[] = []
   /** The one asked for last: an op looks at what it then changes. */
   #last: Slot | undefined
@@ -150,7 +151,8 @@ export class Entries {
     this.#end()
   }
   #end(): void {
-    this.#slots.clear()
+    // Anew, see `Passing`: a batch is all that is in it.
+    if (this.#slots.size > 0) this.#slots = new Map()
     this.#last = undefined
     this.#touched.length = 0
   }

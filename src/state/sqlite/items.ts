@@ -22,7 +22,7 @@ export const itemOf = (r: Record<string, unknown>): Item => ({
 /** Items of open buffers, in the order they came. */
 export class Items {
   readonly #undo: Undo
-  readonly #pending = new Map<string, Pending>()
+  #pending = new Map<string, Pending>()
   readonly #find: StatementSync
   readonly #all: StatementSync
   readonly #insert: StatementSync
@@ -75,9 +75,9 @@ export class Items {
       if (p.emptied) this.#clear.run(scope, buffer)
       for (const i of p.added.values()) this.#insert.run(scope, buffer, toSql(i.itemId), i.at, toSql(i.item))
     }
-    this.#pending.clear()
+    if (this.#pending.size > 0) this.#pending = new Map()
   }
   forget(): void {
-    this.#pending.clear()
+    if (this.#pending.size > 0) this.#pending = new Map()
   }
 }
