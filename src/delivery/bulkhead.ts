@@ -1,3 +1,5 @@
+import { Gathering } from '../core/passing.ts'
+
 /** How many attempts may be under way at one provider; the others wait their turn, first come first served. */
 export interface Bulkhead {
   /** A slot at once, or false when none is free or others wait. */
@@ -13,12 +15,12 @@ export interface Bulkhead {
 export function createBulkhead(max: number): Bulkhead {
   let limit = max
   let inFlight = 0
-  // A set keeps the order of arrival and lets anyone leave from the middle.
-  const queue = new Set<() => void>()
+  // In the order of arrival, and anyone may leave from the middle.
+  const queue = new Gathering<() => void>()
   const admit = () => {
+    if (queue.size === 0) return
     for (const go of queue) {
       if (inFlight >= limit) return
-      queue.delete(go)
       inFlight++
       go()
     }
@@ -32,16 +34,16 @@ export function createBulkhead(max: number): Bulkhead {
     wait(signal) {
       if (signal.aborted) return Promise.resolve(false)
       return new Promise((resolve) => {
-        const leave = () => {
-          queue.delete(go)
+        const giveUp = () => {
+          leave()
           resolve(false)
         }
-        const go = () => {
-          signal.removeEventListener('abort', leave)
+        const leave = queue.enter(() => {
+          leave()
+          signal.removeEventListener('abort', giveUp)
           resolve(true)
-        }
-        queue.add(go)
-        signal.addEventListener('abort', leave, { once: true })
+        })
+        signal.addEventListener('abort', giveUp, { once: true })
         admit()
       })
     },

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../core/clock.ts'
+import { Gathering } from '../core/passing.ts'
 import { RETRY_AFTER_MAX_MS } from '../core/provider.ts'
 import type { RateLimit } from './route.ts'
 
@@ -27,7 +28,7 @@ export function createRateLimiter(clock: Clock, initial: RateLimit | undefined):
   let filledAt = clock.now()
   let blockedUntil = 0
   let timer: Timer | undefined
-  const queue = new Set<() => void>()
+  const queue = new Gathering<() => void>()
 
   function nextAt(): number {
     const now = clock.now()
@@ -51,7 +52,6 @@ export function createRateLimiter(clock: Clock, initial: RateLimit | undefined):
         timer = clock.timer(nextAt() - clock.now(), pump)
         return
       }
-      queue.delete(go)
       go()
     }
   }
@@ -60,17 +60,17 @@ export function createRateLimiter(clock: Clock, initial: RateLimit | undefined):
     wait(signal) {
       if (signal.aborted) return Promise.resolve(false)
       return new Promise((resolve) => {
-        const leave = () => {
-          queue.delete(go)
+        const giveUp = () => {
+          leave()
           if (queue.size === 0) pump()
           resolve(false)
         }
-        const go = () => {
-          signal.removeEventListener('abort', leave)
+        const leave = queue.enter(() => {
+          leave()
+          signal.removeEventListener('abort', giveUp)
           resolve(true)
-        }
-        queue.add(go)
-        signal.addEventListener('abort', leave, { once: true })
+        })
+        signal.addEventListener('abort', giveUp, { once: true })
         if (queue.size === 1) pump()
       })
     },

@@ -4,6 +4,7 @@ import { scopeOf } from '../core/action.ts'
 import { Problem } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
 import type { Outcome } from '../core/outcome.ts'
+import { Gathering } from '../core/passing.ts'
 import type { Evaluate, Plan, TraceEntry } from '../core/plan.ts'
 import type { Committed, Op } from '../core/state.ts'
 import type { Rules } from '../rules/rules.ts'
@@ -81,14 +82,12 @@ const ROUNDS = 8
 export function createGateway(parts: Parts, tools: GatewayTools, sender: Send): Gateway {
   const { env, state } = parts
   const turns = createKeyTurns(env.clock)
-  const background = new Set<Promise<unknown>>()
+  const background = new Gathering<Promise<unknown>>()
   const inBackground = (work: Promise<unknown>): void => {
-    const done = work
-      .catch((error: unknown) =>
-        env.log.error({ error }, 'background delivery ended without its end being stored; it will be taken up again'),
-      )
-      .finally(() => background.delete(done))
-    background.add(done)
+    const done = work.catch((error: unknown) =>
+      env.log.error({ error }, 'background delivery ended without its end being stored; it will be taken up again'),
+    )
+    void done.finally(background.enter(done))
   }
 
   function newRun(action: Action, request: DispatchRequest, now: number, rulesVersion: string): Run {

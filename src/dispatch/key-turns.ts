@@ -1,6 +1,7 @@
 import type { Scope } from '../core/action.ts'
 import type { Clock } from '../core/clock.ts'
 import { joinParts } from '../core/ids.ts'
+import { Passing } from '../core/passing.ts'
 
 /** Whoever is ahead may wait for a store that does not answer: that is no reason to wait behind it one by one. Milliseconds. */
 const LONGEST_MS = 1000
@@ -19,7 +20,7 @@ export interface KeyTurns {
 
 export function createKeyTurns(clock: Clock): KeyTurns {
   /** Who came last, by key. */
-  const last = new Map<string, Promise<unknown>>()
+  const last = new Passing<string, Promise<unknown>>()
   return {
     take(scope, keys, placed) {
       const ids = keys.map((key) => joinParts([...scope, key]))

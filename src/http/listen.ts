@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { type Clock, systemClock, watchTraffic } from '../core/clock.ts'
 import { Problem } from '../core/errors.ts'
+import { Gathering } from '../core/passing.ts'
 import { response } from './answered.ts'
 import { linger } from './linger.ts'
 import { PROBLEM_TYPE, problemBody, problemResponse } from './problem.ts'
@@ -53,7 +54,10 @@ export async function listen(
     errorHandler: () =>
       response(problemResponse(new Problem(400, 'invalid_request', 'the address or Host of the request is malformed'))),
   })
-  const connections = new Map<Socket, Exchange | undefined>()
+  const connections = new Gathering<Connection>()
+  const connectionOf = new WeakMap<Socket, Connection>()
+  /** The latest request of a connection. */
+  const exchangeOf = (socket: Socket): Exchange | undefined => connectionOf.get(socket)?.exchange
   /** They have been told that they were too late, or are no HTTP: what arrives on them all the same must have no effect. */
   const refused = new WeakSet<Socket>()
   const lingering = new WeakSet<Socket>()
@@ -66,7 +70,7 @@ export async function listen(
       incoming.socket.destroy()
       return
     }
-    const before = connections.get(incoming.socket)?.outgoing
+    const before = exchangeOf(incoming.socket)?.outgoing
     // Behind the last answer of its connection, or what will be that: nobody would be told what became of it.
     if (!incoming.socket.writable || before?.shouldKeepAlive === false) {
       incoming.resume()
@@ -75,7 +79,7 @@ export async function listen(
     if (closing) outgoing.shouldKeepAlive = false
     // HTTP/1.0 knows no Host, and load balancers still ask so: under no name in particular.
     if (incoming.headers.host === undefined && incoming.httpVersion === '1.0') incoming.headers.host = 'localhost'
-    connections.set(incoming.socket, { incoming, outgoing })
+    connectionOf.get(incoming.socket)!.exchange = { incoming, outgoing }
     // A few bytes ask for a page of megabytes: those of one connection are made as they are taken, not all at once.
     if (before && !before.closed && reads(incoming)) before.once('close', () => begin(incoming, outgoing))
     else begin(incoming, outgoing)
@@ -98,12 +102,12 @@ export async function listen(
     // After a standstill node fires timers before it reads: what has come meanwhile came in time.
     setImmediate(() => {
       if (socket.bytesRead > bytesRead || socket.writableLength < writableLength) return
-      if (writableLength > 0 || idle(connections.get(socket))) socket.destroy()
+      if (writableLength > 0 || idle(exchangeOf(socket))) socket.destroy()
     })
   })
   // Node's own, which its `close` calls too, takes a connection for idle once its answer is made, and cuts off what is still to be sent.
   http.closeIdleConnections = () => {
-    for (const [socket, exchange] of connections) if (idle(exchange)) socket.destroy()
+    for (const { socket, exchange } of connections) if (idle(exchange)) socket.destroy()
   }
   // Who has said all it will say (`nc -N`, small devices) still wants the answer: left to itself, node acts and tells nobody.
   Object.assign(http, { httpAllowHalfOpen: true })
@@ -114,7 +118,7 @@ export async function listen(
   })
   // Left to itself, node answers these without a word.
   http.on('checkExpectation', (incoming, outgoing) => {
-    connections.set(incoming.socket, { incoming, outgoing })
+    connectionOf.get(incoming.socket)!.exchange = { incoming, outgoing }
     outgoing.shouldKeepAlive = false // the body may be on its way, or not
     const { status, headers, body } = problemResponse(
       new Problem(417, 'expectation_failed', 'only "Expect: 100-continue" is known; send the request without it'),
@@ -124,7 +128,7 @@ export async function listen(
   http.on('clientError', (error: Error & { readonly code?: string }, socket: Socket) => {
     if (refused.has(socket)) return // more of the same; it is read past until the connection is closed
     refused.add(socket)
-    const exchange = connections.get(socket)
+    const exchange = exchangeOf(socket)
     // A request before these bytes has its own answer, and takes the next one for it.
     if (exchange && underWay(exchange)) {
       exchange.outgoing.once('close', () => refuseBytes(error, socket, clock))
@@ -140,20 +144,22 @@ export async function listen(
     if (last && !last.complete && last.listenerCount('error') > 0) last.emit('error', error)
   })
   http.on('connection', (socket: Socket) => {
-    connections.set(socket, undefined)
+    const connection: Connection = { socket, exchange: undefined }
+    connectionOf.set(socket, connection)
+    const leave = connections.enter(connection)
     // How node closes behind an answer that is its connection's last.
     socket.destroySoon = () => {
-      const rest = connections.get(socket)?.incoming
+      const rest = connection.exchange?.incoming
       if (!rest || rest.complete) Socket.prototype.destroySoon.call(socket)
       else if (!lingering.has(socket)) {
         lingering.add(socket)
         linger(socket, rest, clock)
       }
     }
-    socket.once('close', () => connections.delete(socket))
+    socket.once('close', leave)
     socket.once('end', () => {
       // A stream has no end of its own: who hangs up has left it.
-      const answering = connections.get(socket)?.outgoing
+      const answering = connection.exchange?.outgoing
       if (answering?.headersSent && !answering.writableEnded) socket.destroy()
     })
   })
@@ -171,12 +177,12 @@ export async function listen(
         })
         const last = clock.now() + REST_MS
         // Nor is anybody waited for who does not read; whoever does has moved on by then, and again.
-        for (const socket of connections.keys()) watchTraffic(socket, REST_MS)
+        for (const { socket } of connections) watchTraffic(socket, REST_MS)
         const sweep = (): void => {
           if (over) return
           // Closing ends the server's own watch over slow clients, and takes a connection nobody has used for a busy one.
           http.closeIdleConnections()
-          for (const [socket, exchange] of connections)
+          for (const { socket, exchange } of connections)
             if (socket.bytesRead === 0 || (clock.now() >= last && !underWay(exchange))) socket.destroy()
           clock.timer(SWEEP_MS, sweep)
         }
@@ -186,7 +192,11 @@ export async function listen(
   }
 }
 
-/** The latest request of a connection; those before it are answered first. */
+interface Connection {
+  readonly socket: Socket
+  /** Its latest request; those before it are answered first. */
+  exchange: Exchange | undefined
+}
 interface Exchange {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse

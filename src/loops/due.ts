@@ -1,4 +1,5 @@
 import type { Env } from '../core/env.ts'
+import { Gathering } from '../core/passing.ts'
 import type { Claimed, StateStore } from '../core/state.ts'
 import { backoffMs } from '../delivery/backoff.ts'
 import { keepLease, LEASE_MS } from '../delivery/lease.ts'
@@ -40,7 +41,7 @@ const PUT_BACK = { initialMs: 1_000, maxMs: 300_000 }
 export function dueLoop(deps: DueDeps, work: DueWork): Loop {
   const { env, state, owner } = deps
   const { kind, batch, leaseMs = LEASE_MS, concurrency = batch, perScope } = work
-  const active = new Set<Promise<void>>()
+  const active = new Gathering<Promise<void>>()
 
   async function attempt(entry: Claimed): Promise<void> {
     const lease = keepLease({ state, clock: env.clock }, entry.key, entry.claim, leaseMs)
@@ -95,8 +96,8 @@ export function dueLoop(deps: DueDeps, work: DueWork): Loop {
         const limit = Math.min(batch, concurrency - active.size)
         const claimed = await state.claim(kind, { owner, leaseMs, limit, ...(perScope !== undefined && { perScope }) })
         for (const entry of claimed) {
-          const one: Promise<void> = attempt(entry).finally(() => active.delete(one))
-          active.add(one)
+          const one = attempt(entry)
+          void one.finally(active.enter(one))
         }
         done += claimed.length
         // Fewer than asked for may be due to perScope: only nothing at all is the end.

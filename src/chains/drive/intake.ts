@@ -2,6 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import type { Env } from '../../core/env.ts'
 import { kinds } from '../../core/hold.ts'
 import { joinParts } from '../../core/ids.ts'
+import { Gathering, Passing } from '../../core/passing.ts'
 import type { Entry, StateStore } from '../../core/state.ts'
 import { keepLease, LEASE_MS } from '../../delivery/lease.ts'
 import type { Held } from '../chains.ts'
@@ -54,8 +55,8 @@ export interface Intake {
 
 export function createIntake({ state, env, owner, newborn, seats: total, tools }: IntakeDeps): Intake {
   const { clock } = env
-  const active = new Map<string, { readonly handle: Handle; readonly done: Promise<void> }>()
-  const loose = new Set<Promise<unknown>>()
+  const active = new Passing<string, { readonly handle: Handle; readonly done: Promise<void> }>()
+  const loose = new Gathering<Promise<unknown>>()
   const seats = new Seats(total, serve)
   const alarm = createAlarm(clock, () => track(pull()))
   let stopping = false
@@ -69,8 +70,7 @@ export function createIntake({ state, env, owner, newborn, seats: total, tools }
   let lackedAt = Number.NEGATIVE_INFINITY
 
   function track(p: Promise<unknown>): void {
-    loose.add(p)
-    void p.finally(() => loose.delete(p))
+    void p.finally(loose.enter(p))
   }
 
   async function begin(scope: Scope, id: string, held?: Held): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
+import { Passing } from '../../core/passing.ts'
 import type { Loaded } from '../model/loaded.ts'
 
 /**
@@ -19,21 +20,20 @@ export interface Newborn {
 }
 
 export function createNewborn(clock: Pick<Clock, 'now' | 'timer'>): Newborn {
-  const kept = new Map<string, { readonly loaded: Loaded; readonly bytes: number; readonly at: number }>()
+  const kept = new Passing<string, { readonly loaded: Loaded; readonly bytes: number; readonly at: number }>()
   let total = 0
   let isLooking = false
   const drop = (id: string): Loaded | undefined => {
-    const found = kept.get(id)
+    const found = kept.delete(id)
     if (!found) return undefined
-    kept.delete(id)
     total -= found.bytes
     return found.loaded
   }
   /** One timer for all, and none where there is nothing. */
   function look(): void {
     const before = clock.now() - KEPT_MS
-    for (const [id, { at }] of kept) {
-      if (at > before) break
+    for (const id of kept.keys()) {
+      if (kept.get(id)!.at > before) break
       drop(id)
     }
     isLooking = kept.size > 0
