@@ -24,6 +24,8 @@ export interface Tx {
     /** The row if it has not expired. */
     live(kind: string, scope: string, id: string, now: number): Row | undefined
     set(kind: string, scope: string, id: string, row: Row | undefined): void
+    /** Sets what `made` makes of the row if it has not expired. It may be asked later, and anew: most often there is none to be read. */
+    replace(kind: string, scope: string, id: string, now: number, made: (was: Row | undefined) => Row): void
   }
   readonly counters: CellsOf<Counter>
   readonly windows: CellsOf<Window>

@@ -126,6 +126,8 @@ export class View implements Tx {
       return row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
     },
     set: (kind, scope, id, row) => this.#set(this.#entry(kind, scope, id), row),
+    replace: (kind, scope, id, now, made) =>
+      this.entries.set(kind, scope, id, made(this.entries.live(kind, scope, id, now))),
   }
 
   #plain<T>(

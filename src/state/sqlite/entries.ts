@@ -14,6 +14,12 @@ interface Slot {
   stored: Row | undefined
   /** The row that may be remembered: its texts are its own. */
   readonly own: Row | undefined
+  /** The file was not asked yet what it has: there most likely is none. What the row is to be made of it then. */
+  unread?: Unread | undefined
+}
+interface Unread {
+  readonly now: number
+  readonly made: (was: Row | undefined) => Row
 }
 
 const COLUMNS = 'version, value, tags, due_at, expires_at, owner, number, until, woken, attempts'
@@ -37,6 +43,7 @@ export class Entries {
   readonly #select: StatementSync
   readonly #upsert: StatementSync
   readonly #note: StatementSync
+  readonly #say: StatementSync
   readonly #delete: StatementSync
   readonly #tag: StatementSync
   readonly #untag: StatementSync
@@ -50,8 +57,9 @@ export class Entries {
       ON CONFLICT DO UPDATE SET version=excluded.version, value=excluded.value, tags=excluded.tags, due_at=excluded.due_at,
       expires_at=excluded.expires_at, owner=excluded.owner, number=excluded.number, until=excluded.until, woken=excluded.woken,
       attempts=excluded.attempts`)
-    this.#note = db.prepare(`INSERT INTO entry (kind, scope, id, version, value, expires_at, woken, attempts)
+    this.#note = db.prepare(`INSERT OR IGNORE INTO entry (kind, scope, id, version, value, expires_at, woken, attempts)
       VALUES (?,?,?,?,?,?,0,0)`)
+    this.#say = db.prepare('UPDATE entry SET version = ?, value = ?, tags = ? WHERE kind = ? AND scope = ? AND id = ?')
     this.#delete = db.prepare('DELETE FROM entry WHERE kind = ? AND scope = ? AND id = ?')
     this.#tag = db.prepare('INSERT OR IGNORE INTO tag (kind, scope, tag, id) VALUES (?,?,?,?)')
     this.#untag = db.prepare('DELETE FROM tag WHERE kind = ? AND scope = ? AND tag = ? AND id = ?')
@@ -60,24 +68,50 @@ export class Entries {
   #slot(kind: string, scope: string, id: string): Slot {
     const last = this.#last
     if (last !== undefined && last.id === id && last.scope === scope && last.kind === kind) return last
-    const key = `${kind.length}:${kind}${scope}${id}`
+    const key = keyOf(kind, scope, id)
     let slot = this.#slots.get(key)
     if (slot === undefined) {
-      slot = this.#kept.get(key) ?? this.#read(kind, scope, id)
+      slot = this.#kept.get(key)
+      if (slot === undefined) {
+        const row = this.#read(kind, scope, id)
+        slot = { kind, scope, id, row, stored: row, own: undefined }
+      }
       this.#slots.set(key, slot)
-    }
+    } else if (slot.unread !== undefined) this.#catchUp(slot, slot.unread)
     this.#last = slot
     return slot
   }
-  #read(kind: string, scope: string, id: string): Slot {
+  #read(kind: string, scope: string, id: string): Row | undefined {
     const found = this.#select.get(kind, toSql(scope), toSql(id))
-    const row = found && rowOf(found)
-    return { kind, scope, id, row, stored: row, own: undefined }
+    return found && rowOf(found)
+  }
+  #catchUp(slot: Slot, { now, made }: Unread): void {
+    slot.unread = undefined
+    slot.stored = this.#read(slot.kind, slot.scope, slot.id)
+    slot.row = made(live(slot.stored, now))
+    if (slot.row.dueAt !== undefined) this.onDue(slot.kind, slot.scope, slot.row.dueAt)
   }
   /** The row if it has not expired. */
   live(kind: string, scope: string, id: string, now: number): Row | undefined {
-    const { row } = this.#slot(kind, scope, id)
-    return row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
+    return live(this.#slot(kind, scope, id).row, now)
+  }
+  /** A note is written without a look: one that stands in its place already is read then. */
+  replace(kind: string, scope: string, id: string, now: number, made: (was: Row | undefined) => Row): void {
+    const key = keyOf(kind, scope, id)
+    const row = this.#slots.has(key) || this.#kept.has(key) ? undefined : made(undefined)
+    if (row === undefined || !isNote(row)) {
+      this.set(kind, scope, id, made(this.live(kind, scope, id, now)))
+      return
+    }
+    const slot: Slot = { kind, scope, id, row, stored: undefined, own: undefined, unread: { now, made } }
+    this.#slots.set(key, slot)
+    this.#touched.push(slot)
+    this.#undo.push(() => {
+      slot.row = slot.stored
+      slot.unread = undefined
+      this.#slots.delete(key)
+      if (this.#last === slot) this.#last = undefined
+    })
   }
   set(kind: string, scope: string, id: string, row: Row | undefined): void {
     const slot = this.#slot(kind, scope, id)
@@ -92,15 +126,31 @@ export class Entries {
 
   flush(): void {
     for (const slot of this.#touched) {
+      if (slot.unread !== undefined) {
+        if (this.#addNote(slot, slot.row!)) {
+          slot.unread = undefined
+          slot.stored = slot.row
+        } else this.#catchUp(slot, slot.unread)
+      }
       if (slot.row === slot.stored) continue
       this.#write(slot)
       slot.stored = slot.row
     }
     this.#touched.length = 0
   }
-  #write({ kind, scope: s, id: i, row, stored }: Slot): void {
-    const scope = toSql(s)
-    const id = toSql(i)
+  /** False: there is one already. */
+  #addNote({ kind, scope, id }: Slot, { version, value, expiresAt }: Row): boolean {
+    const { changes } = this.#note.run(kind, toSql(scope), toSql(id), toSql(version), toSql(value), expiresAt ?? null)
+    return changes === 1
+  }
+  #write(slot: Slot): void {
+    const { kind, row, stored } = slot
+    if (stored === undefined && row !== undefined && isNote(row)) {
+      if (!this.#addNote(slot, row)) throw new Error(`a ${kind} that was not there is`)
+      return
+    }
+    const scope = toSql(slot.scope)
+    const id = toSql(slot.id)
     const before = stored?.tags ?? NO_TAGS
     const after = row?.tags ?? NO_TAGS
     if (before !== after) {
@@ -111,25 +161,25 @@ export class Entries {
       return
     }
     const { claim, tags } = row
-    if (stored === undefined && isNote(row)) {
-      this.#note.run(kind, scope, id, toSql(row.version), toSql(row.value), row.expiresAt ?? null)
-      return
-    }
-    this.#upsert.run(
-      kind,
-      scope,
-      id,
-      toSql(row.version),
-      toSql(row.value),
-      tags.length === 0 ? null : JSON.stringify(tags),
-      row.dueAt ?? null,
-      row.expiresAt ?? null,
-      claim === undefined ? null : toSql(claim.owner),
-      claim?.number ?? null,
-      claim?.until ?? null,
-      row.woken ? 1 : 0,
-      row.attempts,
-    )
+    const [version, value] = [toSql(row.version), toSql(row.value)]
+    const list = tags.length === 0 ? null : JSON.stringify(tags)
+    if (stored !== undefined && isSaidAnew(stored, row)) this.#say.run(version, value, list, kind, scope, id)
+    else
+      this.#upsert.run(
+        kind,
+        scope,
+        id,
+        version,
+        value,
+        list,
+        row.dueAt ?? null,
+        row.expiresAt ?? null,
+        claim === undefined ? null : toSql(claim.owner),
+        claim?.number ?? null,
+        claim?.until ?? null,
+        row.woken ? 1 : 0,
+        row.attempts,
+      )
     for (const tag of tags) if (!before.includes(tag)) this.#tag.run(kind, scope, toSql(tag), id)
   }
   /** Ends a transaction that was committed. */
@@ -177,6 +227,20 @@ function keepable(slot: Slot): Slot | undefined {
 /** Only there to be found, as the key of every deduplicated action is: half the values to bind, and nothing in its place to ask for. */
 const isNote = (r: Row): boolean =>
   r.dueAt === undefined && r.claim === undefined && r.tags.length === 0 && !r.woken && r.attempts === 0
+
+/** When it is due and who has it are as they were, and so is every index but those of its tags. */
+const isSaidAnew = (was: Row, row: Row): boolean =>
+  was.dueAt === row.dueAt &&
+  was.expiresAt === row.expiresAt &&
+  was.claim?.owner === row.claim?.owner &&
+  was.claim?.number === row.claim?.number &&
+  was.claim?.until === row.claim?.until &&
+  was.woken === row.woken &&
+  was.attempts === row.attempts
+
+const keyOf = (kind: string, scope: string, id: string): string => `${kind.length}:${kind}${scope}${id}`
+const live = (row: Row | undefined, now: number): Row | undefined =>
+  row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
 
 type Found = Record<string, SQLOutputValue>
 const time = (v: SQLOutputValue | undefined): number | undefined => (v == null ? undefined : Number(v))

@@ -20,13 +20,26 @@ const refusal = (kind: string, scope: string, id: string, row: Row | undefined, 
 })
 
 export function put(tx: Tx, scope: string, op: OpOf<'put'>, now: number): OpAnswer {
-  const was = tx.entries.live(op.kind, scope, op.id, now)
-  if (!holds(was, op, now)) return op.orSkip ? SKIPPED : refusal(op.kind, scope, op.id, was, now)
-  const { claim } = op
+  const { kind, id, claim } = op
+  if (isUnconditional(op)) {
+    tx.entries.replace(kind, scope, id, now, (was) => rowOf(op, was, undefined, now))
+    return DONE
+  }
+  const was = tx.entries.live(kind, scope, id, now)
+  if (!holds(was, op, now)) return op.orSkip ? SKIPPED : refusal(kind, scope, id, was, now)
   const number = claim === undefined ? undefined : (op.ifClaim?.number ?? tx.nextNumber())
+  tx.entries.set(kind, scope, id, rowOf(op, was, number, now))
+  return number === undefined ? DONE : { claimNumber: number }
+}
+/** Whatever is there, its answer is the same. */
+const isUnconditional = ({ ifVersion, ifClaim, ifUnclaimed, claim }: OpOf<'put'>): boolean =>
+  ifVersion === undefined && ifClaim === undefined && !ifUnclaimed && claim === undefined
+
+function rowOf(op: OpOf<'put'>, was: Row | undefined, number: number | undefined, now: number): Row {
+  const { claim } = op
   const ending = was?.woken === true && claim === undefined
   const dueAt = claim?.until ?? (ending ? wokenDue(op.dueAt, op.expiresAt, now) : op.dueAt)
-  tx.entries.set(op.kind, scope, op.id, {
+  return {
     version: op.version,
     value: op.value,
     tags: op.tags === undefined || op.tags.length === 0 ? NO_TAGS : op.tags,
@@ -35,8 +48,7 @@ export function put(tx: Tx, scope: string, op: OpOf<'put'>, now: number): OpAnsw
     claim: claim === undefined ? undefined : { owner: claim.owner, number: number!, until: claim.until },
     woken: claim !== undefined && op.ifClaim !== undefined && was?.woken === true,
     attempts: op.attempts ?? was?.attempts ?? 0,
-  })
-  return number === undefined ? DONE : { claimNumber: number }
+  }
 }
 /** Where a woken claim ends: due at once, but what has ended (it only expires) stays ended. */
 const wokenDue = (dueAt: number | undefined, expiresAt: number | undefined, now: number): number | undefined =>
