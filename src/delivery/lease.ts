@@ -7,6 +7,11 @@ export const LEASE_MS = 30_000
 
 export interface Lease {
   readonly claim: ClaimRef
+  /**
+   * Until when it is claimed, or is being asked for: what is written under the claim meanwhile says this, so that it takes back no
+   * renewal, and moves nothing that need not be moved. Milliseconds.
+   */
+  readonly until: number
   /** Aborts when the claim is lost or has run out unrenewed: the work must end at once, writing and sending nothing. */
   readonly lost: AbortSignal
   /** Stops renewing; the claim itself is left for the commit that ends the work. */
@@ -26,6 +31,7 @@ export function keepLease(
   const claim = { owner: held.owner, number: held.number }
   const lost = new AbortController()
   let over = false
+  let asked = held.until
   // A timer of its own: a store that does not answer must not keep the work believing in its claim.
   let expiry = expireAt(held.until)
   let next = clock.timer(Math.min(leaseMs / 3, (held.until - clock.now()) / 2), () => void renew())
@@ -45,6 +51,7 @@ export function keepLease(
 
   async function renew(): Promise<void> {
     const until = clock.now() + leaseMs
+    asked = Math.max(asked, until)
     let againMs = leaseMs / 3
     try {
       const touch: Op = { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until }
@@ -62,5 +69,12 @@ export function keepLease(
     next = clock.timer(againMs, () => void renew())
   }
 
-  return { claim, lost: lost.signal, stop: end }
+  return {
+    claim,
+    get until() {
+      return asked
+    },
+    lost: lost.signal,
+    stop: end,
+  }
 }

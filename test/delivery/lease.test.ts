@@ -64,6 +64,17 @@ describe('a lease', () => {
     expect(s.lease.lost.aborted).toBe(false)
     s.lease.stop()
   })
+  test('says until when from the moment a renewal is sent: what is written behind it must not take it back', async () => {
+    const s = await claimed()
+    const until = s.start + LEASE_MS
+    expect(s.lease.until).toBe(until)
+    await s.clock.advance(9_999)
+    expect(s.lease.until).toBe(until)
+    s.meet(() => new Promise(() => {}))
+    await s.clock.advance(1)
+    expect(s.lease.until).toBe(s.start + 10_000 + LEASE_MS)
+    s.lease.stop()
+  })
   test('stop ends the renewals and leaves the claim, and no timer stays', async () => {
     const s = await claimed()
     await s.clock.advance(10_000)

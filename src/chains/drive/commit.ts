@@ -2,7 +2,7 @@ import type { Scope } from '../../core/action.ts'
 import type { Env } from '../../core/env.ts'
 import { kinds } from '../../core/hold.ts'
 import type { ClaimRef, Committed, Op, StateStore } from '../../core/state.ts'
-import { LEASE_MS } from '../../delivery/lease.ts'
+import type { Lease } from '../../delivery/lease.ts'
 import { lastResult } from '../decide/advance.ts'
 import type { Turn } from '../decide/turn.ts'
 import { cancelId, putChildEnd, putOrphans } from '../model/inbox.ts'
@@ -22,8 +22,7 @@ interface Deps {
   readonly state: StateStore
   readonly env: Env
   readonly places: Pick<Places, 'enter' | 'leave'>
-  /** Aborts when the claim is lost. */
-  readonly lost: AbortSignal
+  readonly lease: Lease
 }
 
 /**
@@ -40,9 +39,8 @@ export const SIGNAL_AT = 2
  * done. `dueAt`: the claim ends, and the execution is due then. `unseen`: that no signal has come which was not looked at.
  */
 export async function commitTurn(
-  { state, env, places, lost }: Deps,
+  { state, env, places, lease }: Deps,
   turn: Turn,
-  claim: ClaimRef,
   dueAt: number | undefined,
   unseen?: Op,
 ): Promise<Written> {
@@ -59,9 +57,9 @@ export async function commitTurn(
       : []),
   ]
   let unheard: readonly Op[] = []
-  const written = await persevere<Written>(env, lost, async (doubt) => {
+  const written = await persevere<Written>(env, lease.lost, async (doubt) => {
     if (doubt && (await isWritten(state, scope, run.id, version))) return { kind: 'done' }
-    const until = env.clock.now() + LEASE_MS
+    const { claim, until } = lease
     const ops = [
       ...putRun(turn, version, claim, dueAt, until),
       ...(unseen ? [unseen] : []),

@@ -136,7 +136,7 @@ export class Turns {
         continue
       }
       const none = given ? noneCame(at.run.id, this.#came ?? null) : undefined
-      const written = await commitTurn({ state, env, places, lost: lease.lost }, turn, lease.claim, dueAt, none)
+      const written = await commitTurn({ state, env, places, lease }, turn, dueAt, none)
       if (written.kind === 'done') {
         if (none) this.#came = null
         return this.#settled(turn, dueAt)
