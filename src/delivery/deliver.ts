@@ -3,15 +3,16 @@ import type { Env } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
 import type { Lineage, LineageSigner } from '../core/lineage.ts'
-import type { Provider, Receipt } from '../core/provider.ts'
+import type { Receipt } from '../core/provider.ts'
 import { asProviderError, attempt } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
+import { createCertain, isInstant } from './certain.ts'
 import type { Deliver, Delivery, DeliveryEnd, DeliveryHooks } from './delivery.ts'
 import type { Health } from './health.ts'
 import { kept } from './kept.ts'
 import { createLanes } from './lane.ts'
-import { type AttemptSeen, attempted, type Leg, type LegDeps, runLeg } from './leg.ts'
+import { type AttemptSeen, type Leg, type LegDeps, runLeg } from './leg.ts'
 import { type Route, type Routes, targets } from './route.ts'
 
 /*
@@ -76,6 +77,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     onAttempt: deps.onAttempt ?? (() => {}),
   }
   const lanes = createLanes(env.clock, deps.providers)
+  const certain = createCertain(legDeps, lanes, (name) => current.routes.get(name))
   let current: Generation = { routes: deps.providers, inFlight: 0 }
 
   const routeOf = (name: string): Route => {
@@ -173,15 +175,9 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         }
         case 'sent': {
           // Later attempts begin later: if this one began inside the window, all did.
-          const inside = end.startedAt - (sofar.firstAttemptAt ?? end.startedAt) < route.provider.dedupWindowMs(request)
-          return {
-            kind: 'executed',
-            provider,
-            attempts: sofar.attempts,
-            guarantee: inside && !unknownElsewhere ? 'exactly_once' : 'at_least_once',
-            response: { ...end.receipt, body: kept(end.receipt.body, most) },
-            fallback: i > 0,
-          }
+          const since = end.startedAt - (sofar.firstAttemptAt ?? end.startedAt)
+          const once = since < route.provider.dedupWindowMs(request) && !unknownElsewhere
+          return executed(provider, sofar.attempts, once, end.receipt, i > 0)
         }
         case 'refused':
           retryAt = Math.min(retryAt, end.retryAt)
@@ -195,65 +191,64 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     return { kind: 'circuit_open', provider: d.provider, tried, retryAfterMs, ...sum() }
   }
 
-  /** One attempt at a provider that cannot fail, but has to be waited for. */
-  async function later(name: string, to: Provider, request: Json): Promise<Receipt | undefined> {
+  const executed = (
+    provider: string,
+    attempts: number,
+    once: boolean,
+    receipt: Receipt,
+    fallback: boolean,
+  ): DeliveryEnd => ({
+    kind: 'executed',
+    provider,
+    attempts,
+    guarantee: once ? 'exactly_once' : 'at_least_once',
+    response: { ...receipt, body: kept(receipt.body, most) },
+    fallback,
+  })
+
+  /** What can neither fail nor wait needs nothing of the way there. Undefined: it has to go it. */
+  function atOnce({ provider, request, deadline, ...d }: Delivery, hooks: DeliveryHooks): DeliveryEnd | undefined {
+    const to = current.routes.get(provider)?.provider
+    const startedAt = env.clock.now()
+    if (!to || !isInstant(to) || !certain.is(provider) || hooks.lost.aborted || startedAt >= deadline) return undefined
+    const receipt = certain.sendNow(to, request)
+    if (!receipt) return undefined
+    const once = startedAt - (d.firstAttemptAt ?? startedAt) < to.dedupWindowMs(request) && !d.unknownElsewhere
+    return executed(provider, 1, once, receipt, false)
+  }
+  /** Old routes are in use until `act` has ended. */
+  async function using<T>(act: (routes: Routes) => Promise<T>): Promise<T> {
     const generation = current
     generation.inFlight++
-    const startedAt = env.clock.now()
     try {
-      return succeeded(name, startedAt, await to.send(request, { token: '', signal: NEVER }))
-    } catch (e) {
-      return didFail(name, startedAt, e)
+      return await act(generation.routes)
     } finally {
       if (--generation.inFlight === 0) generation.ended?.()
     }
   }
-  function succeeded(name: string, startedAt: number, receipt: Receipt): Receipt {
-    deps.breakers.succeeded(name, attempted(legDeps, lanes.of(name), name, startedAt))
-    return receipt
-  }
-  function didFail(name: string, startedAt: number, e: unknown): undefined {
-    const error = asProviderError(env.log, name, e)
-    attempted(legDeps, lanes.of(name), name, startedAt, error)
-    env.log.error({ provider: name, code: error.code }, 'a provider that cannot fail did')
-  }
 
   return {
     async deliver(d, hooks) {
-      const generation = current
-      generation.inFlight++
-      try {
-        return await walk(generation.routes, d, hooks)
-      } catch (e) {
+      const end = atOnce(d, hooks)
+      if (end) return end
+      return using((routes) => walk(routes, d, hooks)).catch((e: unknown) => {
         // The store did not confirm a fallback's request, or a fault of ours: nobody may write an end for it here.
         env.log.error(
           { provider: d.provider, action_id: d.action.id, err: e },
           'a delivery is left to whoever claims it next',
         )
         return { kind: 'lost' }
-      } finally {
-        if (--generation.inFlight === 0) generation.ended?.()
-      }
+      })
     },
     deliverCertain(provider, request) {
       const to = current.routes.get(provider)?.provider
       if (!to) return undefined
-      if (!to.sendNow) return later(provider, to, request)
-      const startedAt = env.clock.now()
-      try {
-        return succeeded(provider, startedAt, to.sendNow(request))
-      } catch (e) {
-        return didFail(provider, startedAt, e)
-      }
+      return isInstant(to) ? certain.sendNow(to, request) : using(() => certain.send(to, request))
     },
     render: (action, provider, token, lineage) => rendered(routeOf(provider), action, token, lineage),
     has: (provider) => current.routes.has(provider),
     hasEffect: (provider) => routeOf(provider).provider.hasEffect,
-    certain(provider) {
-      const route = current.routes.get(provider)
-      if (!route || route.provider.hasEffect || route.rateLimit) return false
-      return deps.breakers.closed(provider) && lanes.of(provider).limiter.blockedUntil <= env.clock.now()
-    },
+    certain: certain.is,
     dedupWindowMs: (provider, request) => routeOf(provider).provider.dedupWindowMs(request),
     update(routes) {
       const old = current
@@ -270,28 +265,25 @@ export function createDeliver(deps: DeliverDeps): Delivering {
         const waiting = bulkhead.waiting + limiter.waiting
         return { provider: name, type: provider.type, in_flight: bulkhead.inFlight, waiting, ...health.view() }
       }),
-    async test(name) {
-      const generation = current
-      const route = generation.routes.get(name)
-      if (!route) return undefined
-      generation.inFlight++
-      const startedAt = env.clock.now()
-      const took = () => env.clock.now() - startedAt
-      const send = async (_: Json, { signal }: { signal: AbortSignal }) => {
-        await route.provider.check(signal)
-        return { status: 200, body: null }
-      }
-      const check = { ...route.provider, name, send }
-      try {
-        await attempt(env, check, null, { token: '', timeoutMs: route.timeoutMs, lost: NEVER })
-        return { ok: true, duration_ms: took() }
-      } catch (e) {
-        const { code, message } = asProviderError(env.log, name, e)
-        return { ok: false, duration_ms: took(), code, message }
-      } finally {
-        if (--generation.inFlight === 0) generation.ended?.()
-      }
-    },
+    test: (name) =>
+      using(async (routes) => {
+        const route = routes.get(name)
+        if (!route) return undefined
+        const startedAt = env.clock.now()
+        const took = () => env.clock.now() - startedAt
+        const send = async (_: Json, { signal }: { signal: AbortSignal }) => {
+          await route.provider.check(signal)
+          return { status: 200, body: null }
+        }
+        const check = { ...route.provider, name, send }
+        try {
+          await attempt(env, check, null, { token: '', timeoutMs: route.timeoutMs, lost: NEVER })
+          return { ok: true, duration_ms: took() }
+        } catch (e) {
+          const { code, message } = asProviderError(env.log, name, e)
+          return { ok: false, duration_ms: took(), code, message }
+        }
+      }),
   }
 }
 

@@ -69,3 +69,38 @@ test('one with nothing to wait for answers at once, and is counted alike', async
   expect(faulty.attempts).toMatchObject([{ result: 'permanent', code: 'provider_fault' }])
   expect(faulty.env.logged.map((l) => l.message)).toContain('a provider that cannot fail did')
 })
+
+test('a whole delivery to one with nothing to wait for goes no way at all, unless it has to', async () => {
+  const faults: Error[] = []
+  const provider = {
+    ...log(),
+    sendNow: () => {
+      const fault = faults.pop()
+      if (fault) throw fault
+      return OK
+    },
+  }
+  const s = setUp({ p: { provider, maxConcurrent: 1 }, q: {} }, { p: 1 })
+  expect(await s.start()).toEqual({
+    kind: 'executed',
+    provider: 'p',
+    attempts: 1,
+    guarantee: 'at_least_once',
+    response: OK,
+    fallback: false,
+  })
+  expect(s.attempts).toMatchObject([{ provider: 'p', result: 'success' }])
+  expect(provider.sent).toEqual([])
+  // It failed all the same: the way it did not go tries it once more.
+  faults.push(new Error('a fault'))
+  expect(await s.start()).toMatchObject({ kind: 'executed', attempts: 1 })
+  expect(provider.sent).toHaveLength(1)
+  // Nothing is sent after the deadline or without the claim, nor by a breaker that is open.
+  expect(await s.start({ deadline: s.env.clock.now() })).toMatchObject({ kind: 'failed', code: 'deadline_exceeded' })
+  await s.breakers.trip('p', { by: 'somebody' })
+  expect(await s.start({ fallback: 'q' })).toMatchObject({ kind: 'executed', provider: 'q', fallback: true })
+  await s.breakers.reset('p', { by: 'somebody' })
+  s.lost.abort()
+  expect(await s.start()).toEqual({ kind: 'lost' })
+  expect(provider.sent).toHaveLength(1)
+})
