@@ -229,16 +229,16 @@ export function createDeliver(deps: DeliverDeps): Delivering {
 
   return {
     async deliver(d, hooks) {
-      const end = atOnce(d, hooks)
-      if (end) return end
-      return using((routes) => walk(routes, d, hooks)).catch((e: unknown) => {
+      try {
+        return atOnce(d, hooks) ?? (await using((routes) => walk(routes, d, hooks)))
+      } catch (e) {
         // The store did not confirm a fallback's request, or a fault of ours: nobody may write an end for it here.
         env.log.error(
           { provider: d.provider, action_id: d.action.id, err: e },
           'a delivery is left to whoever claims it next',
         )
         return { kind: 'lost' }
-      })
+      }
     },
     deliverCertain(provider, request) {
       const to = current.routes.get(provider)?.provider

@@ -12,6 +12,8 @@ export interface Lease {
    * renewal, and moves nothing that need not be moved. Milliseconds.
    */
   readonly until: number
+  /** That has been written, maybe behind a renewal that was sent after it: no later moment is believed in before the next one. */
+  wrote(until: number): void
   /** Aborts when the claim is lost or has run out unrenewed: the work must end at once, writing and sending nothing. */
   readonly lost: AbortSignal
   /** Stops renewing; the claim itself is left for the commit that ends the work. */
@@ -32,12 +34,20 @@ export function keepLease(
   const lost = new AbortController()
   let over = false
   let asked = held.until
+  let believed = held.until
+  /** The earliest that was written since the last renewal was sent. */
+  let earliest = Number.POSITIVE_INFINITY
   // A timer of its own: a store that does not answer must not keep the work believing in its claim.
-  let expiry = expireAt(held.until)
+  let expiry = expireAt(believed)
   let next = clock.timer(Math.min(leaseMs / 3, (held.until - clock.now()) / 2), () => void renew())
 
   function expireAt(until: number) {
     return clock.timer(until - clock.now(), lose)
+  }
+  function believe(until: number): void {
+    believed = until
+    expiry.cancel()
+    expiry = expireAt(until)
   }
   function lose(): void {
     end()
@@ -52,14 +62,14 @@ export function keepLease(
   async function renew(): Promise<void> {
     const until = clock.now() + leaseMs
     asked = Math.max(asked, until)
+    earliest = Number.POSITIVE_INFINITY
     let againMs = leaseMs / 3
     try {
       const touch: Op = { op: 'touch', kind: key.kind, id: key.id, ifClaim: claim, until }
       const done = await state.commit(key.scope, [touch, ...also(until)])
       if (over) return
       if (!done.ok) return lose()
-      expiry.cancel()
-      expiry = expireAt(until)
+      believe(Math.min(until, earliest))
     } catch (e) {
       if (!(e instanceof StateUnavailable || e instanceof StateUnknown)) throw e
       if (over) return
@@ -73,6 +83,10 @@ export function keepLease(
     claim,
     get until() {
       return asked
+    },
+    wrote(until) {
+      earliest = Math.min(earliest, until)
+      if (!over && until < believed) believe(until)
     },
     lost: lost.signal,
     stop: end,

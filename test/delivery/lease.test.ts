@@ -75,6 +75,41 @@ describe('a lease', () => {
     expect(s.lease.until).toBe(s.start + 10_000 + LEASE_MS)
     s.lease.stop()
   })
+  test('believes in no renewal that what was sent before it may have overtaken', async () => {
+    const error = new StateUnavailable('down')
+    for (const late of [false, true]) {
+      const s = await claimed()
+      const { promise, resolve } = Promise.withResolvers<never>()
+      s.meet(() => promise)
+      await s.clock.advance(10_000)
+      const answered = () => resolve({ ok: true, results: [] } as never)
+      // A commit of before the renewal has its answer while that is on its way, or after.
+      if (!late) s.lease.wrote(s.start + LEASE_MS)
+      answered()
+      await promise
+      await s.clock.advance(1)
+      if (late) s.lease.wrote(s.start + LEASE_MS)
+      s.meet(() => Promise.reject(error))
+      await s.clock.advance(LEASE_MS - 10_002)
+      expect(s.lease.lost.aborted, `late: ${late}`).toBe(false)
+      await s.clock.advance(1)
+      expect(s.lease.lost.aborted, `late: ${late}`).toBe(true)
+    }
+  })
+  test('what was written under it as it said moves nothing, and the next renewal counts again', async () => {
+    const s = await claimed()
+    await s.clock.advance(10_000)
+    s.lease.wrote(s.start + LEASE_MS)
+    await s.clock.advance(10_000)
+    s.lease.wrote(s.lease.until)
+    s.meet(() => Promise.reject(new StateUnavailable('down')))
+    await s.clock.advance(LEASE_MS - 1)
+    expect(s.lease.lost.aborted).toBe(false)
+    await s.clock.advance(1)
+    expect(s.lease.lost.aborted).toBe(true)
+    s.lease.wrote(0)
+    expect(s.clock.pending).toBe(0)
+  })
   test('stop ends the renewals and leaves the claim, and no timer stays', async () => {
     const s = await claimed()
     await s.clock.advance(10_000)

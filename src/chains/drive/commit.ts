@@ -57,9 +57,11 @@ export async function commitTurn(
       : []),
   ]
   let unheard: readonly Op[] = []
+  let earliest = Number.POSITIVE_INFINITY
   const written = await persevere<Written>(env, lease.lost, async (doubt) => {
     if (doubt && (await isWritten(state, scope, run.id, version))) return { kind: 'done' }
     const { claim, until } = lease
+    earliest = Math.min(earliest, until)
     const ops = [
       ...putRun(turn, version, claim, dueAt, until),
       ...(unseen ? [unseen] : []),
@@ -76,6 +78,7 @@ export async function commitTurn(
     if (doubt && (await isWritten(state, scope, run.id, version))) return { kind: 'done' }
     return { kind: 'refused', at: answer.at }
   })
+  lease.wrote(earliest)
   if (unheard.length > 0)
     await state.commit(scope, unheard).catch((err: unknown) => {
       env.log.warn({ chain_id: run.id, err }, 'a message to an execution that has ended stays until that is purged')
