@@ -61,6 +61,13 @@ describe('an entry put whatever is there, which is written without a look', () =
     ])
   })
 
+  it('may make due what stands there: that is asked behind it in its batch', () => {
+    const { engine } = open()
+    const long = 'x'.repeat(20_000) // too long to be remembered
+    engine.run(0, [commit(put('a', 'v1', { value: long, claim: { owner: 'o', until: 1000 } }))])
+    engine.run(1, [commit({ op: 'wake', kind: 'k', id: 'a' })])
+    expect(engine.run(3, [commit(put('a', 'v2')), ['nextDue', 'k']])[1]).toEqual([0, 3])
+  })
   it('comes to the same as one whose row was read first, whatever was there', () => {
     for (let seed = 1; seed <= 60; seed++) {
       const random = seededRandom(seed)

@@ -117,6 +117,7 @@ export class Engine {
       case 'claim':
         return [0, this.#claim(call[1], now)]
       case 'nextDue':
+        this.#flush() // an entry written without a look may end a claim, and so be due
         return [0, this.#claims.next(call[1]) ?? null]
       case 'append':
         for (const row of call[1]) this.#tx.audit.add(row)
