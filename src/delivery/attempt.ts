@@ -50,7 +50,8 @@ export function attempt(
   })
 }
 
-const NEVER = new AbortController().signal
+/** For what nobody ever cuts short. */
+export const NEVER = new AbortController().signal
 
 /** What leaves the machine alone neither hangs nor ends unknown: no timer, nothing to cut short. */
 async function here(log: Log, provider: Provider, request: Json, token: string): Promise<Receipt> {

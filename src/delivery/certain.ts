@@ -1,6 +1,6 @@
 import type { Json } from '../core/json.ts'
 import type { Provider, Receipt } from '../core/provider.ts'
-import { asProviderError } from './attempt.ts'
+import { asProviderError, NEVER } from './attempt.ts'
 import type { createLanes } from './lane.ts'
 import { attempted, type LegDeps } from './leg.ts'
 import type { Route } from './route.ts'
@@ -16,8 +16,6 @@ export interface Certain {
 }
 type Instant = Provider & Required<Pick<Provider, 'sendNow'>>
 export const isInstant = (p: Provider): p is Instant => p.sendNow !== undefined
-
-const NEVER = new AbortController().signal
 
 export function createCertain(
   legDeps: LegDeps,

@@ -3,8 +3,8 @@ import type { Env } from '../core/env.ts'
 import { ProviderError } from '../core/errors.ts'
 import type { Json } from '../core/json.ts'
 import type { Lineage, LineageSigner } from '../core/lineage.ts'
-import type { Receipt } from '../core/provider.ts'
-import { asProviderError, attempt } from './attempt.ts'
+import type { Provider, Receipt } from '../core/provider.ts'
+import { asProviderError, attempt, NEVER } from './attempt.ts'
 import type { Backoff } from './backoff.ts'
 import type { Breakers } from './breakers.ts'
 import { createCertain, isInstant } from './certain.ts'
@@ -65,8 +65,6 @@ interface Generation {
   inFlight: number
   ended?: () => void
 }
-
-const NEVER = new AbortController().signal
 
 export function createDeliver(deps: DeliverDeps): Delivering {
   const { env, mostResponseBytes: most = Number.POSITIVE_INFINITY } = deps
@@ -174,10 +172,13 @@ export function createDeliver(deps: DeliverDeps): Delivering {
           }
         }
         case 'sent': {
-          // Later attempts begin later: if this one began inside the window, all did.
-          const since = end.startedAt - (sofar.firstAttemptAt ?? end.startedAt)
-          const once = since < route.provider.dedupWindowMs(request) && !unknownElsewhere
-          return executed(provider, sofar.attempts, once, end.receipt, i > 0)
+          const { attempts, firstAttemptAt } = sofar
+          return {
+            ...executed(route.provider, request, end, { firstAttemptAt, unknownElsewhere }),
+            provider,
+            attempts,
+            fallback: i > 0,
+          }
         }
         case 'refused':
           retryAt = Math.min(retryAt, end.retryAt)
@@ -191,20 +192,24 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     return { kind: 'circuit_open', provider: d.provider, tried, retryAfterMs, ...sum() }
   }
 
-  const executed = (
-    provider: string,
-    attempts: number,
-    once: boolean,
-    receipt: Receipt,
-    fallback: boolean,
-  ): DeliveryEnd => ({
-    kind: 'executed',
-    provider,
-    attempts,
-    guarantee: once ? 'exactly_once' : 'at_least_once',
-    response: { ...receipt, body: kept(receipt.body, most) },
-    fallback,
-  })
+  /** By one attempt, at the provider it was for. */
+  function executed(
+    to: Provider,
+    request: Json,
+    { receipt, startedAt }: { readonly receipt: Receipt; readonly startedAt: number },
+    sofar: { readonly firstAttemptAt?: number | undefined; readonly unknownElsewhere?: boolean },
+  ): Extract<DeliveryEnd, { kind: 'executed' }> {
+    // Later attempts begin later: if this one began inside the window, all did.
+    const inside = startedAt - (sofar.firstAttemptAt ?? startedAt) < to.dedupWindowMs(request)
+    return {
+      kind: 'executed',
+      provider: to.name,
+      attempts: 1,
+      guarantee: inside && !sofar.unknownElsewhere ? 'exactly_once' : 'at_least_once',
+      response: { ...receipt, body: kept(receipt.body, most) },
+      fallback: false,
+    }
+  }
 
   /** What can neither fail nor wait needs nothing of the way there. Undefined: it has to go it. */
   function atOnce({ provider, request, deadline, ...d }: Delivery, hooks: DeliveryHooks): DeliveryEnd | undefined {
@@ -212,9 +217,7 @@ export function createDeliver(deps: DeliverDeps): Delivering {
     const startedAt = env.clock.now()
     if (!to || !isInstant(to) || !certain.is(provider) || hooks.lost.aborted || startedAt >= deadline) return undefined
     const receipt = certain.sendNow(to, request)
-    if (!receipt) return undefined
-    const once = startedAt - (d.firstAttemptAt ?? startedAt) < to.dedupWindowMs(request) && !d.unknownElsewhere
-    return executed(provider, 1, once, receipt, false)
+    return receipt && executed(to, request, { receipt, startedAt }, d)
   }
   /** Old routes are in use until `act` has ended. */
   async function using<T>(act: (routes: Routes) => Promise<T>): Promise<T> {

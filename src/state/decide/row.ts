@@ -17,6 +17,10 @@ export interface Row {
 
 export const NO_TAGS: readonly string[] = []
 
+/** The row if it has not expired. */
+export const unexpired = (row: Row | undefined, now: number): Row | undefined =>
+  row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
+
 /** The entry as callers see it: a claim that has run out is not shown. */
 export function entryOf(kind: string, scope: string, id: string, row: Row, now: number): Entry {
   return {

@@ -1,5 +1,5 @@
 import type { AuditRow } from '../../core/audit.ts'
-import type { Row } from '../decide/row.ts'
+import { type Row, unexpired } from '../decide/row.ts'
 import type { Shape } from '../decide/shapes.ts'
 import { type BufferHead, bufferShape, type Counter, semaphoreShape, windowShape } from '../decide/shapes.ts'
 import type { Tx } from '../decide/tx.ts'
@@ -121,10 +121,7 @@ export class View implements Tx {
     return cell
   }
   readonly entries: Tx['entries'] = {
-    live: (kind, scope, id, now) => {
-      const { value: row } = this.#entry(kind, scope, id)
-      return row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
-    },
+    live: (kind, scope, id, now) => unexpired(this.#entry(kind, scope, id).value, now),
     set: (kind, scope, id, row) => this.#set(this.#entry(kind, scope, id), row),
     replace: (kind, scope, id, now, made) =>
       this.entries.set(kind, scope, id, made(this.entries.live(kind, scope, id, now))),

@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { Passing } from '../../core/passing.ts'
-import { NO_TAGS, type Row } from '../decide/row.ts'
+import { NO_TAGS, type Row, unexpired } from '../decide/row.ts'
 import { owned } from '../decide/text.ts'
 import type { Undo } from '../decide/undo.ts'
 import { fromSql, toSql } from './text.ts'
@@ -88,12 +88,12 @@ export class Entries {
   #catchUp(slot: Slot, { now, made }: Unread): void {
     slot.unread = undefined
     slot.stored = this.#read(slot.kind, slot.scope, slot.id)
-    slot.row = made(live(slot.stored, now))
+    slot.row = made(unexpired(slot.stored, now))
     if (slot.row.dueAt !== undefined) this.onDue(slot.kind, slot.scope, slot.row.dueAt)
   }
   /** The row if it has not expired. */
   live(kind: string, scope: string, id: string, now: number): Row | undefined {
-    return live(this.#slot(kind, scope, id).row, now)
+    return unexpired(this.#slot(kind, scope, id).row, now)
   }
   /** A note is written without a look: one that stands in its place already is read then. */
   replace(kind: string, scope: string, id: string, now: number, made: (was: Row | undefined) => Row): void {
@@ -239,8 +239,6 @@ const isSaidAnew = (was: Row, row: Row): boolean =>
   was.attempts === row.attempts
 
 const keyOf = (kind: string, scope: string, id: string): string => `${kind.length}:${kind}${scope}${id}`
-const live = (row: Row | undefined, now: number): Row | undefined =>
-  row !== undefined && (row.expiresAt === undefined || row.expiresAt > now) ? row : undefined
 
 type Found = Record<string, SQLOutputValue>
 const time = (v: SQLOutputValue | undefined): number | undefined => (v == null ? undefined : Number(v))

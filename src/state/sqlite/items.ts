@@ -75,7 +75,7 @@ export class Items {
       if (p.emptied) this.#clear.run(scope, buffer)
       for (const i of p.added.values()) this.#insert.run(scope, buffer, toSql(i.itemId), i.at, toSql(i.item))
     }
-    if (this.#pending.size > 0) this.#pending = new Map()
+    this.forget()
   }
   forget(): void {
     if (this.#pending.size > 0) this.#pending = new Map()
